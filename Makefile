@@ -1,0 +1,72 @@
+# Every target makes .venv by itself: uv does it in a second where it is installed, venv and pip elsewhere.
+# .venv/.base holds what running takes, .venv/.dev what working on it takes; both come from requirements/, with hashes.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+BIN := .venv/bin
+UV := $(shell uv --version >/dev/null 2>&1 && echo uv)
+PYTEST_ARGS ?=
+CODE := $(wildcard src tests smcp benchmarks)
+
+.PHONY: help demo test check format test-letta bench lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+demo: .venv/.base ## see prompts registered, fired, delivered and retried, in 15 seconds
+	$(BIN)/promptyoself demo
+
+test: .venv/.dev ## run all tests but those that need a real Letta server
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: .venv/.dev ## format check, lint, types, walls, then all of `make test`
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(MAKE) --no-print-directory test
+
+test-letta: .venv/.dev ## start a real Letta server with a stub LLM, and run the main job against it
+	$(BIN)/python tests/letta_server/server.py up --redis
+	$(BIN)/python -m pytest -m letta $(PYTEST_ARGS)
+
+bench: .venv/.dev ## measure cold start and throughput
+	for file in benchmarks/bench_*.py; do $(BIN)/python "$$file"; done
+
+format: .venv/.dev ## rewrite the code in the project's format
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
+
+lock: ## write requirements/ anew from pyproject.toml (needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --custom-compile-command 'make lock' pyproject.toml --group build -o requirements/base.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --custom-compile-command 'make lock' pyproject.toml --group build --group dev -c requirements/base.txt -o requirements/dev.txt
+
+clean: ## remove .venv, caches and builds; data of promptyoself itself stays
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
+	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+.venv/.base: requirements/base.txt pyproject.toml
+ifeq ($(UV),uv)
+	@test -x $(BIN)/python || uv venv --quiet --python $(PYTHON) .venv
+	uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/base.txt
+	uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+else
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/base.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+endif
+	@touch $@
+
+.venv/.dev: .venv/.base requirements/dev.txt
+ifeq ($(UV),uv)
+	uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+else
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+endif
+	@touch $@
