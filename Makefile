@@ -10,6 +10,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv)
 PYTEST_ARGS ?=
+LETTA := $(BIN)/python tests/letta_server/server.py
 CODE := $(wildcard src tests smcp benchmarks)
 
 .PHONY: help demo test check format test-letta bench lock clean
@@ -31,8 +32,7 @@ check: .venv/.dev ## format check, lint, types, walls, then all of `make test`
 	$(MAKE) --no-print-directory test
 
 test-letta: .venv/.dev ## start a real Letta server with a stub LLM, and run the main job against it
-	$(BIN)/python tests/letta_server/server.py up --redis
-	$(BIN)/python -m pytest -m letta $(PYTEST_ARGS)
+	trap '$(LETTA) down' EXIT; $(LETTA) up --redis && $(BIN)/python -m pytest -m letta $(PYTEST_ARGS)
 
 bench: .venv/.dev ## measure cold start and throughput
 	for file in benchmarks/bench_*.py; do $(BIN)/python "$$file"; done

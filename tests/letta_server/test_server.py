@@ -1,0 +1,82 @@
+"""The starter keeps what other tests lean on: a real Letta that answers from the stub, dies and comes back."""
+
+from __future__ import annotations
+
+import time
+import urllib.error
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.letta_server.server import LettaServer
+
+pytestmark = pytest.mark.letta
+
+
+def send(server: LettaServer, agent: str, text: str, *, route: str = "messages") -> dict[str, Any]:
+    message = {"role": "user", "content": text, "otid": str(uuid.uuid4())}
+    answer: dict[str, Any] = server.call("POST", f"/v1/agents/{agent}/{route}", {"messages": [message]})
+    return answer
+
+
+def user_texts(server: LettaServer, agent: str) -> list[str]:
+    messages = server.call("GET", f"/v1/agents/{agent}/messages?limit=100")
+    return [message["content"] for message in messages if message["message_type"] == "user_message"]
+
+
+def eventually(is_true: Callable[[], bool], *, within_s: float = 30.0) -> None:
+    deadline = time.monotonic() + within_s
+    while not is_true():
+        assert time.monotonic() < deadline, f"not so within {within_s} s"
+        time.sleep(0.1)
+
+
+def test_an_agent_answers_from_the_stub_and_its_request_is_on_record(letta_server: LettaServer) -> None:
+    agent = letta_server.create_agent(f"answers-{uuid.uuid4().hex[:8]}")
+    text = f"good morning {uuid.uuid4()}"
+    answer = send(letta_server, agent, text)
+    replies = [m["content"] for m in answer["messages"] if m["message_type"] == "assistant_message"]
+    assert replies == [f"stub reply to: {text}"]
+    assert user_texts(letta_server, agent) == [text]
+    assert len(letta_server.stub_requests(text)) == 1
+
+
+def test_a_failure_by_marker_reaches_the_caller_as_an_llm_error(letta_server: LettaServer) -> None:
+    agent = letta_server.create_agent(f"fails-{uuid.uuid4().hex[:8]}")
+    with pytest.raises(urllib.error.HTTPError) as failure:
+        send(letta_server, agent, f"HTTP:400 {uuid.uuid4()}")
+    failure.value.close()
+    assert failure.value.code == 400
+
+
+def test_a_tool_is_called_by_marker_and_its_result_ends_the_run(letta_server: LettaServer) -> None:
+    agent = letta_server.create_agent(f"calls-{uuid.uuid4().hex[:8]}")
+    answer = send(letta_server, agent, 'CALL_TOOL:conversation_search:{"query": "the brown fox"}')
+    kinds = [message["message_type"] for message in answer["messages"]]
+    assert "tool_call_message" in kinds
+    assert kinds[-1] == "assistant_message"
+
+
+def test_a_killed_server_comes_back_with_its_agents_and_its_options(letta_server: LettaServer) -> None:
+    agent = letta_server.create_agent(f"survives-{uuid.uuid4().hex[:8]}")
+    text = f"SLEEP:30 {uuid.uuid4()}"
+    run = send(letta_server, agent, text, route="messages/async")
+    eventually(lambda: bool(letta_server.stub_requests(text)))
+    options = letta_server.options
+    letta_server.kill9()
+    assert letta_server.status()["letta"] is False
+    letta_server.restart()
+    assert letta_server.status()["letta"] is True
+    assert letta_server.options == options
+    assert letta_server.call("GET", f"/v1/runs/{run['id']}")["status"] == "created", (
+        "Letta forgets a run it was killed in"
+    )
+    assert text not in user_texts(letta_server, agent)
+
+
+def test_up_is_idempotent(letta_server: LettaServer) -> None:
+    before = letta_server.status()
+    letta_server.up(redis=letta_server.options.redis, password=letta_server.options.password)
+    assert letta_server.status() == before

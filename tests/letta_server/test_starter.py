@@ -1,0 +1,52 @@
+"""The starter's own promises that need no Letta: it fails loudly, and it never touches a stranger's process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.letta_server.processes import Daemon
+from tests.letta_server.server import LettaServer, LettaServerError, wait_for
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Daemon:
+    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    return Daemon("sleeper", tmp_path, tmp_path / "sleeper.log", command)
+
+
+def test_a_taken_port_is_an_error_that_names_it_before_anything_is_installed(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        port = stranger.getsockname()[1]
+        with pytest.raises(LettaServerError, match=f"port {port}, meant for letta, is taken"):
+            LettaServer(tmp_path, port).up()
+    assert not (tmp_path / "venv").exists()
+
+
+def test_a_daemon_that_ends_at_its_start_fails_with_the_tail_of_its_log(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "print('no such database')"]
+    daemon = Daemon("short", tmp_path, tmp_path / "short.log", command)
+    daemon.start()
+    with pytest.raises(LettaServerError, match="no such database"):
+        wait_for(daemon, lambda: False, "never said")
+
+
+def test_a_daemon_is_found_again_by_its_pid_file_and_stopped(daemon: Daemon) -> None:
+    daemon.start()
+    pid = daemon.pid
+    assert pid is not None
+    daemon.start()
+    assert daemon.pid == pid, "a second start starts nothing"
+    daemon.stop(signal.SIGTERM)
+    assert daemon.pid is None
+
+
+def test_a_pid_that_belongs_to_a_stranger_by_now_is_taken_for_dead(daemon: Daemon, tmp_path: Path) -> None:
+    (tmp_path / "sleeper.pid").write_text(f"{os.getpid()} 1\n")
+    assert daemon.pid is None
+    daemon.kill()  # and we are still here
