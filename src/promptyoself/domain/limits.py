@@ -1,0 +1,136 @@
+"""Every bound in one place, each with its unit. A loop, queue, page or wait without a name here is a bug."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+# -- what may be stored -------------------------------------------------------------------------------------
+PROMPT_BYTES_MAX: Final = 1024 * 1024
+"""UTF-8 bytes of a prompt by an operator; agents have AGENT_PROMPT_BYTES_MAX."""
+NAME_CHARS_MAX: Final = 200
+KEY_CHARS_MAX: Final = 200
+AGENT_ID_CHARS_MAX: Final = 200
+CONVERSATION_CHARS_MAX: Final = 200
+EXPRESSION_CHARS_MAX: Final = 4096
+REASON_CHARS_MAX: Final = 500
+REPLY_EXCERPT_CHARS_MAX: Final = 500
+ERROR_CHARS_MAX: Final = 500
+MAX_REPETITIONS_MAX: Final = 1_000_000_000
+
+# -- time ---------------------------------------------------------------------------------------------------
+INTERVAL_MIN: Final = timedelta(seconds=1)
+INTERVAL_MAX: Final = timedelta(days=3660)
+JITTER_MAX: Final = timedelta(hours=24)
+TRIGGER_HORIZON: Final = timedelta(days=366 * 50)
+"""A rule that fires at no instant within this span is refused as one that never fires."""
+INSTANT_MIN: Final = datetime(1970, 1, 1, tzinfo=UTC)
+INSTANT_MAX: Final = datetime(9999, 12, 30, tzinfo=UTC)
+"""Instants a caller may name; beyond, arithmetic with offsets would leave what datetime can hold."""
+RECURRENCE_END: Final = datetime(9900, 1, 1, tzinfo=UTC)
+"""No recurring rule fires at or after this instant."""
+OFFSET_PROBE_EVERY: Final = timedelta(days=3)
+"""A zone is asked for its offset this often. Since 1970 two changes have always been six days apart or more."""
+CLOCK_CORRECTION_MIN: Final = timedelta(hours=3)
+"""A jump of the wall clock this long is a correction, not daylight saving: nothing is made up or left out."""
+JUMP_MAX: Final = timedelta(hours=26)
+"""No zone's clock has jumped further since 1970 (24 h, across the date line)."""
+DST_WARNING_SPAN: Final = timedelta(days=8)
+"""A clock change this near is named when a schedule is made."""
+DURATION_DIGITS_MAX: Final = 12
+CRON_DIGITS_MAX: Final = 6
+CRON_TERMS_MAX: Final = 200
+"""Terms in one field's list."""
+RRULE_COUNT_MAX: Final = 10_000
+"""COUNT of a rule; its fire times are counted from DTSTART every time."""
+RRULE_INTERVAL_MAX: Final = 1_000_000
+RRULE_TIMES_MAX: Final = 1440
+"""Times of day (or of hour, or of minute) that one rule's BYHOUR x BYMINUTE x BYSECOND may give."""
+RRULE_STEPS_MAX: Final = 50_000
+"""Candidates looked at between two fire times before a rule is held to have ended."""
+PERIOD_SAMPLE: Final = 10
+"""Fire times whose smallest gap stands for a rule's period."""
+PREVIEW_RUNS_MAX: Final = 1000
+NEXT_RUNS_SHOWN: Final = 3
+
+# -- planning -----------------------------------------------------------------------------------------------
+SCHEDULES_PER_PASS_MAX: Final = 500
+"""Schedules planned in one transaction; a pass repeats until none is due."""
+CATCH_UP_ALL_MAX: Final = 1000
+"""Occurrences that `catch_up all` opens at most for one schedule; older ones are skipped with a record."""
+MISSED_COUNT_MAX: Final = 1000
+"""Missed fire times are counted up to here; beyond, the count is a lower bound."""
+MISFIRE_GRACE: Final = timedelta(seconds=90)
+"""How late an occurrence may be planned and still not be a misfire under `catch_up skip`."""
+
+# -- delivery -----------------------------------------------------------------------------------------------
+RETRY_FOR_DEFAULT: Final = timedelta(hours=24)
+RETRY_FOR_MAX: Final = timedelta(days=30)
+ATTEMPTS_MAX: Final = 8
+"""Attempts that may have reached the agent (failed or unknown); refusals do not count."""
+BACKOFF_FIRST: Final = timedelta(seconds=5)
+BACKOFF_MAX: Final = timedelta(minutes=15)
+BUSY_BACKOFF_FIRST: Final = timedelta(seconds=1)
+BUSY_BACKOFF_MAX: Final = timedelta(seconds=30)
+RUN_TIME_MAX: Final = timedelta(minutes=30)
+"""How long an agent's run is followed before its delivery is unknown."""
+SETTLE_FIRST: Final = timedelta(seconds=2)
+SETTLE_MAX: Final = timedelta(seconds=20)
+"""Pauses between the questions asked about an unknown delivery."""
+SETTLE_FOR: Final = timedelta(minutes=2)
+"""How long an unknown delivery is asked about before it is repeated, marked as a possible repeat."""
+LATE_FIRST_SEND: Final = timedelta(minutes=5)
+"""A first send later than this asks for its otid first: the database may have been restored from a backup."""
+RETRY_AFTER_MAX: Final = timedelta(minutes=15)
+"""A longer Retry-After of a target is taken as this much."""
+FINALS_BEFORE_PAUSE: Final = 10
+"""Final errors in a row that pause a schedule."""
+
+# -- lanes --------------------------------------------------------------------------------------------------
+LEASE: Final = timedelta(seconds=30)
+LEASE_RENEW_EVERY: Final = timedelta(seconds=10)
+LEASE_MARGIN: Final = timedelta(seconds=5)
+"""A send starts only while the lease has at least this much left."""
+TARGET_IN_FLIGHT_DEFAULT: Final = 64
+SLOT_HELD_MAX: Final = timedelta(seconds=10)
+"""A request that is still open after this no longer counts against the target's pace: a hung agent delays nobody."""
+LANES_ACTIVE_MAX: Final = 10_000
+"""Lane runners alive at once in one process; those beyond wait in the database."""
+LANES_PREFETCH: Final = 256
+DELIVERIES_PER_TURN: Final = 16
+"""Deliveries a lane may carry in one turn before it goes to the back of the queue."""
+
+# -- executor -----------------------------------------------------------------------------------------------
+HEARTBEAT_EVERY: Final = timedelta(seconds=10)
+EXECUTOR_ALIVE_FOR: Final = timedelta(seconds=30)
+"""An executor whose heartbeat is older is counted as gone."""
+CHANGE_POLL_EVERY: Final = timedelta(milliseconds=200)
+CLOCK_STEP_MIN: Final = timedelta(seconds=1)
+"""Wall and monotonic clock may part by this much between two looks before it is called a step."""
+STOP_FOR: Final = timedelta(seconds=20)
+"""How long a stop waits for what is in flight before leases are returned and the rest is left to recovery."""
+INTERVAL_DEFAULT_S: Final = 60
+WAIT_DEFAULT_S: Final = 30
+
+# -- breaker and pace ---------------------------------------------------------------------------------------
+BREAKER_REFUSALS: Final = 3
+BREAKER_PROBE_FIRST: Final = timedelta(seconds=1)
+BREAKER_PROBE_MAX: Final = timedelta(seconds=30)
+PACE_AFTER_OUTAGE: Final = 4
+"""In-flight cap right after a target came back; it doubles with every cap's worth of successes."""
+
+# -- guard: schedules owned by agents -----------------------------------------------------------------------
+AGENT_SCHEDULES_ACTIVE_MAX: Final = 100
+AGENT_PERIOD_MIN: Final = timedelta(seconds=60)
+AGENT_CREATIONS_PER_HOUR_MAX: Final = 60
+AGENT_DELIVERIES_PER_HOUR_MAX: Final = 120
+AGENT_DESCENDANTS_MAX: Final = 50
+AGENT_PROMPT_BYTES_MAX: Final = 64 * 1024
+
+# -- store --------------------------------------------------------------------------------------------------
+LIST_MAX: Final = 10_000
+RETENTION_DEFAULT: Final = timedelta(days=30)
+RETENTION_BATCH: Final = 1000
+STORE_BUSY_FOR: Final = timedelta(seconds=10)
+WRITES_PER_COMMIT_MAX: Final = 512
+WRITES_QUEUED_MAX: Final = 20_000
