@@ -1,0 +1,481 @@
+-- Every statement of the SQLite store. A block starts with its name, then says why; loaded by storage/queries.py.
+-- Parameters are named. Instants are microseconds, see migrations/0001_initial.sql.
+-- The WHERE of a partial index must be repeated word by word, or SQLite does not use it.
+
+-- == the database itself ==========================================================================================
+
+-- name: any_object
+-- Whether a file that is not marked as ours holds something already.
+SELECT 1 FROM sqlite_master LIMIT 1
+
+-- name: recorded_migrations
+-- Compared with our own at each opening.
+SELECT number, checksum FROM migrations ORDER BY number
+
+-- name: record_migration
+-- In the transaction of the migration itself.
+INSERT INTO migrations (number, name, checksum) VALUES (:number, :name, :checksum)
+
+-- name: set_store_uid
+-- Once, with the first migration.
+INSERT INTO meta (name, value) VALUES ('store_uid', :uid)
+
+-- name: store_uid
+-- Given once, when the database was made: part of every idempotency key.
+SELECT value FROM meta WHERE name = 'store_uid'
+
+-- == schedules ====================================================================================================
+
+-- name: add_schedule
+-- Active and at revision 1; the partial UNIQUE index on (agent_id, key) refuses a key that its agent has already.
+INSERT INTO schedules (
+    uid, agent_id, prompt, target, conversation, key, name, max_repetitions,
+    trigger_kind, trigger_expression, trigger_timezone, trigger_anchor_at, trigger_start_at, trigger_end_at,
+    trigger_jitter_us, catch_up, catch_up_window_us, overlap, retry_for_us, expires_after_us, envelope, quiet_hours,
+    owner, created_by, origin_delivery_id, root_uid, depth,
+    revision, state, next_fire_at, fire_count, finals_in_row, created_at, updated_at
+) VALUES (
+    :uid, :agent_id, :prompt, :target, :conversation, :key, :name, :max_repetitions,
+    :trigger_kind, :trigger_expression, :trigger_timezone, :trigger_anchor_at, :trigger_start_at, :trigger_end_at,
+    :trigger_jitter_us, :catch_up, :catch_up_window_us, :overlap, :retry_for_us, :expires_after_us, :envelope,
+    :quiet_hours, :owner, :created_by, :origin_delivery_id, :root_uid, :depth,
+    1, 'active', :next_fire_at, 0, 0, :created_at, :created_at
+)
+
+-- name: schedule
+-- By id. The transaction holds the only write lock, so the row is locked as the port promises.
+SELECT * FROM schedules WHERE id = :id
+
+-- name: schedule_by_key
+-- In whatever state: registering a key again must find the schedule that has it.
+SELECT * FROM schedules WHERE agent_id = :agent_id AND key = :key
+
+-- name: schedules
+-- All of them, or one state's; walks the primary key, so that a page costs what it shows.
+SELECT * FROM schedules
+WHERE id > :after_id AND (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))
+ORDER BY id LIMIT :limit
+
+-- name: schedules_of_agent
+-- One agent's (and perhaps one owner's): by its own index, since most lists are these.
+SELECT * FROM schedules
+WHERE agent_id = :agent_id AND id > :after_id AND (:owner IS NULL OR owner = :owner)
+    AND (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))
+ORDER BY id LIMIT :limit
+
+-- name: schedules_of_owner
+-- What one owner made, for whatever agent.
+SELECT * FROM schedules
+WHERE owner = :owner AND id > :after_id AND (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))
+ORDER BY id LIMIT :limit
+
+-- name: schedules_due
+-- Two sorted indexes merged: a pass over a large backlog reads only the rows it takes.
+SELECT *, next_fire_at AS wake_at FROM schedules WHERE state = 'active' AND next_fire_at <= :now
+UNION ALL
+SELECT *, paused_until AS wake_at FROM schedules WHERE state = 'paused' AND paused_until <= :now
+ORDER BY wake_at, id LIMIT :limit
+
+-- name: save_schedule
+-- Every column that may change. The caller read the row in this transaction, so nothing can have come between.
+UPDATE schedules SET
+    agent_id = :agent_id, prompt = :prompt, target = :target, conversation = :conversation, key = :key, name = :name,
+    max_repetitions = :max_repetitions,
+    trigger_kind = :trigger_kind, trigger_expression = :trigger_expression, trigger_timezone = :trigger_timezone,
+    trigger_anchor_at = :trigger_anchor_at, trigger_start_at = :trigger_start_at, trigger_end_at = :trigger_end_at,
+    trigger_jitter_us = :trigger_jitter_us,
+    catch_up = :catch_up, catch_up_window_us = :catch_up_window_us, overlap = :overlap, retry_for_us = :retry_for_us,
+    expires_after_us = :expires_after_us, envelope = :envelope, quiet_hours = :quiet_hours,
+    owner = :owner, created_by = :created_by, origin_delivery_id = :origin_delivery_id, root_uid = :root_uid,
+    depth = :depth,
+    revision = :revision, state = :state, state_reason = :state_reason, paused_until = :paused_until,
+    next_fire_at = :next_fire_at, last_fire_at = :last_fire_at, fire_count = :fire_count,
+    finals_in_row = :finals_in_row, updated_at = :updated_at
+WHERE id = :id
+
+-- name: schedule_state
+-- Before a save: only a pause or its end changes what a lane may do.
+SELECT state FROM schedules WHERE id = :id
+
+-- name: guard_usage
+-- A paused schedule still counts: its end would otherwise pass the limit. What was never to be sent does not count.
+SELECT
+    (SELECT count(*) FROM schedules WHERE owner = :owner AND state IN ('active', 'paused')) AS active,
+    (SELECT count(*) FROM schedules WHERE owner = :owner AND created_at >= :since) AS created,
+    (SELECT count(*) FROM schedules CROSS JOIN deliveries ON deliveries.schedule_id = schedules.id
+     WHERE schedules.owner = :owner AND deliveries.created_at >= :since
+         AND deliveries.state NOT IN ('skipped', 'cancelled')) AS deliveries
+
+-- name: live_descendants
+-- The first of a chain has no root_uid and is not its own descendant.
+SELECT count(*) AS live FROM schedules WHERE root_uid = :root_uid AND state IN ('active', 'paused')
+
+-- == deliveries ===================================================================================================
+
+-- name: add_lane
+-- Before its first delivery, which refers to it.
+INSERT INTO lanes (lane, target) VALUES (:lane, :target) ON CONFLICT (lane) DO NOTHING
+
+-- name: add_delivery
+-- One occurrence, one row: a second plan of the same fire time stores nothing, and is no error.
+INSERT INTO deliveries (
+    schedule_id, revision, kind, target, lane, key, fire_at, planned_at, fire_number, missed, state, reason, due_at,
+    attempts, refusals, failures, maybe_repeat, retry_until, cancel_requested, finished_at, created_at
+) VALUES (
+    :schedule_id, :revision, :kind, :target, :lane, :key, :fire_at, :planned_at, :fire_number, :missed, :state,
+    :reason, :due_at, :attempts, :refusals, :failures, :maybe_repeat, :retry_until, :cancel_requested, :finished_at,
+    :created_at
+)
+ON CONFLICT (schedule_id, revision, kind, fire_at) DO NOTHING
+
+-- name: delivery
+-- By id.
+SELECT * FROM deliveries WHERE id = :id
+
+-- name: deliveries
+-- The newest of all; walks the primary key backwards.
+SELECT * FROM deliveries
+WHERE id < :before_id AND (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))
+ORDER BY id DESC LIMIT :limit
+
+-- name: deliveries_of_schedule
+-- One schedule's history. The ids are found and cut to a page within the index; only the page is read whole.
+SELECT * FROM deliveries WHERE id IN (
+    SELECT deliveries.id FROM schedules CROSS JOIN deliveries ON deliveries.schedule_id = schedules.id
+    WHERE schedules.id = :schedule_id AND deliveries.id < :before_id
+        AND (:states IS NULL OR deliveries.state IN (SELECT value FROM json_each(:states)))
+        AND (:agent_id IS NULL OR schedules.agent_id = :agent_id) AND (:owner IS NULL OR schedules.owner = :owner)
+    ORDER BY deliveries.id DESC LIMIT :limit)
+ORDER BY id DESC
+
+-- name: deliveries_of_agent
+-- The same for all schedules of one agent (and perhaps one owner).
+SELECT * FROM deliveries WHERE id IN (
+    SELECT deliveries.id FROM schedules CROSS JOIN deliveries ON deliveries.schedule_id = schedules.id
+    WHERE schedules.agent_id = :agent_id AND (:owner IS NULL OR schedules.owner = :owner)
+        AND deliveries.id < :before_id
+        AND (:states IS NULL OR deliveries.state IN (SELECT value FROM json_each(:states)))
+    ORDER BY deliveries.id DESC LIMIT :limit)
+ORDER BY id DESC
+
+-- name: deliveries_of_owner
+-- The same for all schedules of one owner.
+SELECT * FROM deliveries WHERE id IN (
+    SELECT deliveries.id FROM schedules CROSS JOIN deliveries ON deliveries.schedule_id = schedules.id
+    WHERE schedules.owner = :owner AND deliveries.id < :before_id
+        AND (:states IS NULL OR deliveries.state IN (SELECT value FROM json_each(:states)))
+    ORDER BY deliveries.id DESC LIMIT :limit)
+ORDER BY id DESC
+
+-- name: unfinished_deliveries
+-- What an edit, a pause or a newer fire time has to decide about.
+SELECT * FROM deliveries
+WHERE schedule_id = :schedule_id AND state IN ('pending', 'leased', 'accepted', 'unknown')
+ORDER BY fire_at, id
+
+-- name: save_delivery
+-- Guarded by state and lease token: a runner that lost its lane must not overwrite its successor.
+UPDATE deliveries SET
+    planned_at = :planned_at, fire_number = :fire_number, missed = :missed,
+    state = :state, reason = :reason, error_code = :error_code, due_at = :due_at, lease_token = :lease_token,
+    attempts = :attempts, refusals = :refusals, failures = :failures, maybe_repeat = :maybe_repeat,
+    retry_until = :retry_until, unknown_since = :unknown_since, cancel_requested = :cancel_requested,
+    run_id = :run_id, reply_excerpt = :reply_excerpt, first_sent_at = :first_sent_at, sent_at = :sent_at,
+    accepted_at = :accepted_at, finished_at = :finished_at,
+    is_head = CASE WHEN :finished_at IS NULL THEN is_head ELSE 0 END
+WHERE id = :id AND state = :was_state AND lease_token IS :was_lease_token
+
+-- name: head_wanted
+-- Whose turn it is within a schedule: the earliest unfinished, leaving aside what a pause holds back (a run_now is
+-- asked for by a person, pause or not).
+SELECT id, lane, is_head FROM deliveries
+WHERE schedule_id = :schedule_id AND state IN ('pending', 'leased', 'accepted', 'unknown')
+    AND (state <> 'pending' OR kind = 'run_now'
+        OR NOT EXISTS (SELECT 1 FROM schedules WHERE id = :schedule_id AND state = 'paused'))
+ORDER BY fire_at, id LIMIT 1
+
+-- name: head_now
+-- Which one has the turn so far: its lane needs a new look when it loses it.
+SELECT id, lane FROM deliveries WHERE schedule_id = :schedule_id AND is_head = 1
+
+-- name: set_head
+-- Take the turn away, or give it. Taken before given: a UNIQUE index allows one head a schedule.
+UPDATE deliveries SET is_head = :is_head WHERE id = :id
+
+-- name: refresh_lane
+-- While something is in flight, only that matters; else the first due among those whose turn it is.
+UPDATE lanes SET
+    next_due_at = coalesce(
+        (SELECT min(due_at) FROM deliveries
+         WHERE deliveries.lane = :lane AND state IN ('leased', 'accepted', 'unknown')),
+        (SELECT min(due_at) FROM deliveries WHERE deliveries.lane = :lane AND is_head = 1 AND state = 'pending')),
+    is_in_flight = EXISTS (
+        SELECT 1 FROM deliveries WHERE deliveries.lane = :lane AND state IN ('leased', 'accepted', 'unknown'))
+WHERE lane = :lane
+
+-- name: hasten_target
+-- The target is well again: what waits because it refused everybody (the dispatcher's reason says so) waits no longer.
+UPDATE deliveries SET due_at = :now
+WHERE target = :target AND state = 'pending' AND refusals > 0 AND due_at > :now AND reason GLOB 'target:*'
+
+-- name: refresh_hastened_lanes
+-- The same for all lanes just hastened, in one statement: a whole target's lanes may be among them.
+UPDATE lanes SET
+    next_due_at = coalesce(
+        (SELECT min(due_at) FROM deliveries
+         WHERE deliveries.lane = lanes.lane AND state IN ('leased', 'accepted', 'unknown')),
+        (SELECT min(due_at) FROM deliveries WHERE deliveries.lane = lanes.lane AND is_head = 1 AND state = 'pending'))
+WHERE lane IN (
+    SELECT lane FROM deliveries WHERE target = :target AND state = 'pending' AND refusals > 0 AND due_at = :now)
+
+-- == attempts =====================================================================================================
+
+-- name: add_attempt
+-- Numbered within its delivery, from 1.
+INSERT INTO attempts (delivery_id, number, executor_id, otid, started_at, outcome)
+SELECT :delivery_id, 1 + coalesce(max(number), 0), :executor_id, :otid, :started_at, 'open'
+FROM attempts WHERE delivery_id = :delivery_id
+
+-- name: attempt
+-- By id: what was just stored, with the number it was given.
+SELECT * FROM attempts WHERE id = :id
+
+-- name: finish_attempt
+-- Also while the run goes on (finished_at NULL), to keep its run id. What is known is not forgotten.
+UPDATE attempts SET
+    outcome = :outcome, finished_at = :finished_at, error_code = :error_code, status = coalesce(:status, status),
+    run_id = coalesce(:run_id, run_id), detail = :detail
+WHERE id = :id
+
+-- name: attempts
+-- First to last.
+SELECT * FROM attempts WHERE delivery_id = :delivery_id ORDER BY number
+
+-- == lanes ========================================================================================================
+
+-- name: ready_lanes
+-- Free ones come sorted from their index; those whose lease has run out are few, and sorted in.
+SELECT lane, next_due_at FROM lanes
+WHERE lease_token IS NULL AND next_due_at IS NOT NULL AND next_due_at <= :now
+    AND (:targets IS NULL OR target IN (SELECT value FROM json_each(:targets)))
+UNION ALL
+SELECT lane, next_due_at FROM lanes
+WHERE lease_token IS NOT NULL AND leased_until <= :now AND next_due_at <= :now
+    AND (:targets IS NULL OR target IN (SELECT value FROM json_each(:targets)))
+ORDER BY next_due_at, lane LIMIT :limit
+
+-- name: ready_lanes_stopped
+-- While the stop switch is on: nothing new is sent, what is in flight is still followed.
+SELECT lane, next_due_at FROM lanes
+WHERE lease_token IS NULL AND next_due_at IS NOT NULL AND is_in_flight = 1 AND next_due_at <= :now
+    AND (:targets IS NULL OR target IN (SELECT value FROM json_each(:targets)))
+UNION ALL
+SELECT lane, next_due_at FROM lanes
+WHERE lease_token IS NOT NULL AND leased_until <= :now AND next_due_at <= :now AND is_in_flight = 1
+    AND (:targets IS NULL OR target IN (SELECT value FROM json_each(:targets)))
+ORDER BY next_due_at, lane LIMIT :limit
+
+-- name: lease_lane
+-- Guarded: of two that ask, one finds the row changed.
+UPDATE lanes SET lease_token = :token, leased_until = :until, executor_id = :executor_id
+WHERE lane = :lane AND (lease_token IS NULL OR leased_until <= :now OR lease_token = :token)
+
+-- name: release_lane
+-- Only by its holder: a late release must not free the lane of the next one.
+UPDATE lanes SET lease_token = NULL, leased_until = NULL, executor_id = NULL
+WHERE lane = :lane AND lease_token = :token
+
+-- name: renew_lanes
+-- All at once: thousands of lanes wait in one process.
+UPDATE lanes SET leased_until = :until WHERE lease_token IS NOT NULL AND executor_id = :executor_id
+
+-- name: lane_holder
+-- Nobody, once the lease has run out.
+SELECT executor_id FROM lanes WHERE lane = :lane AND lease_token IS NOT NULL AND leased_until > :now
+
+-- name: in_flight_in_lane
+-- It blocks the lane until its own due time, whatever else is due.
+SELECT * FROM deliveries WHERE lane = :lane AND state IN ('leased', 'accepted', 'unknown') ORDER BY due_at, id LIMIT 1
+
+-- name: pending_in_lane
+-- The oldest fire time first among those due; one that waits for its retry may be overtaken by other schedules'.
+-- `+due_at` keeps SQLite from the index by due time: with ten thousand due it would sort them all to find the first.
+SELECT * FROM deliveries WHERE id = (
+    SELECT id FROM deliveries
+    WHERE lane = :lane AND is_head = 1 AND state = 'pending' AND +due_at <= :now
+    ORDER BY fire_at, id LIMIT 1)
+
+-- name: next_wake_at
+-- Each arm reads one end of one index. A lease that has run out no longer counts: its lane is as good as free.
+SELECT min(wake_at) AS wake_at FROM (
+    SELECT min(next_fire_at) AS wake_at FROM schedules WHERE state = 'active'
+    UNION ALL
+    SELECT min(paused_until) FROM schedules WHERE state = 'paused'
+    UNION ALL
+    SELECT min(next_due_at) FROM lanes WHERE lease_token IS NULL AND next_due_at IS NOT NULL
+    UNION ALL
+    SELECT min(next_due_at) FROM lanes WHERE lease_token IS NOT NULL AND leased_until <= :now
+    UNION ALL
+    SELECT * FROM (
+        SELECT leased_until FROM lanes
+        WHERE lease_token IS NOT NULL AND leased_until > :now AND next_due_at IS NOT NULL
+        ORDER BY leased_until LIMIT 1)
+)
+
+-- name: next_wake_at_stopped
+-- While the stop switch is on: schedules are still planned, what is in flight is followed, and the switch may have an end.
+SELECT min(wake_at) AS wake_at FROM (
+    SELECT min(next_fire_at) AS wake_at FROM schedules WHERE state = 'active'
+    UNION ALL
+    SELECT min(paused_until) FROM schedules WHERE state = 'paused'
+    UNION ALL
+    SELECT min(until) FROM stop_switch
+    UNION ALL
+    SELECT min(next_due_at) FROM lanes WHERE lease_token IS NULL AND next_due_at IS NOT NULL AND is_in_flight = 1
+    UNION ALL
+    SELECT min(next_due_at) FROM lanes WHERE lease_token IS NOT NULL AND leased_until <= :now AND is_in_flight = 1
+    UNION ALL
+    SELECT * FROM (
+        SELECT leased_until FROM lanes
+        WHERE lease_token IS NOT NULL AND leased_until > :now AND next_due_at IS NOT NULL AND is_in_flight = 1
+        ORDER BY leased_until LIMIT 1)
+)
+
+-- == journal ======================================================================================================
+
+-- name: add_fact
+-- Appended, never changed: a trigger refuses UPDATE.
+INSERT INTO facts (kind, at, schedule_id, delivery_id, actor, detail)
+VALUES (:kind, :at, :schedule_id, :delivery_id, :actor, :detail)
+
+-- name: facts
+-- The newest of all.
+SELECT * FROM facts ORDER BY id DESC LIMIT :limit
+
+-- name: facts_of_schedule
+-- The newest of one schedule.
+SELECT * FROM facts
+WHERE schedule_id = :schedule_id AND (:delivery_id IS NULL OR delivery_id = :delivery_id)
+ORDER BY id DESC LIMIT :limit
+
+-- name: facts_of_delivery
+-- The newest of one delivery.
+SELECT * FROM facts WHERE delivery_id = :delivery_id ORDER BY id DESC LIMIT :limit
+
+-- == executors, health, switch ====================================================================================
+
+-- name: heartbeat
+-- A restart under the same id replaces the row whole.
+INSERT INTO executors (id, host, pid, version, mode, started_at, heartbeat_at)
+VALUES (:id, :host, :pid, :version, :mode, :started_at, :heartbeat_at)
+ON CONFLICT (id) DO UPDATE SET
+    host = excluded.host, pid = excluded.pid, version = excluded.version, mode = excluded.mode,
+    started_at = excluded.started_at, heartbeat_at = excluded.heartbeat_at
+
+-- name: remove_executor
+-- At a clean stop; after a crash the row grows old, and retention takes it.
+DELETE FROM executors WHERE id = :id
+
+-- name: executors
+-- Those heard of lately.
+SELECT * FROM executors WHERE heartbeat_at >= :alive_since ORDER BY started_at, id
+
+-- name: save_target_health
+-- One row a target.
+INSERT INTO target_health (target, is_open, reason, since) VALUES (:target, :is_open, :reason, :since)
+ON CONFLICT (target) DO UPDATE SET is_open = excluded.is_open, reason = excluded.reason, since = excluded.since
+
+-- name: target_health
+-- All targets.
+SELECT * FROM target_health ORDER BY target
+
+-- name: stop_switch
+-- The row, whether or not its time has run out: the caller has the clock.
+SELECT * FROM stop_switch
+
+-- name: is_stopped
+-- A switch whose time has run out stops nothing.
+SELECT 1 FROM stop_switch WHERE until IS NULL OR until > :now
+
+-- name: set_stop_switch
+-- The latest word counts.
+INSERT INTO stop_switch (id, reason, since, until) VALUES (1, :reason, :since, :until)
+ON CONFLICT (id) DO UPDATE SET reason = excluded.reason, since = excluded.since, until = excluded.until
+
+-- name: clear_stop_switch
+-- Deliveries go on.
+DELETE FROM stop_switch
+
+-- == inbox ========================================================================================================
+
+-- name: add_message
+-- A repeat of the same attempt is the same message.
+INSERT INTO inbox (agent_id, otid, delivery_id, schedule_id, envelope, prompt, received_at, acked_at)
+VALUES (:agent_id, :otid, :delivery_id, :schedule_id, :envelope, :prompt, :received_at, :acked_at)
+ON CONFLICT (otid) DO NOTHING
+
+-- name: message
+-- By id.
+SELECT * FROM inbox WHERE id = :id
+
+-- name: message_by_otid
+-- How a delivery asks whether it has arrived.
+SELECT * FROM inbox WHERE otid = :otid
+
+-- name: messages_unread
+-- Oldest first, by the index of the unread: a mailbox full of read ones costs nothing.
+SELECT * FROM inbox WHERE agent_id = :agent_id AND acked_at IS NULL ORDER BY id LIMIT :limit
+
+-- name: messages
+-- Oldest first, read ones too.
+SELECT * FROM inbox WHERE agent_id = :agent_id ORDER BY id LIMIT :limit
+
+-- name: ack_message
+-- Once: later calls keep the first time.
+UPDATE inbox SET acked_at = :now
+WHERE id = :id AND acked_at IS NULL AND (:agent_id IS NULL OR agent_id = :agent_id)
+
+-- == housekeeping =================================================================================================
+
+-- name: deliveries_to_prune
+-- Their schedules stay for good: an id is a promise.
+SELECT id, lane FROM deliveries WHERE finished_at IS NOT NULL AND finished_at < :before ORDER BY finished_at LIMIT :limit
+
+-- name: prune_deliveries
+-- Attempts go with them (ON DELETE CASCADE).
+DELETE FROM deliveries WHERE id IN (SELECT value FROM json_each(:ids))
+
+-- name: prune_lanes
+-- Lanes just emptied, unless somebody holds them.
+DELETE FROM lanes
+WHERE lane IN (SELECT value FROM json_each(:lanes)) AND lease_token IS NULL
+    AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.lane = lanes.lane)
+
+-- name: prune_facts
+-- A live schedule keeps the facts that say who made and changed it.
+DELETE FROM facts WHERE id IN (
+    SELECT id FROM facts
+    WHERE at < :before AND NOT (kind IN ('registered', 'edited') AND EXISTS (
+        SELECT 1 FROM schedules WHERE schedules.id = facts.schedule_id AND state IN ('active', 'paused')))
+    ORDER BY at LIMIT :limit)
+
+-- name: prune_messages
+-- Read ones only: an unread message waits for its agent, however long.
+DELETE FROM inbox WHERE id IN (
+    SELECT id FROM inbox WHERE acked_at IS NOT NULL AND acked_at < :before ORDER BY acked_at LIMIT :limit)
+
+-- name: prune_executors
+-- Rows of processes that crashed long ago.
+DELETE FROM executors WHERE heartbeat_at < :before
+
+-- name: counts
+-- For doctor: reads the tables once, which takes a while on a large database.
+SELECT 'schedules_' || state AS what, count(*) AS rows FROM schedules GROUP BY state
+UNION ALL
+SELECT 'deliveries_' || state, count(*) FROM deliveries GROUP BY state
+UNION ALL
+SELECT 'facts', count(*) FROM facts
+UNION ALL
+SELECT 'lanes', count(*) FROM lanes
+UNION ALL
+SELECT 'messages_unread', count(*) FROM inbox WHERE acked_at IS NULL

@@ -1,0 +1,104 @@
+"""Running named statements inside one transaction, with the driver's exceptions translated."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final, TypeVar
+
+from promptyoself.domain.errors import PromptyoselfError, StoreCorrupt, StoreError
+from promptyoself.storage.queries import queries
+from promptyoself.storage.rows import Row, Values
+from promptyoself.storage.sqlite_errors import DRIVER_ERRORS, RESTORE, translated
+
+T = TypeVar("T")
+Model = Callable[[Row], T]
+"""Makes a value of a row."""
+
+ID_MAX: Final = 2**63 - 1
+"""The largest id that a row can have."""
+_DAMAGED: Final = (ValueError, TypeError, KeyError, OverflowError, PromptyoselfError)
+"""What the mapping of a damaged row raises: a word that is no state, text where a number was."""
+
+
+class Statements:
+    """Named statements on one connection, for as long as its transaction lasts."""
+
+    def __init__(self, connection: sqlite3.Connection, location: str) -> None:
+        self._connection = connection
+        self._location = location
+        self._sql = queries("sqlite")
+        self._is_over = False
+
+    @property
+    def is_alive(self) -> bool:
+        """False once the transaction has ended, also when SQLite ended it (a full disk undoes all of it)."""
+        return not self._is_over and self._connection.in_transaction
+
+    def commit(self) -> None:
+        """Make durable what was written. Raises StoreError kin when it was not; the caller then rolls back."""
+        self._execute("COMMIT", {})
+
+    def end(self) -> None:
+        """Refuse all further statements: a transaction that has ended must not go on in somebody else's."""
+        self._is_over = True
+
+    @contextmanager
+    def nested(self) -> Iterator[None]:
+        """Open a savepoint: what is raised within undoes what was written within, and nothing before it."""
+        self._execute("SAVEPOINT act", {})
+        try:
+            yield
+        except BaseException:
+            if self.is_alive:
+                self._execute("ROLLBACK TO act", {})
+                self._execute("RELEASE act", {})
+            raise
+        self._execute("RELEASE act", {})
+
+    def _change(self, name: str, values: Values) -> int:
+        """Run a statement that writes; return how many rows it changed."""
+        return self._execute(self._sql[name], values).rowcount
+
+    def _insert(self, name: str, values: Values) -> int | None:
+        """Run an INSERT of one row; return its id, or None when a conflict kept it out."""
+        cursor = self._execute(self._sql[name], values)
+        return cursor.lastrowid if cursor.rowcount else None
+
+    def _all(self, name: str, values: Values, model: Model[T]) -> list[T]:
+        """Return all rows of a query as models."""
+        return [self._mapped(row, model) for row in self._rows(name, values)]
+
+    def _one(self, name: str, values: Values, model: Model[T]) -> T | None:
+        """Return the first row of a query as a model, or None."""
+        rows = self._rows(name, values)
+        return self._mapped(rows[0], model) if rows else None
+
+    def _first(self, name: str, values: Values) -> Values | None:
+        """Return the first row of a query as it is, or None."""
+        return next(iter(self._rows(name, values)), None)
+
+    def _rows(self, name: str, values: Values) -> list[Values]:
+        """Return all rows of a query as they are."""
+        cursor = self._execute(self._sql[name], values)
+        columns = [column[0] for column in cursor.description]
+        try:
+            return [dict(zip(columns, row, strict=True)) for row in cursor]
+        except DRIVER_ERRORS as exc:
+            raise translated(exc, self._location) from exc
+
+    def _execute(self, statement: str, values: Values) -> sqlite3.Cursor:
+        if not self.is_alive:
+            # Outside a transaction each statement would commit by itself.
+            raise StoreError(f"the transaction at {self._location} has ended, or a failure in it has undone it")
+        try:
+            return self._connection.execute(statement, values)
+        except DRIVER_ERRORS as exc:
+            raise translated(exc, self._location) from exc
+
+    def _mapped(self, row: Row, model: Model[T]) -> T:
+        try:
+            return model(row)
+        except _DAMAGED as exc:
+            raise StoreCorrupt(f"{self._location} is damaged: a row cannot be read ({exc})", hint=RESTORE) from exc

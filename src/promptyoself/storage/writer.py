@@ -1,0 +1,247 @@
+"""Writers: many callers of an event loop share one commit, each with its own success or failure.
+
+One commit to a disk takes milliseconds however much is in it. So one thread writes: while it commits, acts queue
+up; it then runs all that wait, each under a savepoint of its own, and commits once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+from promptyoself.domain import limits
+from promptyoself.domain.errors import StoreError
+from promptyoself.domain.ports import Store, Tx
+
+T = TypeVar("T")
+
+
+class GroupTx(Tx, Protocol):
+    """A transaction that can hold several acts apart."""
+
+    @property
+    def is_alive(self) -> bool:
+        """False once the transaction has ended, whoever ended it."""
+        ...
+
+    def nested(self) -> AbstractContextManager[None]:
+        """Open a savepoint: what is raised within undoes what was written within, and nothing before it."""
+        ...
+
+
+class GroupStore(Protocol):
+    """A store whose transactions can hold several acts apart."""
+
+    @property
+    def location(self) -> str:
+        """Where it is, as people read it."""
+        ...
+
+    def transaction(self) -> AbstractContextManager[GroupTx]:
+        """Open a writing transaction."""
+        ...
+
+    def reading(self) -> AbstractContextManager[Tx]:
+        """Open a transaction that writes nothing."""
+        ...
+
+
+class InlineWriter:
+    """The same promises without threads: each act runs at once, in a transaction of its own. For simulations."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def write(self, act: Callable[[Tx], T]) -> T:
+        """Run `act` in a transaction; what it raises undoes it."""
+        with self._store.transaction() as tx:
+            return act(tx)
+
+    async def read(self, act: Callable[[Tx], T]) -> T:
+        """Run `act` on one state of the database."""
+        with self._store.reading() as tx:
+            return act(tx)
+
+    async def close(self) -> None:
+        """Do nothing: nothing waits."""
+
+
+class ThreadWriter:
+    """One writing and one reading thread for the event loop that first uses it.
+
+    At most WRITES_QUEUED_MAX acts wait in each queue; further callers wait their turn. An act must touch nothing but
+    its Tx, since it runs in another thread. A caller that is cancelled does not stop its act: it is stored or not,
+    as if the caller had gone just after.
+    """
+
+    def __init__(self, store: GroupStore) -> None:
+        self._writes = _Queue("promptyoself-writer", _Writes(store), store.location)
+        self._reads = _Queue("promptyoself-reader", _Reads(store), store.location)
+
+    async def write(self, act: Callable[[Tx], T]) -> T:
+        """Run `act` in a transaction and return when it is durable. What it raises undoes it alone.
+
+        Raises what `act` raises, or StoreError kin when the commit that it shares fails: nothing of it is stored then.
+        """
+        return await self._writes.run(act)
+
+    async def read(self, act: Callable[[Tx], T]) -> T:
+        """Run `act` on one state of the database, not older than this call."""
+        return await self._reads.run(act)
+
+    async def close(self) -> None:
+        """Finish what waits, then end both threads; acts that come later raise StoreError. The store stays open."""
+        await asyncio.gather(self._writes.close(), self._reads.close())
+
+
+# -- acts and their batches ---------------------------------------------------------------------------------
+
+
+@dataclass(slots=True, eq=False)
+class _Act(Generic[T]):
+    """What to do, and for whom. `answer` is set by the loop's thread only."""
+
+    run: Callable[[Tx], T]
+    answer: asyncio.Future[T]
+    value: T | None = None
+    error: BaseException | None = field(default=None)
+
+    def settle(self) -> None:
+        """Tell the caller, if there is one still."""
+        if self.answer.done():
+            return
+        if self.error is not None:
+            self.answer.set_exception(self.error)
+        else:
+            self.answer.set_result(self.value)  # type: ignore[arg-type]  # None is a T then
+
+
+_Batch = Sequence[_Act[Any]]
+
+
+class _Work(Protocol):
+    """What a thread does with a batch: leaves a value or an error in each act, and raises only when all have failed."""
+
+    def __call__(self, batch: _Batch) -> None: ...
+
+
+class _Writes:
+    """All acts of a batch in one transaction, each under its own savepoint."""
+
+    def __init__(self, store: GroupStore) -> None:
+        self._store = store
+
+    def __call__(self, batch: _Batch) -> None:
+        with self._store.transaction() as tx:
+            for act in batch:
+                _attempt(act, tx, tx.nested())
+                if not tx.is_alive:
+                    # SQLite has undone all of it (a full disk): nobody's act may count as stored.
+                    raise act.error or StoreError(f"the transaction at {self._store.location} was undone")
+
+
+class _Reads:
+    """All acts of a batch on one state of the database."""
+
+    def __init__(self, store: GroupStore) -> None:
+        self._store = store
+
+    def __call__(self, batch: _Batch) -> None:
+        with self._store.reading() as tx:
+            for act in batch:
+                _attempt(act, tx, nullcontext())
+
+
+def _attempt(act: _Act[Any], tx: Tx, bounds: AbstractContextManager[None]) -> None:
+    try:
+        with bounds:
+            act.value = act.run(tx)
+    except Exception as error:  # noqa: BLE001  it is the caller's, who gets it
+        act.error = error
+
+
+# -- threads ------------------------------------------------------------------------------------------------
+
+
+class _Queue:
+    """A bounded queue of acts and the thread that works through it."""
+
+    def __init__(self, name: str, work: _Work, location: str) -> None:
+        self._name: Final = name
+        self._work: Final = work
+        self._location: Final = location
+        self._queue: queue.SimpleQueue[_Act[Any] | None] = queue.SimpleQueue()
+        self._room: Final = asyncio.Semaphore(limits.WRITES_QUEUED_MAX)
+        self._thread: threading.Thread | None = None
+        self._ended: asyncio.Future[None] | None = None
+        self._is_closed = False
+
+    async def run(self, act: Callable[[Tx], T]) -> T:
+        """Queue an act and wait for its answer."""
+        async with self._room:
+            self._start()
+            answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+            self._queue.put(_Act(act, answer))
+            return await answer
+
+    async def close(self) -> None:
+        """Let the thread finish what waits, and wait for its end."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._queue.put(None)
+        if self._thread is not None and self._ended is not None:
+            await asyncio.shield(self._ended)
+            self._thread.join()
+
+    def _start(self) -> None:
+        if self._is_closed:
+            raise StoreError(f"the writer of {self._location} is closed already")
+        if self._thread is None:
+            loop = asyncio.get_running_loop()
+            self._ended = loop.create_future()
+            # A daemon: a process that forgets to close must still be able to end.
+            self._thread = threading.Thread(target=self._drain, args=(loop, self._ended), name=self._name, daemon=True)
+            self._thread.start()
+
+    def _drain(self, loop: asyncio.AbstractEventLoop, ended: asyncio.Future[None]) -> None:
+        is_last = False
+        while not is_last:
+            batch, is_last = self._batch()
+            try:
+                self._work(batch)
+            except BaseException as error:  # noqa: BLE001  the batch as a whole has failed: each caller hears of it
+                for act in batch:
+                    act.error = error
+            _tell(loop, partial(_settle, batch))
+        _tell(loop, partial(ended.set_result, None))
+
+    def _batch(self) -> tuple[list[_Act[Any]], bool]:
+        """Return what waits, at most WRITES_PER_COMMIT_MAX, having waited for the first; and whether it is the last."""
+        batch: list[_Act[Any]] = []
+        act = self._queue.get()
+        while act is not None:
+            batch.append(act)
+            if len(batch) == limits.WRITES_PER_COMMIT_MAX:
+                return batch, False
+            try:
+                act = self._queue.get_nowait()
+            except queue.Empty:
+                return batch, False
+        return batch, True
+
+
+def _settle(batch: _Batch) -> None:
+    for act in batch:
+        act.settle()
+
+
+def _tell(loop: asyncio.AbstractEventLoop, what: Callable[[], object]) -> None:
+    # A loop that is closed has nobody left who waits.
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(what)
