@@ -46,8 +46,8 @@ RRULE_COUNT_MAX: Final = 10_000
 RRULE_INTERVAL_MAX: Final = 1_000_000
 RRULE_TIMES_MAX: Final = 1440
 """Times of day (or of hour, or of minute) that one rule's BYHOUR x BYMINUTE x BYSECOND may give."""
-RRULE_STEPS_MAX: Final = 50_000
-"""Candidates looked at between two fire times before a rule is held to have ended."""
+RRULE_STEPS_MAX: Final = 20_000
+"""Candidates (days, and periods in them) looked at between two fire times before a rule is held to have ended."""
 PERIOD_SAMPLE: Final = 10
 """Fire times whose smallest gap stands for a rule's period."""
 PREVIEW_RUNS_MAX: Final = 1000

@@ -1,0 +1,53 @@
+"""What the end of a delivery means for its schedule: completion, and the pause after final errors in a row."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from promptyoself.domain import limits
+from promptyoself.domain.models import AttemptOutcome, Delivery, DeliveryState, Fact, FactKind, Schedule, ScheduleState
+from promptyoself.domain.ports import Tx
+
+
+def complete_if_over(tx: Tx, schedule: Schedule, *, now: datetime) -> Schedule:
+    """Complete an active schedule that has no fire time and no unfinished delivery left."""
+    if schedule.state is not ScheduleState.ACTIVE or schedule.next_fire_at is not None:
+        return schedule
+    if tx.unfinished_deliveries(schedule.id):
+        return schedule
+    done = replace(schedule, state=ScheduleState.COMPLETED, state_reason="it has no fire time left", updated_at=now)
+    tx.save_schedule(done)
+    tx.add_fact(Fact(kind=FactKind.COMPLETED, at=now, schedule_id=schedule.id, actor="promptyoself"))
+    return done
+
+
+def after_delivery(
+    tx: Tx, schedule: Schedule, delivery: Delivery, *, outcome: AttemptOutcome | None, now: datetime
+) -> Schedule:
+    """Draw the consequences of a delivery that has just ended for its schedule, in the same transaction."""
+    if delivery.state is DeliveryState.DELIVERED and schedule.finals_in_row:
+        schedule = replace(schedule, finals_in_row=0, updated_at=now)
+        tx.save_schedule(schedule)
+    elif outcome is AttemptOutcome.FINAL:
+        schedule = _count_final(tx, schedule, delivery, now=now)
+    return complete_if_over(tx, schedule, now=now)
+
+
+def _count_final(tx: Tx, schedule: Schedule, delivery: Delivery, *, now: datetime) -> Schedule:
+    counted = replace(schedule, finals_in_row=schedule.finals_in_row + 1, updated_at=now)
+    if counted.finals_in_row >= limits.FINALS_BEFORE_PAUSE and counted.state is ScheduleState.ACTIVE:
+        reason = f"{counted.finals_in_row} final errors in a row; last: {delivery.reason}"
+        counted = replace(counted, state=ScheduleState.PAUSED, state_reason=reason[: limits.REASON_CHARS_MAX])
+        tx.add_fact(
+            Fact(
+                kind=FactKind.PAUSED,
+                at=now,
+                schedule_id=schedule.id,
+                delivery_id=delivery.id,
+                actor="promptyoself",
+                detail={"reason": counted.state_reason},
+            )
+        )
+    tx.save_schedule(counted)
+    return counted

@@ -1,0 +1,181 @@
+"""The gate before each target: how many requests may be open at once, and none at all while it refuses everybody.
+
+Breaker and pace are the domain's; here they meet the event loop: waiting for a slot, probing, recovery.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from promptyoself.domain import limits
+from promptyoself.domain.breaker import Breaker, Pace
+from promptyoself.domain.errors import StoreError
+from promptyoself.domain.models import Fact, FactKind, TargetHealth
+from promptyoself.domain.ports import Clock, Refused, Target, Tx, Unclear, Writer
+
+_log = logging.getLogger(__name__)
+_PROBE_TIME = timedelta(seconds=15)
+
+
+@dataclass(slots=True)
+class _Door:
+    breaker: Breaker
+    pace: Pace
+    in_flight: int = 0
+    waiters: deque[asyncio.Future[None]] = field(default_factory=deque)
+    mending: asyncio.Task[None] | None = None
+
+
+class Slot:
+    """Leave to have one request open. Give it back once; more often does no harm."""
+
+    __slots__ = ("_door", "_gate", "_is_held")
+
+    def __init__(self, gate: Gate, door: _Door) -> None:
+        self._gate = gate
+        self._door = door
+        self._is_held = True
+
+    def release(self) -> None:
+        """Give the slot back."""
+        if self._is_held:
+            self._is_held = False
+            self._gate.leave(self._door)
+
+
+class Gate:
+    """One door a target.
+
+    `on_change` is called when a closed door opens again (work may be ready), `on_grant` with the target's name
+    whenever somebody gets a slot (room for one more to wait).
+    """
+
+    def __init__(
+        self,
+        *,
+        targets: Mapping[str, Target],
+        writer: Writer,
+        clock: Clock,
+        on_change: Callable[[], None],
+        on_grant: Callable[[str], None],
+        most: int = limits.TARGET_IN_FLIGHT_DEFAULT,
+    ) -> None:
+        self._targets = targets
+        self._writer = writer
+        self._clock = clock
+        self._on_change = on_change
+        self._on_grant = on_grant
+        self._doors = {name: _Door(Breaker(), Pace(most)) for name in targets}
+        self._unknown = _Door(Breaker(), Pace(most))
+
+    def open_targets(self) -> list[str]:
+        """Return the names of the targets that would be sent to now."""
+        return [name for name, door in self._doors.items() if not door.breaker.is_open]
+
+    def waiting(self, target: str) -> int:
+        """Return how many wait for a slot of this target."""
+        door = self._doors.get(target)
+        return len(door.waiters) if door else 0
+
+    async def enter(self, target: str) -> Slot | None:
+        """Wait for a slot; None when the target's breaker is open, or opens meanwhile."""
+        door = self._doors.get(target, self._unknown)
+        while not door.breaker.is_open:
+            if door.in_flight < door.pace.cap:
+                door.in_flight += 1
+                self._on_grant(target)
+                return Slot(self, door)
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            door.waiters.append(waiter)
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                self._pass_on(door, waiter)
+                raise
+        return None
+
+    def leave(self, door: _Door) -> None:
+        """Give back a slot; `Slot.release` calls this."""
+        door.in_flight -= 1
+        _wake(door, door.pace.cap - door.in_flight)
+
+    def note(self, target: str, result: object) -> None:
+        """Learn from a target's answer to a send."""
+        door = self._doors.get(target)
+        if door is None or isinstance(result, Unclear):
+            return
+        if not isinstance(result, Refused):
+            door.breaker.succeeded()
+            door.pace.succeeded()
+            return
+        if result.is_overload:
+            door.pace.overloaded()
+        if result.is_target_wide and door.breaker.refused():
+            door.mending = asyncio.ensure_future(self._mend(target, door, result))
+            _wake(door, len(door.waiters))
+
+    async def close(self) -> None:
+        """Stop probing."""
+        tasks = [door.mending for door in self._doors.values() if door.mending is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _mend(self, name: str, door: _Door, why: Refused) -> None:
+        """Say once that the target refuses all, probe until it does not, then let the waiting go at once."""
+        _log.error("target.breaker_opened target=%s code=%s detail=%s", name, why.code, why.detail)
+        await self._record(name, is_open=True, reason=why.detail)
+        probes = 0
+        while True:
+            await asyncio.sleep(door.breaker.probe_after_s(probes))
+            if await self._probe(name) is None:
+                break
+            probes += 1
+        door.breaker.close()
+        door.pace.after_outage()
+        door.mending = None
+        _log.warning("target.breaker_closed target=%s probes=%d", name, probes + 1)
+        await self._record(name, is_open=False, reason=None)
+        self._on_change()
+
+    async def _probe(self, name: str) -> Refused | None:
+        try:
+            async with asyncio.timeout(_PROBE_TIME.total_seconds()):
+                return await self._targets[name].probe()
+        except TimeoutError:
+            return Refused(code="timeout", detail="the probe was not answered", is_target_wide=True)
+
+    async def _record(self, name: str, *, is_open: bool, reason: str | None) -> None:
+        now = self._clock.now()
+
+        def act(tx: Tx) -> None:
+            tx.save_target_health(TargetHealth(target=name, is_open=is_open, reason=reason, since=now))
+            kind = FactKind.BREAKER_OPENED if is_open else FactKind.BREAKER_CLOSED
+            tx.add_fact(Fact(kind=kind, at=now, actor="gate", detail={"target": name, "reason": reason}))
+            if not is_open:
+                tx.hasten_target(name, now=now)
+
+        try:
+            await self._writer.write(act)
+        except StoreError as error:  # the breaker works without its record; the log above said it
+            _log.warning("target.health_not_recorded target=%s code=%s", name, error.code)
+
+    def _pass_on(self, door: _Door, waiter: asyncio.Future[None]) -> None:
+        """A cancelled waiter hands its wake-up to the next one."""
+        if waiter.done() and not waiter.cancelled():
+            _wake(door, 1)
+        elif waiter in door.waiters:
+            door.waiters.remove(waiter)
+
+
+def _wake(door: _Door, count: int) -> None:
+    while count > 0 and door.waiters:
+        waiter = door.waiters.popleft()
+        if not waiter.done():
+            waiter.set_result(None)
+            count -= 1

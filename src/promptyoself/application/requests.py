@@ -1,0 +1,254 @@
+"""What a caller asks for, as text, and the definition it means. Every door reads its options through here.
+
+A request holds options as they were given; None means not given. In an update an empty text clears what can be
+cleared (name, key, conversation, end, window ...).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TypeVar
+
+from promptyoself.domain import limits
+from promptyoself.domain.agents import validate_agent_id, validate_conversation
+from promptyoself.domain.errors import InvalidInput, UsageError
+from promptyoself.domain.models import CatchUp, Definition, EnvelopeMode, Overlap, Policy
+from promptyoself.domain.quiet import QuietHours
+from promptyoself.domain.triggers import (
+    Trigger,
+    TriggerKind,
+    check_timezone,
+    make_trigger,
+    parse_duration,
+    parse_instant,
+)
+
+E = TypeVar("E", bound=StrEnum)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleRequest:
+    """The options of register and update, under CLI.md's names."""
+
+    agent_id: str | None = None
+    prompt: str | None = None
+    time: str | None = None
+    cron: str | None = None
+    every: str | None = None
+    rrule: str | None = None
+    timezone: str | None = None
+    start_at: str | None = None
+    end_at: str | None = None
+    max_repetitions: int | None = None
+    jitter: str | None = None
+    name: str | None = None
+    key: str | None = None
+    target: str | None = None
+    conversation: str | None = None
+    catch_up: str | None = None
+    overlap: str | None = None
+    quiet_hours: str | None = None
+    retry_for: str | None = None
+    expires_after: str | None = None
+    envelope: str | None = None
+
+    @property
+    def trigger_options(self) -> dict[TriggerKind, str]:
+        """Return the trigger options that were given."""
+        given = {
+            TriggerKind.ONCE: self.time,
+            TriggerKind.CRON: self.cron,
+            TriggerKind.INTERVAL: self.every,
+            TriggerKind.RRULE: self.rrule,
+        }
+        return {kind: text for kind, text in given.items() if text is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defaults:
+    """What is taken where a request says nothing."""
+
+    timezone: str
+    target: str
+    targets: frozenset[str]
+    """The targets that exist here."""
+    agent_id: str | None = None
+
+
+def define(request: ScheduleRequest, defaults: Defaults, *, now: datetime) -> Definition:
+    """Return the definition that a complete request means.
+
+    Raises UsageError for what is missing or contradictory, and kin of InvalidInput for what cannot be read.
+    """
+    agent_id = request.agent_id or defaults.agent_id
+    if not agent_id:
+        raise UsageError("an agent id is missing", hint="give --agent-id, or set LETTA_AGENT_ID")
+    if request.prompt is None:
+        raise UsageError("the prompt is missing", hint="give --prompt with the text to deliver")
+    kind, expression = _one_trigger(request)
+    return Definition(
+        agent_id=validate_agent_id(agent_id),
+        prompt=_checked_prompt(request.prompt),
+        trigger=_trigger(kind, expression, request, timezone=request.timezone or defaults.timezone, now=now),
+        target=_checked_target(request.target or defaults.target, defaults),
+        conversation=validate_conversation(request.conversation) if request.conversation else None,
+        key=_bounded_text(request.key, "key", limits.KEY_CHARS_MAX),
+        name=_bounded_text(request.name, "name", limits.NAME_CHARS_MAX),
+        max_repetitions=_checked_repetitions(request.max_repetitions),
+        policy=_policy(request, Policy()),
+    )
+
+
+def redefine(old: Definition, request: ScheduleRequest, defaults: Defaults, *, now: datetime) -> Definition:
+    """Return `old` with what an update's request changes; what it does not name stays."""
+    changes: dict[str, object] = {}
+    if request.agent_id is not None:
+        changes["agent_id"] = validate_agent_id(request.agent_id)
+    if request.prompt is not None:
+        changes["prompt"] = _checked_prompt(request.prompt)
+    if request.target is not None:
+        changes["target"] = _checked_target(request.target, defaults)
+    if request.conversation is not None:
+        changes["conversation"] = validate_conversation(request.conversation) if request.conversation else None
+    if request.key is not None:
+        changes["key"] = _bounded_text(request.key, "key", limits.KEY_CHARS_MAX)
+    if request.name is not None:
+        changes["name"] = _bounded_text(request.name, "name", limits.NAME_CHARS_MAX)
+    if request.max_repetitions is not None:
+        # 0 clears, as an empty text does for other options.
+        changes["max_repetitions"] = _checked_repetitions(request.max_repetitions or None)
+    changes["trigger"] = _retrigger(old.trigger, request, now=now)
+    changes["policy"] = _policy(request, old.policy)
+    return replace(old, **changes)  # type: ignore[arg-type]  # replace checks the names at run time
+
+
+def _one_trigger(request: ScheduleRequest) -> tuple[TriggerKind, str]:
+    given = request.trigger_options
+    if len(given) != 1:
+        count = "none" if not given else "more than one"
+        raise UsageError(
+            f"exactly one of --time, --cron, --every and --rrule is needed; {count} was given",
+            hint='for example --every 1h, --cron "0 9 * * mon-fri" or --time 2030-01-31T09:00',
+        )
+    return next(iter(given.items()))
+
+
+def _retrigger(old: Trigger, request: ScheduleRequest, *, now: datetime) -> Trigger:
+    window = (request.timezone, request.start_at, request.end_at, request.jitter)
+    given = request.trigger_options
+    if not given and all(option is None for option in window):
+        return old
+    kind, expression = _one_trigger(request) if given else (old.kind, old.expression)
+    if not given and kind is TriggerKind.INTERVAL and request.start_at is None:
+        # The grid of an interval stays where it was: only the window or the zone changes.
+        made = _trigger(kind, expression, request, timezone=request.timezone or old.timezone, now=now, old=old)
+        return replace(made, anchor_at=old.anchor_at)
+    return _trigger(kind, expression, request, timezone=request.timezone or old.timezone, now=now, old=old)
+
+
+def _trigger(  # one trigger is these words
+    kind: TriggerKind,
+    expression: str,
+    request: ScheduleRequest,
+    *,
+    timezone: str,
+    now: datetime,
+    old: Trigger | None = None,
+) -> Trigger:
+    check_timezone(timezone)
+    return make_trigger(
+        kind,
+        expression,
+        timezone=timezone,
+        now=now,
+        start_at=_instant(request.start_at, timezone, old.start_at if old else None),
+        end_at=_instant(request.end_at, timezone, old.end_at if old else None),
+        jitter=_duration(request.jitter, old.jitter if old else timedelta(0)) or timedelta(0),
+    )
+
+
+def _policy(request: ScheduleRequest, old: Policy) -> Policy:
+    catch_up, window = _catch_up(request.catch_up, old)
+    quiet = old.quiet_hours
+    if request.quiet_hours is not None:
+        quiet = QuietHours.parse(request.quiet_hours) if request.quiet_hours.strip() else None
+    retry_for = _duration(request.retry_for, old.retry_for) or limits.RETRY_FOR_DEFAULT
+    if retry_for > limits.RETRY_FOR_MAX:
+        raise InvalidInput(f"retry-for {request.retry_for!r} is longer than {limits.RETRY_FOR_MAX.days} days")
+    return Policy(
+        catch_up=catch_up,
+        catch_up_window=window,
+        overlap=_choice(Overlap, request.overlap, old.overlap, "overlap"),
+        retry_for=retry_for,
+        expires_after=_duration(request.expires_after, old.expires_after),
+        envelope=_choice(EnvelopeMode, request.envelope, old.envelope, "envelope"),
+        quiet_hours=quiet,
+    )
+
+
+def _catch_up(text: str | None, old: Policy) -> tuple[CatchUp, timedelta | None]:
+    """Read `skip`, `latest`, `all`, each with an optional window after a colon: `all:6h`."""
+    if text is None:
+        return old.catch_up, old.catch_up_window
+    word, colon, window = text.partition(":")
+    chosen = _choice(CatchUp, word, old.catch_up, "catch-up")
+    return chosen, parse_duration(window) if colon else None
+
+
+def _choice(kind: type[E], text: str | None, old: E, option: str) -> E:
+    if text is None:
+        return old
+    try:
+        return kind(text.strip().lower())
+    except ValueError:
+        known = ", ".join(member.value for member in kind)
+        raise InvalidInput(f"{option} {text!r} is not known", hint=f"one of: {known}") from None
+
+
+def _instant(text: str | None, timezone: str, old: datetime | None) -> datetime | None:
+    if text is None:
+        return old
+    return parse_instant(text, timezone=timezone) if text.strip() else None
+
+
+def _duration(text: str | None, old: timedelta | None) -> timedelta | None:
+    if text is None:
+        return old
+    return parse_duration(text) if text.strip() else None
+
+
+def _checked_prompt(prompt: str) -> str:
+    try:
+        size = len(prompt.encode())
+    except UnicodeEncodeError:
+        raise InvalidInput("the prompt is not valid Unicode text", hint="pass it as UTF-8") from None
+    if not prompt.strip():
+        raise InvalidInput("the prompt is empty", hint="give --prompt with the text to deliver")
+    if size > limits.PROMPT_BYTES_MAX:
+        raise InvalidInput(f"the prompt has {size} bytes; at most {limits.PROMPT_BYTES_MAX} are allowed")
+    return prompt
+
+
+def _checked_target(target: str, defaults: Defaults) -> str:
+    if target not in defaults.targets:
+        known = ", ".join(sorted(defaults.targets))
+        raise InvalidInput(f"target {target!r} is not known", hint=f"one of: {known}")
+    return target
+
+
+def _checked_repetitions(count: int | None) -> int | None:
+    if count is not None and not 1 <= count <= limits.MAX_REPETITIONS_MAX:
+        raise InvalidInput(f"max-repetitions {count} is out of range; 1 to {limits.MAX_REPETITIONS_MAX} are allowed")
+    return count
+
+
+def _bounded_text(text: str | None, option: str, most: int) -> str | None:
+    if not text:
+        return None
+    if len(text) > most:
+        raise InvalidInput(f"the {option} has {len(text)} characters; at most {most} are allowed")
+    if not text.isprintable():
+        raise InvalidInput(f"the {option} holds control characters", hint="use plain printable text")
+    return text

@@ -1,0 +1,390 @@
+"""Use cases of schedules: register, update, pause, resume, cancel, run now. Each is one transaction of the caller's.
+
+Rules of edits in flight (DESIGN.md): a cancel ends what is pending and lets the attempt in flight be the last;
+an edit that changes what would be sent does the same and moves what was due to the new revision; a pause keeps
+what is unsent until it is resumed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from promptyoself.application import planner
+from promptyoself.application.ends import complete_if_over
+from promptyoself.application.requests import Defaults, ScheduleRequest, define, redefine
+from promptyoself.domain import guard, limits
+from promptyoself.domain.errors import Conflict, Forbidden, InvalidInput, ScheduleNotFound
+from promptyoself.domain.keys import idempotency_key
+from promptyoself.domain.models import (
+    OPERATOR,
+    Definition,
+    Delivery,
+    DeliveryKind,
+    DeliveryState,
+    Fact,
+    FactKind,
+    NewDelivery,
+    Provenance,
+    Schedule,
+    ScheduleState,
+    StopSwitch,
+)
+from promptyoself.domain.planning import first_fire_at
+from promptyoself.domain.ports import NewSchedule, ScheduleFilter, Tx
+from promptyoself.domain.triggers import next_fire_at, period_hint
+
+LIVE_STATES = (ScheduleState.ACTIVE, ScheduleState.PAUSED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who asks, and through which door. An agent sees and changes its own schedules only."""
+
+    owner: str = OPERATOR
+    door: str = "cli"
+
+    @property
+    def is_operator(self) -> bool:
+        """True when no agent stands behind the request."""
+        return self.owner == OPERATOR
+
+    @property
+    def label(self) -> str:
+        """The caller as the journal and people read it."""
+        return f"{self.owner} via {self.door}"
+
+    def may_touch(self, schedule: Schedule) -> bool:
+        """True when this caller may see and change the schedule."""
+        return self.is_operator or self.owner in {schedule.provenance.owner, schedule.definition.agent_id}
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A stored schedule, and whether this call made it (False: a key was known, and it was updated)."""
+
+    schedule: Schedule
+    is_new: bool
+
+
+def register(
+    tx: Tx, request: ScheduleRequest, *, caller: Caller, defaults: Defaults, uid: str, now: datetime
+) -> Registered:
+    """Store a schedule, or update the caller's schedule of the same agent and key.
+
+    Raises kin of InvalidInput, UsageError, Forbidden (another's agent) and LimitExceeded (guard); then nothing
+    is stored. `uid` is fresh: 32 hex digits.
+    """
+    definition = define(request, defaults, now=now)
+    _check_reach(definition, caller)
+    _check_guard_of_definition(definition, caller, now=now)
+    if definition.key is not None:
+        known = tx.schedule_by_key(definition.agent_id, definition.key)
+        if known is not None:
+            if not caller.may_touch(known):
+                raise Forbidden(f"the key {definition.key!r} belongs to another's schedule", hint="choose another key")
+            kept = _keep_grid(known.definition, definition)
+            return Registered(_edit(tx, known, kept, caller=caller, now=now), is_new=False)
+    provenance = _provenance(tx, caller, now=now)
+    _check_guard_of_creation(tx, provenance, caller, now=now)
+    schedule = tx.add_schedule(
+        NewSchedule(
+            uid=uid,
+            definition=definition,
+            provenance=provenance,
+            next_fire_at=next_fire_at(definition.trigger, after=now),
+            created_at=now,
+        )
+    )
+    tx.add_fact(
+        Fact(
+            kind=FactKind.REGISTERED,
+            at=now,
+            schedule_id=schedule.id,
+            actor=caller.label,
+            detail={"trigger": f"{definition.trigger.kind}: {definition.trigger.expression}"},
+        )
+    )
+    return Registered(schedule, is_new=True)
+
+
+def find(tx: Tx, schedule_id: int, *, caller: Caller) -> Schedule:
+    """Return a schedule the caller may touch. Raises ScheduleNotFound for others', too."""
+    schedule = tx.schedule(schedule_id)
+    if schedule is None or not caller.may_touch(schedule):
+        raise ScheduleNotFound(
+            f"schedule {schedule_id} was not found", hint="promptyoself list --all shows every schedule and its id"
+        )
+    return schedule
+
+
+def listed(tx: Tx, *, caller: Caller, agent_id: str | None, include_finished: bool) -> list[Schedule]:
+    """Return schedules by id: those of one agent or of all, the finished ones only on request."""
+    where = ScheduleFilter(
+        agent_id=agent_id if caller.is_operator else caller.owner,
+        states=None if include_finished else LIVE_STATES,
+        limit=limits.LIST_MAX,
+    )
+    return tx.schedules(where)
+
+
+def update(
+    tx: Tx,
+    schedule_id: int,
+    request: ScheduleRequest,
+    *,
+    caller: Caller,
+    defaults: Defaults,
+    now: datetime,
+    revision: int | None = None,
+) -> Schedule:
+    """Change what the request names; a finished schedule becomes active again when its trigger still fires.
+
+    `revision`, when given, must be the stored one: edits never overwrite each other unseen (Conflict).
+    """
+    schedule = find(tx, schedule_id, caller=caller)
+    if revision is not None and revision != schedule.revision:
+        raise Conflict(
+            f"schedule {schedule_id} is at revision {schedule.revision}, not {revision}",
+            hint="show it again, and repeat the edit on what it is now",
+        )
+    definition = redefine(schedule.definition, request, defaults, now=now)
+    _check_reach(definition, caller)
+    _check_guard_of_definition(definition, caller, now=now)
+    if definition.key is not None and definition.key != schedule.definition.key:
+        known = tx.schedule_by_key(definition.agent_id, definition.key)
+        if known is not None and known.id != schedule_id:
+            raise Conflict(f"the key {definition.key!r} is taken by schedule {known.id}", hint="choose another key")
+    return _edit(tx, schedule, definition, caller=caller, now=now)
+
+
+def cancel(tx: Tx, schedule_id: int, *, caller: Caller, now: datetime) -> Schedule:
+    """Cancel for good: pending deliveries end, an attempt in flight is the last. Cancelling twice is one cancel."""
+    schedule = find(tx, schedule_id, caller=caller)
+    if schedule.state is ScheduleState.CANCELLED:
+        return schedule
+    if schedule.state is ScheduleState.COMPLETED:
+        raise Conflict(f"schedule {schedule_id} has completed; there is nothing to cancel")
+    cancelled = replace(
+        schedule,
+        state=ScheduleState.CANCELLED,
+        state_reason=f"cancelled by {caller.label}",
+        paused_until=None,
+        next_fire_at=None,
+        updated_at=now,
+    )
+    tx.save_schedule(cancelled)
+    _withdraw(tx, schedule, reason="the schedule was cancelled", now=now)
+    tx.add_fact(Fact(kind=FactKind.CANCELLED, at=now, schedule_id=schedule.id, actor=caller.label))
+    return cancelled
+
+
+def pause(
+    tx: Tx, schedule_id: int, *, caller: Caller, reason: str | None, until: datetime | None, now: datetime
+) -> Schedule:
+    """Pause, with a reason for people and an end if wanted; pausing again replaces both. `until` is aware UTC."""
+    schedule = find(tx, schedule_id, caller=caller)
+    _must_be_live(schedule, "paused")
+    _check_until(until, now=now)
+    why = (reason or f"paused by {caller.label}")[: limits.REASON_CHARS_MAX]
+    paused = replace(schedule, state=ScheduleState.PAUSED, state_reason=why, paused_until=until, updated_at=now)
+    tx.save_schedule(paused)
+    detail: dict[str, str | int | bool | None] = {"reason": why, "until": until.isoformat() if until else None}
+    tx.add_fact(Fact(kind=FactKind.PAUSED, at=now, schedule_id=schedule.id, actor=caller.label, detail=detail))
+    return paused
+
+
+def resume(tx: Tx, schedule_id: int, *, caller: Caller, now: datetime) -> Schedule:
+    """Let a paused schedule go on from now. Resuming an active one changes nothing."""
+    schedule = find(tx, schedule_id, caller=caller)
+    _must_be_live(schedule, "resumed")
+    if schedule.state is ScheduleState.ACTIVE:
+        return schedule
+    if not caller.is_operator:
+        guard.check_active(tx.guard_usage(schedule.provenance.owner, since=now - timedelta(hours=1)))
+    return planner.resume(tx, schedule, now=now, actor=caller.label)
+
+
+def run_now(tx: Tx, schedule_id: int, *, caller: Caller, store_uid: str, now: datetime) -> Delivery:
+    """Open a delivery of the prompt at once, whatever the schedule's state; the schedule itself is left alone."""
+    schedule = find(tx, schedule_id, caller=caller)
+    if schedule.state is ScheduleState.CANCELLED:
+        raise Conflict(f"schedule {schedule_id} is cancelled", hint="register it again to run it")
+    if not caller.is_operator:
+        usage = tx.guard_usage(caller.owner, since=now - timedelta(hours=1))
+        if guard.allowance(usage) <= 0:
+            raise guard.deliveries_exceeded()
+    new = NewDelivery(
+        schedule_id=schedule.id,
+        revision=schedule.revision,
+        kind=DeliveryKind.RUN_NOW,
+        target=schedule.definition.target,
+        lane=schedule.lane,
+        key=idempotency_key(
+            store_uid, schedule.uid, revision=schedule.revision, kind=DeliveryKind.RUN_NOW, fire_at=now
+        ),
+        fire_at=now,
+        planned_at=now,
+        fire_number=0,
+        created_at=now,
+    )
+    delivery = tx.add_delivery(new, retry_until=now + schedule.definition.policy.retry_for)
+    if delivery is None:
+        raise Conflict(f"schedule {schedule_id} was run at this very instant already", hint="try again")
+    tx.add_fact(
+        Fact(kind=FactKind.RUN_NOW, at=now, schedule_id=schedule.id, delivery_id=delivery.id, actor=caller.label)
+    )
+    return delivery
+
+
+def stop_all(tx: Tx, *, caller: Caller, reason: str | None, until: datetime | None, now: datetime) -> StopSwitch:
+    """Stop all deliveries at once, leaving the schedules as they are. Operators only."""
+    _operators_only(caller)
+    _check_until(until, now=now)
+    switch = StopSwitch(reason=(reason or "stopped")[: limits.REASON_CHARS_MAX], since=now, until=until)
+    tx.set_stop_switch(switch)
+    tx.add_fact(Fact(kind=FactKind.ALL_PAUSED, at=now, actor=caller.label, detail={"reason": switch.reason}))
+    return switch
+
+
+def start_all(tx: Tx, *, caller: Caller, now: datetime) -> None:
+    """Let deliveries go on again. Operators only."""
+    _operators_only(caller)
+    tx.set_stop_switch(None)
+    tx.add_fact(Fact(kind=FactKind.ALL_RESUMED, at=now, actor=caller.label))
+
+
+def _keep_grid(old: Definition, new: Definition) -> Definition:
+    """Registering the same rule under the same key again must not shift its fire times to the new `now`."""
+    if replace(new.trigger, anchor_at=old.trigger.anchor_at) == old.trigger:
+        return replace(new, trigger=old.trigger)
+    return new
+
+
+def _edit(tx: Tx, old: Schedule, definition: Definition, *, caller: Caller, now: datetime) -> Schedule:
+    if definition == old.definition and old.state in LIVE_STATES:
+        return old
+    edited = replace(old, definition=definition, revision=old.revision + 1, finals_in_row=0, updated_at=now)
+    if old.state not in LIVE_STATES:
+        edited = replace(edited, state=ScheduleState.ACTIVE, state_reason=None, fire_count=0)
+    is_same_rule = definition.trigger == old.definition.trigger and old.state in LIVE_STATES
+    if not is_same_rule or edited.is_exhausted:
+        edited = replace(edited, next_fire_at=first_fire_at(edited, now=now))
+    tx.save_schedule(edited)
+    changed = _changed_names(old.definition, definition)
+    tx.add_fact(
+        Fact(
+            kind=FactKind.EDITED,
+            at=now,
+            schedule_id=old.id,
+            actor=caller.label,
+            detail={"revision": edited.revision, "changed": ", ".join(changed)},
+        )
+    )
+    if set(changed) & _SENT_FIELDS:
+        waiting = _withdraw(tx, old, reason="the schedule was edited", now=now)
+        if is_same_rule:
+            _reopen(tx, edited, waiting, now=now)
+    return complete_if_over(tx, edited, now=now)
+
+
+_SENT_FIELDS = frozenset({"agent_id", "prompt", "trigger", "target", "conversation"})
+"""A change of any of these changes what would be sent, or whether: unsent deliveries of the old revision end."""
+
+
+def _changed_names(old: Definition, new: Definition) -> list[str]:
+    return [name for name in Definition.__slots__ if getattr(old, name) != getattr(new, name)]
+
+
+def _withdraw(tx: Tx, schedule: Schedule, *, reason: str, now: datetime) -> list[Delivery]:
+    """End pending deliveries and let those in flight be the last; return the pending ones."""
+    waiting: list[Delivery] = []
+    for delivery in tx.unfinished_deliveries(schedule.id):
+        if delivery.state is DeliveryState.PENDING:
+            waiting.append(delivery)
+            gone = replace(delivery, state=DeliveryState.CANCELLED, reason=reason, finished_at=now, due_at=now)
+            tx.save_delivery(gone, was=delivery)
+        else:
+            tx.save_delivery(replace(delivery, cancel_requested=True), was=delivery)
+    return waiting
+
+
+def _reopen(tx: Tx, schedule: Schedule, waiting: list[Delivery], *, now: datetime) -> None:
+    """An edit of the text alone must not lose what was due: it goes out under the new revision."""
+    meta_uid = tx.store_uid()
+    for old in waiting:
+        key = idempotency_key(meta_uid, schedule.uid, revision=schedule.revision, kind=old.kind, fire_at=old.fire_at)
+        tx.add_delivery(
+            NewDelivery(
+                schedule_id=schedule.id,
+                revision=schedule.revision,
+                kind=old.kind,
+                target=schedule.definition.target,
+                lane=schedule.lane,
+                key=key,
+                fire_at=old.fire_at,
+                planned_at=old.planned_at,
+                fire_number=old.fire_number,
+                missed=old.missed,
+                created_at=now,
+            ),
+            retry_until=old.retry_until,
+        )
+
+
+def _provenance(tx: Tx, caller: Caller, *, now: datetime) -> Provenance:
+    """Trace an agent's new schedule to the prompt that the agent is working on, if any."""
+    if caller.is_operator:
+        return Provenance(owner=OPERATOR, created_by=caller.label)
+    origin = tx.delivery_in_progress(caller.owner, since=now - limits.RUN_TIME_MAX)
+    if origin is None:
+        return Provenance(owner=caller.owner, created_by=caller.label)
+    parent = tx.schedule(origin.schedule_id)
+    if parent is None:
+        return Provenance(owner=caller.owner, created_by=caller.label)
+    return Provenance(
+        owner=caller.owner,
+        created_by=caller.label,
+        origin_delivery_id=origin.id,
+        root_uid=parent.provenance.root_uid or parent.uid,
+        depth=parent.provenance.depth + 1,
+    )
+
+
+def _check_reach(definition: Definition, caller: Caller) -> None:
+    if not caller.is_operator and definition.agent_id != caller.owner:
+        raise Forbidden(
+            f"agent {caller.owner} may schedule prompts for itself only",
+            hint="leave --agent-id out, or ask an operator",
+        )
+
+
+def _check_guard_of_definition(definition: Definition, caller: Caller, *, now: datetime) -> None:
+    if not caller.is_operator:
+        period = period_hint(definition.trigger, after=now)
+        guard.check_definition(prompt_bytes=len(definition.prompt.encode()), period=period)
+
+
+def _check_guard_of_creation(tx: Tx, provenance: Provenance, caller: Caller, *, now: datetime) -> None:
+    if not caller.is_operator:
+        usage = tx.guard_usage(caller.owner, since=now - timedelta(hours=1))
+        root = provenance.root_uid
+        guard.check_creation(usage, descendants=tx.live_descendants(root) if root else 0)
+
+
+def _must_be_live(schedule: Schedule, what: str) -> None:
+    if schedule.state not in LIVE_STATES:
+        raise Conflict(
+            f"schedule {schedule.id} is {schedule.state} and cannot be {what}",
+            hint="update it with a new time, cron or interval to start it again",
+        )
+
+
+def _check_until(until: datetime | None, *, now: datetime) -> None:
+    if until is not None and until <= now:
+        raise InvalidInput("--until must lie in the future", hint="give a later time, or leave it out")
+
+
+def _operators_only(caller: Caller) -> None:
+    if not caller.is_operator:
+        raise Forbidden("only an operator may stop or start all deliveries")

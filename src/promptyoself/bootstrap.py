@@ -1,0 +1,360 @@
+"""The one place that picks adapters and puts the parts together. Heavy imports happen where they are used."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from promptyoself import __version__
+from promptyoself.config import Settings, load_settings
+from promptyoself.domain.models import Executor
+from promptyoself.runtime import SystemChance, SystemClock
+from promptyoself.storage.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from promptyoself.application.dispatcher import Dispatcher, Report
+    from promptyoself.application.gate import Gate
+    from promptyoself.application.passes import Entry
+    from promptyoself.application.requests import Defaults
+    from promptyoself.domain.ports import AgentInfo, Clock, Store, Target, TargetStatus, Writer
+    from promptyoself.interfaces.services import LoopReport, Setting
+    from promptyoself.storage.writer import ThreadWriter
+    from promptyoself.targets.letta_settings import LettaSettings
+
+
+@dataclass(frozen=True, slots=True)
+class _Crew:
+    gate: Gate
+    dispatcher: Dispatcher
+
+
+TargetMaker = Callable[["Writer", "Clock"], "Mapping[str, Target]"]
+
+
+def open_services(*, environ: Mapping[str, str], cwd: Path, flags: Mapping[str, str | None]) -> World:
+    """Return this process's world: SQLite, Letta and the inbox, as the settings say. Raises ConfigError."""
+    return World(load_settings(environ, cwd, flags=flags))
+
+
+def open_demo(*, folder: Path) -> World:
+    """Return a world in `folder` that needs nothing: the inbox, and a target that fails each first attempt."""
+    from promptyoself.targets.flaky import FlakyTarget
+    from promptyoself.targets.inbox import InboxTarget
+
+    def targets(writer: Writer, clock: Clock) -> Mapping[str, Target]:
+        inbox = InboxTarget(writer, clock)
+        return {"inbox": inbox, "flaky": FlakyTarget(inbox)}
+
+    settings = load_settings({}, folder, flags={"db": str(folder / "demo.db")})
+    return World(settings, make_targets=targets, targets=("inbox", "flaky"), default_target="inbox")
+
+
+class World:
+    """Services for the doors, over SQLite and this machine's clock."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        make_targets: TargetMaker | None = None,
+        targets: Sequence[str] = ("letta", "inbox"),
+        default_target: str = "letta",
+    ) -> None:
+        self._settings = settings
+        self._make_targets = make_targets or self._usual_targets
+        self._targets = frozenset(targets)
+        self._default_target = default_target
+        self._clock = SystemClock()
+        self._chance = SystemChance()
+        self._store: SqliteStore | None = None
+
+    @property
+    def clock(self) -> Clock:
+        """The system's clock."""
+        return self._clock
+
+    @property
+    def store(self) -> Store:
+        """The database, opened on first use."""
+        return self._sqlite()
+
+    @property
+    def defaults(self) -> Defaults:
+        """What a request that says nothing means."""
+        from promptyoself.application.requests import Defaults
+
+        return Defaults(
+            timezone=self._settings.timezone.value,
+            target=self._default_target,
+            targets=self._targets,
+            agent_id=self._settings.agent_id.value,
+        )
+
+    @property
+    def timezone_source(self) -> str:
+        """Where the zone comes from."""
+        return self._settings.timezone.source
+
+    @property
+    def settings(self) -> Sequence[Setting]:
+        """Every setting with its source, secrets unprinted."""
+        return self._settings.shown()
+
+    def new_uid(self) -> str:
+        """Return 32 fresh hex digits."""
+        return self._chance.token()
+
+    def check_agent(self, agent_id: str) -> AgentInfo:
+        """Ask Letta about an agent, 2 s at most."""
+        from promptyoself.targets.letta_check import check_agent
+
+        return check_agent(self._letta(), agent_id)
+
+    def ping(self) -> TargetStatus:
+        """Ask Letta whether it answers us."""
+        from promptyoself.targets.letta_check import ping
+
+        return ping(self._letta())
+
+    def list_agents(self) -> list[AgentInfo]:
+        """Ask Letta for its agents."""
+        from promptyoself.targets.letta_check import list_agents
+
+        return list_agents(self._letta())
+
+    def upload_tool(self, source_code: str, *, name: str | None, description: str | None) -> tuple[str, str]:
+        """Store a tool at Letta; its id and name."""
+        from promptyoself.targets.letta_check import upload_tool
+
+        return upload_tool(self._letta(), source_code, name, description)
+
+    def execute(self, *, wait: timedelta, on_entry: Callable[[Entry], None] | None = None) -> list[Entry]:
+        """Make one pass."""
+        import asyncio
+
+        return asyncio.run(self._execute(wait, on_entry))
+
+    def run_loop(
+        self, *, interval: timedelta, mode: str, on_entry: Callable[[Entry], None] | None = None
+    ) -> LoopReport:
+        """Deliver until SIGINT or SIGTERM."""
+        import asyncio
+
+        return asyncio.run(self.run_until(_signalled, interval=interval, mode=mode, on_entry=on_entry))
+
+    async def run_until(
+        self,
+        arm: Callable[[asyncio.Event], Callable[[], None]],
+        *,
+        interval: timedelta,
+        mode: str,
+        on_entry: Callable[[Entry], None] | None = None,
+    ) -> LoopReport:
+        """Deliver until the event that `arm` is given gets set; what `arm` returns is called at the end."""
+        import asyncio
+
+        from promptyoself.interfaces.services import LoopReport
+
+        stopping = asyncio.Event()
+        disarm = arm(stopping)
+        counts = {"deliveries": 0, "accepted": 0}
+        seen: set[int] = set()
+
+        def count(entry: Entry) -> None:
+            # A delivery is reported at acceptance and again at its end; it arrives once.
+            counts["deliveries"] += 1
+            if entry.is_delivered and entry.delivery.id not in seen:
+                counts["accepted"] += 1
+            if entry.delivery.state.is_final:
+                seen.discard(entry.delivery.id)
+            elif entry.is_delivered:
+                seen.add(entry.delivery.id)
+            if on_entry is not None:
+                on_entry(entry)
+
+        try:
+            is_clean = await self._serve(stopping, interval=interval, mode=mode, on_entry=count)
+        finally:
+            disarm()
+        return LoopReport(deliveries=counts["deliveries"], accepted=counts["accepted"], is_clean=is_clean)
+
+    def backup(self, path: str) -> None:
+        """Copy the database to a new file."""
+        self._sqlite().backup(path)
+
+    def close(self) -> None:
+        """Close the store."""
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+    # -- parts ----------------------------------------------------------------------------------------------
+
+    async def _execute(self, wait: timedelta, on_entry: Callable[[Entry], None] | None) -> list[Entry]:
+        import asyncio
+
+        from promptyoself.application.passes import Pass
+        from promptyoself.storage.writer import ThreadWriter
+
+        store = self._sqlite()
+        executor = self._executor("execute")
+        writer = ThreadWriter(store)
+        one = Pass(writer=writer, clock=self._clock, store_uid=store.uid, executor_id=executor.id)
+        async with self._crew(writer, executor, watch=one.watch, on_change=_nothing, on_grant=_ignored) as crew:
+            stopping = asyncio.Event()
+            disarm = _signalled(stopping)
+            heeding = asyncio.ensure_future(_stop_when(stopping, crew.dispatcher.stop))
+            try:
+                return await one.run(crew.dispatcher, crew.gate, wait=wait, on_entry=on_entry)
+            finally:
+                heeding.cancel()
+                disarm()
+
+    async def _serve(
+        self, stopping: asyncio.Event, *, interval: timedelta, mode: str, on_entry: Callable[[Entry], None]
+    ) -> bool:
+        from promptyoself.application.passes import entry_of
+        from promptyoself.application.planner import plan_due
+        from promptyoself.lanes.local import LocalLanes, Work
+        from promptyoself.lanes.timers import ApTimers
+        from promptyoself.storage.writer import ThreadWriter
+
+        store = self._sqlite()
+        executor = self._executor(mode)
+        writer = ThreadWriter(store)
+        lanes: LocalLanes
+        async with self._crew(
+            writer,
+            executor,
+            watch=lambda report: on_entry(entry_of(report)),
+            on_change=lambda: lanes.wake(),  # noqa: PLW0108  lanes is made below, out of this crew
+            on_grant=lambda target: lanes.slot_granted(target),  # noqa: PLW0108  as above
+        ) as crew:
+            lanes = LocalLanes(
+                store=store,
+                writer=writer,
+                clock=self._clock,
+                timers=ApTimers(),
+                work=Work(
+                    plan=lambda: plan_due(writer, self._clock, store_uid=store.uid),
+                    run_lane=crew.dispatcher.run_lane,
+                    open_targets=crew.gate.open_targets,
+                    waiting=crew.gate.waiting,
+                    stop=crew.dispatcher.stop,
+                ),
+                executor=executor,
+                interval=interval,
+                retention=self._settings.retention.value,
+            )
+            return await lanes.run(stopping)
+
+    @asynccontextmanager
+    async def _crew(
+        self,
+        writer: ThreadWriter,
+        executor: Executor,
+        *,
+        watch: Callable[[Report], None],
+        on_change: Callable[[], None],
+        on_grant: Callable[[str], None],
+    ) -> AsyncIterator[_Crew]:
+        """Put targets, gate and dispatcher together; close them, and the writer, at the end."""
+        from promptyoself.application.dispatcher import Dispatcher
+        from promptyoself.application.gate import Gate
+
+        targets = self._make_targets(writer, self._clock)
+        gate = Gate(
+            targets=targets,
+            writer=writer,
+            clock=self._clock,
+            on_change=on_change,
+            on_grant=on_grant,
+            most=self._settings.max_in_flight.value,
+        )
+        dispatcher = Dispatcher(
+            writer=writer,
+            targets=targets,
+            gate=gate,
+            clock=self._clock,
+            chance=self._chance,
+            executor_id=executor.id,
+            watch=watch,
+        )
+        try:
+            yield _Crew(gate, dispatcher)
+        finally:
+            await gate.close()
+            for target in targets.values():
+                await target.close()
+            await writer.close()
+
+    def _usual_targets(self, writer: Writer, clock: Clock) -> Mapping[str, Target]:
+        from promptyoself.targets.inbox import InboxTarget
+        from promptyoself.targets.letta import LettaTarget
+
+        return {"letta": LettaTarget(self._letta(), clock), "inbox": InboxTarget(writer, clock)}
+
+    def _letta(self) -> LettaSettings:
+        from promptyoself.targets.letta_settings import LettaSettings
+
+        return LettaSettings(base_url=self._settings.base_url.value, api_key=self._settings.api_key.value)
+
+    def _sqlite(self) -> SqliteStore:
+        if self._store is None:
+            self._store = SqliteStore.open(self._settings.db.value, new_uid=self._chance.token)
+        return self._store
+
+    def _executor(self, mode: str) -> Executor:
+        now = self._clock.now()
+        host = socket.gethostname()
+        return Executor(
+            id=f"{host}:{os.getpid()}:{self._chance.token()[:8]}",
+            host=host,
+            pid=os.getpid(),
+            version=__version__,
+            mode=mode,
+            started_at=now,
+            heartbeat_at=now,
+        )
+
+
+def _signalled(stopping: asyncio.Event) -> Callable[[], None]:
+    """Set `stopping` at SIGINT and SIGTERM; a second signal ends the process as it would have without us."""
+    import asyncio
+    import signal
+
+    loop = asyncio.get_running_loop()
+
+    def disarm() -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with suppress(ValueError, RuntimeError):
+                loop.remove_signal_handler(number)
+
+    def stop() -> None:
+        stopping.set()
+        disarm()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    return disarm
+
+
+async def _stop_when(stopping: asyncio.Event, stop: Callable[[], None]) -> None:
+    await stopping.wait()
+    stop()
+
+
+def _nothing() -> None:
+    """A single pass has nobody to wake."""
+
+
+def _ignored(_target: str) -> None:
+    """A single pass fetches lanes by itself."""

@@ -1,0 +1,532 @@
+"""What the core asks of the world: a store, targets, lanes, a clock, chance. Adapters live in other rooms.
+
+The store is synchronous; a `Writer` lets many callers share one commit. A target is asynchronous and is
+never called inside a transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol, TypeVar
+
+from promptyoself.domain.models import (
+    Attempt,
+    AttemptOutcome,
+    Definition,
+    Delivery,
+    DeliveryState,
+    Executor,
+    Fact,
+    InboxMessage,
+    NewDelivery,
+    Provenance,
+    Schedule,
+    ScheduleState,
+    StopSwitch,
+    TargetHealth,
+)
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """The only source of time. Wall clock decides what is due; monotonic measures how long."""
+
+    def now(self) -> datetime:
+        """Return the wall clock: aware UTC with microseconds."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds that never step back; only differences mean something."""
+        ...
+
+
+class Chance(Protocol):
+    """The only source of chance."""
+
+    def fraction(self) -> float:
+        """Return a number in 0..1 (1 excluded)."""
+        ...
+
+    def token(self) -> str:
+        """Return a string that nobody else has: 32 hex digits."""
+        ...
+
+
+# -- store --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewSchedule:
+    """A schedule about to be stored; the store gives its id."""
+
+    uid: str
+    definition: Definition
+    provenance: Provenance
+    next_fire_at: datetime | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleFilter:
+    """Which schedules to list: newest last. None means any. `after_id` pages."""
+
+    agent_id: str | None = None
+    owner: str | None = None
+    states: Sequence[ScheduleState] | None = None
+    after_id: int = 0
+    limit: int = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryFilter:
+    """Which deliveries to list: newest first. None means any. `before_id` pages."""
+
+    schedule_id: int | None = None
+    agent_id: str | None = None
+    owner: str | None = None
+    states: Sequence[DeliveryState] | None = None
+    before_id: int | None = None
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardUsage:
+    """What one agent's schedules use up of the guard's limits."""
+
+    active: int
+    created_last_hour: int
+    deliveries_last_hour: int
+
+
+class Tx(Protocol):
+    """One transaction. All of it is stored or none; writers see what they read until it ends.
+
+    Every method raises `StoreError` kin only. A guarded change answers False when the row was no longer
+    as the caller believed; the caller then changes nothing else.
+    """
+
+    def store_uid(self) -> str:
+        """Return the uid that this database was given when it was made."""
+        ...
+
+    # schedules
+    def add_schedule(self, new: NewSchedule) -> Schedule:
+        """Store a schedule: active, revision 1. Raises Conflict when its agent has the key already."""
+        ...
+
+    def schedule(self, schedule_id: int) -> Schedule | None:
+        """Return the schedule, locked until the transaction ends, or None."""
+        ...
+
+    def schedule_by_key(self, agent_id: str, key: str) -> Schedule | None:
+        """Return the schedule of this agent with this caller-chosen key, in whatever state, or None."""
+        ...
+
+    def schedules(self, where: ScheduleFilter) -> list[Schedule]:
+        """List schedules by id."""
+        ...
+
+    def schedules_due(self, *, now: datetime, limit: int) -> list[Schedule]:
+        """Return active schedules with next_fire_at <= now, and paused ones whose pause has run out; oldest first."""
+        ...
+
+    def save_schedule(self, schedule: Schedule) -> None:
+        """Write every column that may change (all but id, uid, created_at)."""
+        ...
+
+    def guard_usage(self, owner: str, *, since: datetime) -> GuardUsage:
+        """Count what this owner's schedules use; `since` bounds the creations and deliveries counted."""
+        ...
+
+    def live_descendants(self, root_uid: str) -> int:
+        """Count active and paused schedules of a chain."""
+        ...
+
+    # deliveries
+    def add_delivery(self, new: NewDelivery, *, retry_until: datetime) -> Delivery | None:
+        """Store an occurrence, making its lane; None when (schedule, revision, kind, fire_at) is there already."""
+        ...
+
+    def delivery(self, delivery_id: int) -> Delivery | None:
+        """Return the delivery, locked until the transaction ends, or None."""
+        ...
+
+    def deliveries(self, where: DeliveryFilter) -> list[Delivery]:
+        """List deliveries, newest first."""
+        ...
+
+    def unfinished_deliveries(self, schedule_id: int) -> list[Delivery]:
+        """Return the schedule's deliveries that are not final, by fire time."""
+        ...
+
+    def save_delivery(self, delivery: Delivery, *, was: Delivery) -> bool:
+        """Write the columns that may change, if state and lease token are still as in `was`."""
+        ...
+
+    def delivery_in_progress(self, agent_id: str, *, since: datetime) -> Delivery | None:
+        """Return the newest delivery to this agent that was leased or accepted after `since` and is not final."""
+        ...
+
+    def hasten_target(self, target: str, *, now: datetime) -> int:
+        """Make due at once what waits for its retry at this target because the target refused all; count them."""
+        ...
+
+    # attempts
+    def add_attempt(self, delivery_id: int, *, executor_id: str, otid: str, started_at: datetime) -> Attempt:
+        """Store an attempt as open; its number is one more than the last."""
+        ...
+
+    def finish_attempt(
+        self,
+        attempt_id: int,
+        *,
+        outcome: AttemptOutcome,
+        finished_at: datetime | None,
+        error_code: str | None = None,
+        status: int | None = None,
+        run_id: str | None = None,
+        detail: str | None = None,
+    ) -> None:
+        """Write how an attempt went; `finished_at` None while its run goes on."""
+        ...
+
+    def attempts(self, delivery_id: int) -> list[Attempt]:
+        """Return all attempts, first to last."""
+        ...
+
+    # lanes
+    def ready_lanes(self, *, now: datetime, limit: int, targets: Sequence[str] | None = None) -> list[str]:
+        """Return free lanes (never leased, or lease run out) that have something due, longest due first."""
+        ...
+
+    def lease_lane(self, lane: str, *, token: str, executor_id: str, now: datetime, until: datetime) -> bool:
+        """Take a lane if it is free, or keep it if the token is its own; False when another holds it."""
+        ...
+
+    def next_in_lane(self, lane: str, *, now: datetime) -> Delivery | None:
+        """Return what the lane must do now: an in-flight delivery first, else the due one with the oldest fire time.
+
+        An in-flight one whose own due_at is still to come blocks the lane: None. A pending one waits for
+        earlier unfinished deliveries of its schedule.
+        """
+        ...
+
+    def release_lane(self, lane: str, *, token: str) -> bool:
+        """Give the lane back, if the token is still its own."""
+        ...
+
+    def renew_lanes(self, executor_id: str, *, until: datetime) -> int:
+        """Move the lease end of every lane this executor holds; count them."""
+        ...
+
+    def lane_holder(self, lane: str, *, now: datetime) -> str | None:
+        """Return the executor that holds the lane now, or None."""
+        ...
+
+    def next_wake_at(self, *, now: datetime) -> datetime | None:
+        """Return the earliest of next fire time, pause end, due delivery of a free lane, end of a foreign lease."""
+        ...
+
+    # journal, executors, health, switch
+    def add_fact(self, fact: Fact) -> None:
+        """Append to the journal."""
+        ...
+
+    def facts(self, *, schedule_id: int | None = None, delivery_id: int | None = None, limit: int) -> list[Fact]:
+        """Return the newest facts, oldest of them first."""
+        ...
+
+    def heartbeat(self, executor: Executor) -> None:
+        """Insert or refresh an executor's row."""
+        ...
+
+    def remove_executor(self, executor_id: str) -> None:
+        """Forget an executor that stopped."""
+        ...
+
+    def executors(self, *, alive_since: datetime) -> list[Executor]:
+        """Return executors whose heartbeat is not older."""
+        ...
+
+    def save_target_health(self, health: TargetHealth) -> None:
+        """Write what is known of a target as a whole."""
+        ...
+
+    def target_health(self) -> list[TargetHealth]:
+        """Return all that is known."""
+        ...
+
+    def stop_switch(self) -> StopSwitch | None:
+        """Return the switch when deliveries are stopped, else None."""
+        ...
+
+    def set_stop_switch(self, switch: StopSwitch | None) -> None:
+        """Stop all deliveries, or let them go on."""
+        ...
+
+    # inbox
+    def add_message(self, message: InboxMessage) -> InboxMessage:
+        """Store a message, its id ignored; when the otid is there already, return the stored one."""
+        ...
+
+    def messages(self, agent_id: str, *, include_acked: bool = False, limit: int = 100) -> list[InboxMessage]:
+        """Return an agent's messages, oldest first."""
+        ...
+
+    def message_by_otid(self, otid: str) -> InboxMessage | None:
+        """Return the message sent under this otid, or None."""
+        ...
+
+    def ack_message(self, message_id: int, *, agent_id: str | None, now: datetime) -> InboxMessage | None:
+        """Mark a message as read (once; later calls keep the first time); None when there is none such."""
+        ...
+
+    # housekeeping
+    def prune(self, *, before: datetime, limit: int) -> int:
+        """Delete up to `limit` old final deliveries (with attempts), facts and acked messages; count them."""
+        ...
+
+    def counts(self) -> dict[str, int]:
+        """Count rows for doctor: schedules and deliveries by state, facts."""
+        ...
+
+
+class Store(Protocol):
+    """A database."""
+
+    @property
+    def uid(self) -> str:
+        """The uid that this database was given when it was made."""
+        ...
+
+    @property
+    def location(self) -> str:
+        """Where it is, as people read it; without secrets."""
+        ...
+
+    def transaction(self) -> AbstractContextManager[Tx]:
+        """Open a writing transaction: commits at the end, rolls back on any exception."""
+        ...
+
+    def reading(self) -> AbstractContextManager[Tx]:
+        """Open a transaction that sees one state of the database and writes nothing."""
+        ...
+
+    def change_mark(self) -> int:
+        """Return a number that differs after another connection has committed; costs microseconds."""
+        ...
+
+    def close(self) -> None:
+        """Close every connection."""
+        ...
+
+
+class Writer(Protocol):
+    """Transactions for the event loop: many callers share one commit, each with its own success or failure."""
+
+    async def write(self, act: Callable[[Tx], T]) -> T:
+        """Run `act` in a transaction and return when it is durable. What it raises undoes it alone."""
+        ...
+
+    async def read(self, act: Callable[[Tx], T]) -> T:
+        """Run `act` on one state of the database."""
+        ...
+
+
+# -- targets ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Whom a prompt is for, at its target."""
+
+    agent_id: str
+    conversation: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One request to a target: an optional envelope (role system) and the verbatim prompt (role user)."""
+
+    address: Address
+    otid: str
+    """`key#n`. The envelope goes out under `<otid>.e`."""
+    prompt: str
+    envelope: str | None
+    delivery_id: int
+    schedule_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """What a target needs to ask about an attempt later, perhaps in another process."""
+
+    address: Address
+    otid: str
+    run_id: str | None
+    since: datetime
+    """When the first attempt under this otid began, by our wall clock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """The target has it and works on it; follow `run_id`."""
+
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """The agent has received it and finished."""
+
+    run_id: str | None = None
+    reply_excerpt: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Busy:
+    """Surely not processed: the agent works on something else (its run, when known)."""
+
+    detail: str
+    run_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """Surely not processed, and worth trying again.
+
+    `is_target_wide` says that the target would have refused anybody (unreachable, 401, 429, 503), which
+    the breaker counts; False when only this agent is affected.
+    """
+
+    code: str
+    detail: str
+    status: int | None = None
+    is_target_wide: bool = False
+    is_overload: bool = False
+    """429 or 503: the pace is lowered."""
+    retry_after: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """Proven failure: the agent's run ended with an error. A new attempt needs a new otid."""
+
+    code: str
+    detail: str
+    status: int | None = None
+    run_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unclear:
+    """It may or may not have been processed; ask with `settle` before anything is repeated."""
+
+    code: str
+    detail: str
+    run_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Final:
+    """No later attempt could succeed: unknown agent, malformed request."""
+
+    code: str
+    detail: str
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Absent:
+    """Asked about, and proven never to have arrived: it may be sent again without a mark."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undecided:
+    """No answer yet. `is_unreachable`: the target could not even be asked, so the time to settle does not run."""
+
+    detail: str
+    is_unreachable: bool = False
+
+
+SendResult = Accepted | Done | Busy | Refused | Failed | Unclear | Final
+FollowResult = Done | Failed | Unclear
+SettleResult = Done | Accepted | Failed | Absent | Undecided
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetStatus:
+    """A target's answer to a test: where, which version, how quick."""
+
+    url: str
+    version: str | None
+    latency_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentInfo:
+    """An agent as its server lists it."""
+
+    id: str
+    name: str
+    description: str | None
+
+
+class Target(Protocol):
+    """Where prompts go. Answers are values; nothing but `asyncio.CancelledError` is raised by send, follow, settle.
+
+    Cancelling a coroutine stops the waiting here and nothing at the target.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name schedules store: `letta`, `inbox`."""
+        ...
+
+    async def send(self, message: Message) -> SendResult:
+        """Hand one message over, once, without any retry of its own; bounded.
+
+        Answers `Accepted` as soon as the target has it. Waits for no busy agent: `Busy`.
+        """
+        ...
+
+    async def follow(self, sent: Sent) -> FollowResult:
+        """Wait until the accepted run has ended. The caller bounds the wait and may cancel it."""
+        ...
+
+    async def settle(self, sent: Sent) -> SettleResult:
+        """Ask once what became of an attempt whose end nobody saw: otid in the messages, run in the list."""
+        ...
+
+    async def cancel_run(self, sent: Sent) -> None:
+        """Ask the target to end a run of ours that nobody follows any more; best effort."""
+        ...
+
+    async def probe(self) -> Refused | None:
+        """Ask cheaply whether the target would take a request now; None when it would."""
+        ...
+
+    async def close(self) -> None:
+        """Close connections."""
+        ...
+
+
+# -- lanes --------------------------------------------------------------------------------------------------
+
+
+LaneRunner = Callable[[str], Awaitable[None]]
+"""Runs one lane's turn: takes the lane, carries what is due, gives it back. Raises nothing but cancellation."""
+Planner = Callable[[], Awaitable[int]]
+"""Makes due schedules into deliveries; answers how many deliveries were opened."""
+
+
+class Lanes(Protocol):
+    """The engine: decides when a lane's turn comes, and sees to it that no lane has two runners."""
+
+    def wake(self) -> None:
+        """Say that something may have become due: look now. Safe from the event loop only."""
+        ...

@@ -1,0 +1,345 @@
+"""A delivery's life after it is pending: what each answer of a target, and each loss of one, makes of it.
+
+Pure. Every function takes a delivery and returns a `Step`: the delivery as it shall be, how its attempt
+ended, and what the journal says. docs/architecture.md draws the states.
+
+    surely not processed (busy, refused)   pending again; uses up no attempt, only the time of `retry_for`
+    proven failure of the agent's run      pending again under a new otid, or dead after ATTEMPTS_MAX
+    nobody saw the end                     unknown: asked about, then repeated and marked, or dead
+    no later attempt could succeed         dead at once
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from promptyoself.domain import backoff, limits
+from promptyoself.domain.models import AttemptOutcome, Delivery, DeliveryState, FactKind, Schedule, ScheduleState
+from promptyoself.domain.ports import (
+    Absent,
+    Accepted,
+    Busy,
+    Done,
+    Failed,
+    Final,
+    FollowResult,
+    Refused,
+    SendResult,
+    SettleResult,
+    Unclear,
+    Undecided,
+)
+
+TARGET_WIDE = "target: "
+"""A reason that starts so says that the target refused all: when it recovers, the wait is cut short."""
+
+AnyResult = SendResult | FollowResult | SettleResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One change of a delivery, with its record."""
+
+    delivery: Delivery
+    outcome: AttemptOutcome | None
+    """None: the attempt's row stays as it is."""
+    fact: FactKind | None
+    text: str | None = None
+    code: str | None = None
+    status: int | None = None
+
+
+def before_send(delivery: Delivery, schedule: Schedule, *, now: datetime) -> Step | None:
+    """Return how a due pending delivery ends instead of being sent; None when it is to be sent."""
+    if schedule.state is ScheduleState.CANCELLED:
+        return _end(delivery, DeliveryState.CANCELLED, now, "the schedule was cancelled", FactKind.SKIPPED)
+    if now >= delivery.retry_until:
+        return _give_up(delivery, now, "retry_for used up")
+    expires_after = schedule.definition.policy.expires_after
+    never_sent = delivery.attempts == 0 and delivery.fire_number > 0
+    if expires_after is not None and never_sent and now > delivery.fire_at + expires_after:
+        return _end(delivery, DeliveryState.SKIPPED, now, "expired: expires_after has passed", FactKind.SKIPPED)
+    return None
+
+
+def lease(delivery: Delivery, *, token: str, now: datetime) -> Delivery:
+    """Return a pending delivery as leased, its request about to begin."""
+    return replace(
+        delivery,
+        state=DeliveryState.LEASED,
+        lease_token=token,
+        sent_at=now,
+        first_sent_at=delivery.first_sent_at or now,
+        run_id=None,
+    )
+
+
+def take_over(delivery: Delivery, *, token: str, now: datetime) -> Step:
+    """Return an in-flight delivery as taken over by a new runner.
+
+    One that was leased had its request about to begin, or open, or answered without a record: unknown. An
+    accepted one keeps its run, which is followed and never sent over.
+    """
+    taken = replace(delivery, lease_token=token)
+    if delivery.state is not DeliveryState.LEASED:
+        return Step(delivery=taken, outcome=None, fact=None)
+    text = "its runner was lost between sending and recording"
+    return _unknown(taken, now=now, code="runner_lost", text=text)
+
+
+def after(delivery: Delivery, result: AnyResult, *, now: datetime, fraction: float) -> Step:
+    """Return what `result` makes of a delivery in flight. `fraction` in 0..1 draws the backoff."""
+    match result:
+        case Accepted():
+            return _accepted(delivery, result, now=now)
+        case Done():
+            return _delivered(delivery, result, now=now)
+        case Busy():
+            return _busy(delivery, result, now=now, fraction=fraction)
+        case Refused():
+            return _refused(delivery, result, now=now, fraction=fraction)
+        case Failed():
+            return _failed(delivery, result, now=now, fraction=fraction)
+        case Unclear():
+            code, text = result.code, result.detail
+            return _unknown(replace(delivery, run_id=result.run_id or delivery.run_id), now=now, code=code, text=text)
+        case Final():
+            return _end(
+                delivery, DeliveryState.DEAD, now, result.detail, FactKind.DEAD, AttemptOutcome.FINAL,
+                code=result.code, status=result.status,
+            )  # fmt: skip
+        case Absent():
+            return _absent(delivery, now=now)
+        case Undecided():
+            return _undecided(delivery, result, now=now, fraction=fraction)
+        case _:
+            assert_never(result)
+
+
+def revive(delivery: Delivery, *, now: datetime, retry_for: timedelta) -> Delivery:
+    """Return a dead, skipped or cancelled delivery as due now, with all its attempts and time again."""
+    return replace(
+        delivery,
+        state=DeliveryState.PENDING,
+        reason="retried by hand",
+        error_code=None,
+        due_at=now,
+        planned_at=now,
+        attempts=0,
+        refusals=0,
+        retry_until=now + retry_for,
+        unknown_since=None,
+        cancel_requested=False,
+        lease_token=None,
+        finished_at=None,
+    )
+
+
+def _accepted(delivery: Delivery, result: Accepted, *, now: datetime) -> Step:
+    moved = replace(
+        delivery,
+        state=DeliveryState.ACCEPTED,
+        run_id=result.run_id,
+        accepted_at=delivery.accepted_at or now,
+        sent_at=delivery.sent_at or now,
+        unknown_since=None,
+        reason=None,
+        error_code=None,
+        refusals=0,
+        due_at=now,
+    )
+    return Step(delivery=moved, outcome=AttemptOutcome.ACCEPTED, fact=FactKind.ACCEPTED)
+
+
+def _delivered(delivery: Delivery, result: Done, *, now: datetime) -> Step:
+    moved = replace(
+        delivery,
+        state=DeliveryState.DELIVERED,
+        run_id=result.run_id or delivery.run_id,
+        reply_excerpt=result.reply_excerpt,
+        accepted_at=delivery.accepted_at or now,
+        finished_at=now,
+        unknown_since=None,
+        reason=None,
+        error_code=None,
+        lease_token=None,
+        due_at=now,
+    )
+    return Step(delivery=moved, outcome=AttemptOutcome.DELIVERED, fact=FactKind.DELIVERED)
+
+
+def _busy(delivery: Delivery, result: Busy, *, now: datetime, fraction: float) -> Step:
+    wait = backoff.after_busy(delivery.refusals, fraction=fraction)
+    return _wait(
+        delivery, now=now, wait=wait, text=f"busy: {result.detail}", outcome=AttemptOutcome.BUSY, fact=FactKind.BUSY
+    )
+
+
+def _refused(delivery: Delivery, result: Refused, *, now: datetime, fraction: float) -> Step:
+    wait = backoff.after_failure(delivery.refusals, fraction=fraction)
+    if result.retry_after is not None:
+        wait = max(wait, min(result.retry_after, limits.RETRY_AFTER_MAX))
+    text = f"{TARGET_WIDE if result.is_target_wide else ''}{result.detail}"
+    step = _wait(delivery, now=now, wait=wait, text=text, outcome=AttemptOutcome.REFUSED, fact=FactKind.REFUSED)
+    return replace(step, code=result.code, status=result.status, delivery=_coded(step.delivery, result.code))
+
+
+def _wait(
+    delivery: Delivery,
+    *,
+    now: datetime,
+    wait: timedelta,
+    text: str,
+    outcome: AttemptOutcome,
+    fact: FactKind,
+) -> Step:
+    """Put a surely unprocessed delivery back: it uses up time, no attempt."""
+    if delivery.cancel_requested:
+        return _end(delivery, DeliveryState.CANCELLED, now, "cancelled in flight; it was not processed", fact, outcome)
+    if now >= delivery.retry_until:
+        return _give_up(delivery, now, f"retry_for used up; last: {text}", outcome)
+    moved = replace(
+        delivery,
+        state=DeliveryState.PENDING,
+        lease_token=None,
+        refusals=delivery.refusals + 1,
+        # The last look is at retry_until itself, so that the end is recorded then and not a backoff later.
+        due_at=min(now + wait, max(now, delivery.retry_until)),
+        reason=_bounded(text),
+    )
+    return Step(delivery=moved, outcome=outcome, fact=fact, text=text)
+
+
+def _failed(delivery: Delivery, result: Failed, *, now: datetime, fraction: float) -> Step:
+    was_counted = delivery.state is DeliveryState.UNKNOWN  # becoming unknown has used up this attempt already
+    counted = replace(
+        delivery,
+        attempts=delivery.attempts + (not was_counted),
+        failures=delivery.failures + 1,
+        refusals=0,
+        unknown_since=None,
+        accepted_at=None,
+        run_id=result.run_id or delivery.run_id,
+    )
+    outcome, text = AttemptOutcome.FAILED, result.detail
+    if delivery.cancel_requested:
+        step = _end(
+            counted, DeliveryState.CANCELLED, now, "cancelled in flight; the run failed", FactKind.FAILED, outcome
+        )
+    elif counted.attempts >= limits.ATTEMPTS_MAX:
+        step = _give_up(counted, now, f"{counted.attempts} attempts failed; last: {text}", outcome)
+    elif now >= delivery.retry_until:
+        step = _give_up(counted, now, f"retry_for used up; last: {text}", outcome)
+    else:
+        wait = backoff.after_failure(counted.attempts - 1, fraction=fraction)
+        moved = replace(
+            counted,
+            state=DeliveryState.PENDING,
+            lease_token=None,
+            due_at=min(now + wait, max(now, delivery.retry_until)),
+            reason=_bounded(text),
+        )
+        step = Step(delivery=moved, outcome=outcome, fact=FactKind.FAILED, text=text)
+    return replace(step, code=result.code, status=result.status, delivery=_coded(step.delivery, result.code))
+
+
+def _unknown(delivery: Delivery, *, now: datetime, code: str, text: str) -> Step:
+    moved = replace(
+        delivery,
+        state=DeliveryState.UNKNOWN,
+        attempts=delivery.attempts + 1,
+        refusals=0,
+        unknown_since=now,
+        due_at=now,
+        reason=_bounded(text),
+        error_code=code,
+    )
+    return Step(delivery=moved, outcome=AttemptOutcome.UNKNOWN, fact=FactKind.UNKNOWN, text=text, code=code)
+
+
+def _absent(delivery: Delivery, *, now: datetime) -> Step:
+    """Proven never to have arrived: send it again, unmarked, at once."""
+    if delivery.cancel_requested:
+        return _end(delivery, DeliveryState.CANCELLED, now, "cancelled; it never arrived", FactKind.SETTLED)
+    moved = replace(
+        delivery,
+        state=DeliveryState.PENDING,
+        lease_token=None,
+        attempts=max(0, delivery.attempts - 1),
+        unknown_since=None,
+        accepted_at=None,
+        run_id=None,
+        due_at=now,
+        reason="it never arrived, and is sent again",
+    )
+    return Step(delivery=moved, outcome=AttemptOutcome.ABANDONED, fact=FactKind.SETTLED, text="it never arrived")
+
+
+def _undecided(delivery: Delivery, result: Undecided, *, now: datetime, fraction: float) -> Step:
+    since = delivery.unknown_since or now
+    if now >= delivery.retry_until:
+        return _give_up(delivery, now, f"its outcome could not be learnt: {result.detail}")
+    if result.is_unreachable:
+        moved = replace(delivery, unknown_since=now, due_at=now + limits.SETTLE_MAX)
+        return Step(delivery=moved, outcome=None, fact=None, text=result.detail)
+    if now - since < limits.SETTLE_FOR:
+        moved = replace(delivery, due_at=now + backoff.while_unknown(now - since))
+        return Step(delivery=moved, outcome=None, fact=None, text=result.detail)
+    return _repeat(delivery, now=now, fraction=fraction, text=result.detail)
+
+
+def _repeat(delivery: Delivery, *, now: datetime, fraction: float, text: str) -> Step:
+    """The bound is over and nobody knows: send it again under the same otid, and say so."""
+    if delivery.cancel_requested:
+        text = "cancelled in flight; whether it arrived could not be learnt"
+        return _end(delivery, DeliveryState.CANCELLED, now, text, FactKind.SETTLED)
+    if delivery.attempts >= limits.ATTEMPTS_MAX:
+        return _give_up(delivery, now, f"{delivery.attempts} attempts without a known outcome; last: {text}")
+    moved = replace(
+        delivery,
+        state=DeliveryState.PENDING,
+        lease_token=None,
+        maybe_repeat=True,
+        unknown_since=None,
+        accepted_at=None,
+        due_at=now + backoff.after_failure(delivery.attempts - 1, fraction=fraction),
+        reason=_bounded(f"repeated, and marked as a possible repeat: {text}"),
+    )
+    return Step(delivery=moved, outcome=None, fact=FactKind.SETTLED, text=moved.reason)
+
+
+def _give_up(delivery: Delivery, now: datetime, text: str, outcome: AttemptOutcome | None = None) -> Step:
+    return _end(delivery, DeliveryState.DEAD, now, text, FactKind.DEAD, outcome)
+
+
+def _end(
+    delivery: Delivery,
+    state: DeliveryState,
+    now: datetime,
+    text: str,
+    fact: FactKind,
+    outcome: AttemptOutcome | None = None,
+    *,
+    code: str | None = None,
+    status: int | None = None,
+) -> Step:
+    moved = replace(
+        delivery,
+        state=state,
+        reason=_bounded(text),
+        error_code=code or delivery.error_code,
+        finished_at=now,
+        lease_token=None,
+        due_at=now,
+    )
+    return Step(delivery=moved, outcome=outcome, fact=fact, text=text, code=code, status=status)
+
+
+def _coded(delivery: Delivery, code: str) -> Delivery:
+    return replace(delivery, error_code=code)
+
+
+def _bounded(text: str) -> str:
+    return text[: limits.ERROR_CHARS_MAX]

@@ -1,0 +1,98 @@
+"""What the doors need of the world: bootstrap builds it, the doors only call it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from promptyoself.application.passes import Entry
+from promptyoself.application.requests import Defaults
+from promptyoself.domain.ports import AgentInfo, Clock, Store, TargetStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One setting as `config` shows it: secrets as ***, and where the value came from."""
+
+    name: str
+    value: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopReport:
+    """What a loop did until it was stopped."""
+
+    deliveries: int
+    accepted: int
+    is_clean: bool
+    """True when all that was in flight finished, or was left accepted with its run recorded, within the bound."""
+
+
+class Services(Protocol):
+    """One process's world. Opening the store is put off until it is needed; `close` is idempotent."""
+
+    @property
+    def clock(self) -> Clock:
+        """The clock."""
+        ...
+
+    @property
+    def store(self) -> Store:
+        """The database, opened (and made, and migrated) on first use. Raises kin of StoreError."""
+        ...
+
+    @property
+    def defaults(self) -> Defaults:
+        """What a request that says nothing means. Raises InvalidTimezone."""
+        ...
+
+    @property
+    def timezone_source(self) -> str:
+        """`flag`, `environment`, `.env`, `file`, or `machine` when nobody chose the zone."""
+        ...
+
+    @property
+    def settings(self) -> Sequence[Setting]:
+        """Every setting with its source."""
+        ...
+
+    def new_uid(self) -> str:
+        """Return 32 fresh hex digits."""
+        ...
+
+    def check_agent(self, agent_id: str) -> AgentInfo:
+        """Ask Letta about an agent, 2 s at most. Raises AgentNotFound, kin of TargetError, ConfigError."""
+        ...
+
+    def ping(self) -> TargetStatus:
+        """Ask Letta whether it answers us. Raises TargetUnreachable, TargetRefused, ConfigError."""
+        ...
+
+    def list_agents(self) -> list[AgentInfo]:
+        """Ask Letta for its agents. Raises as `ping`."""
+        ...
+
+    def upload_tool(self, source_code: str, *, name: str | None, description: str | None) -> tuple[str, str]:
+        """Store a tool at Letta; return its id and name. Raises ConfigError naming LETTA_API_KEY when no key is set."""
+        ...
+
+    def execute(self, *, wait: timedelta, on_entry: Callable[[Entry], None] | None = None) -> list[Entry]:
+        """Make one pass: plan what is due, one attempt a due delivery, follow accepted runs for `wait` at most."""
+        ...
+
+    def run_loop(
+        self, *, interval: timedelta, mode: str, on_entry: Callable[[Entry], None] | None = None
+    ) -> LoopReport:
+        """Plan and deliver until SIGINT or SIGTERM. `interval` is the safety pass; due instants wake it anyway."""
+        ...
+
+    def backup(self, path: str) -> None:
+        """Copy the database, consistent, to a new file (0600)."""
+        ...
+
+    def close(self) -> None:
+        """Close the store."""
+        ...

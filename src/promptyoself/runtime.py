@@ -1,0 +1,35 @@
+"""The one door through which time and chance come in. Nothing else reads a clock or draws a number."""
+
+from __future__ import annotations
+
+import random
+import secrets
+import time
+from datetime import UTC, datetime
+
+
+class SystemClock:
+    """This machine's clocks."""
+
+    def now(self) -> datetime:
+        """Return the wall clock: aware UTC with microseconds."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Return seconds that never step back, and that go on while the process is stopped."""
+        return time.monotonic()
+
+
+class SystemChance:
+    """This machine's chance."""
+
+    def __init__(self) -> None:
+        self._random = random.Random()
+
+    def fraction(self) -> float:
+        """Return a number in 0..1 (1 excluded)."""
+        return self._random.random()
+
+    def token(self) -> str:
+        """Return 32 hex digits that nobody else has."""
+        return secrets.token_hex(16)
