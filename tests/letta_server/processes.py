@@ -91,13 +91,16 @@ class Daemon:
 
 
 def birth(pid: int) -> str | None:
-    """Return the process's start time in clock ticks since boot, or None when it has ended, zombies included."""
+    """Return the process's start time in clock ticks since boot, or None when it has ended, zombies included.
+
+    A killed program is a zombie while its other threads still end, and holds its ports until the last one has.
+    """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    state, start_time = fields[0], fields[19]
-    return None if state in "ZX" else start_time
+    state, threads, start_time = fields[0], int(fields[17]), fields[19]
+    return None if state in "ZX" and threads <= 1 else start_time
 
 
 class Account(TypedDict):
