@@ -9,6 +9,8 @@ It answers `stub reply to: <the last user message>`, unless that message holds a
     DROP                      close the connection without an answer
     CALL_TOOL:name:{json}     call that tool; once its result is in the conversation, answer with text
 
+Letta's LLM client asks three times before a run fails on 429, 5xx or DROP: `HTTP:500*3` fails one run and no more.
+
 Every chat request becomes a line of JSON in LOG before it is answered: `at` (seconds since 1970), `stream`,
 `messages` as they came, `last_user`, `tools` (names), `plan` (what the stub is about to do).
 """
