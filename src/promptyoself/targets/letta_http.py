@@ -1,0 +1,194 @@
+"""The wire to a Letta server: one request, one value back, and never an exception but cancellation.
+
+What matters to a scheduler is the phase in which a request broke. Prompts go out on connections of their own, never on
+one left open: a failure to connect then proves that nothing was sent, and any later one leaves doubt.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+
+from promptyoself.targets.letta_settings import LettaSettings
+
+ANSWER_BYTES_MAX = 32 * 1024 * 1024
+EVENT_LINES_MAX = 1000
+"""Lines of a stream read in search of its first run id."""
+KEEPALIVE_S = 3.0
+"""Letta (uvicorn) closes an idle connection after 5 s: ours must go first, or a request meets a closed one."""
+RETRY_AFTER_S_MAX = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer with a status. `value` is its JSON, None when it holds none; `at` is the server's own clock."""
+
+    status: int
+    value: object
+    at: datetime | None = None
+    retry_after: timedelta | None = None
+
+    @property
+    def mapping(self) -> dict[str, Any]:
+        """The JSON object, or an empty one."""
+        return self.value if isinstance(self.value, dict) else {}
+
+    @property
+    def items(self) -> list[dict[str, Any]]:
+        """The JSON objects of a list, or none."""
+        return [item for item in self.value if isinstance(item, dict)] if isinstance(self.value, list) else []
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """No answer. `was_sent` False: surely nothing left here. `is_down`: it looks like a server that stopped."""
+
+    detail: str
+    was_sent: bool
+    is_down: bool
+
+
+class LettaHttp:
+    """Connections to one Letta server. Opened on first use, inside the event loop that uses it."""
+
+    def __init__(self, settings: LettaSettings) -> None:
+        self._settings = settings
+        self._asking: aiohttp.ClientSession | None = None
+        self._sending: aiohttp.ClientSession | None = None
+
+    async def ask(
+        self, method: str, path: str, *, body: object = None, timeout_s: float | None = None
+    ) -> Reply | Broken:
+        """Make a request that changes no agent; the whole of it takes `timeout_s` (default: read_timeout_s)."""
+        if self._asking is None:
+            self._asking = self._session(aiohttp.TCPConnector(limit=100, keepalive_timeout=KEEPALIVE_S))
+        return await self._request(self._asking, method, path, body, timeout_s or self._settings.read_timeout_s)
+
+    async def send(self, path: str, body: object, *, timeout_s: float) -> Reply | Broken:
+        """POST a prompt on a connection of its own."""
+        return await self._request(self._sender(), "POST", path, body, timeout_s)
+
+    async def send_for_event(self, path: str, body: object, *, timeout_s: float) -> Reply | Broken:
+        """POST a prompt and return its stream's first event with a run id, or the answer that is no stream.
+
+        Then the stream is left: a background run goes on without its reader.
+        """
+        try:
+            async with self._open(self._sender(), "POST", path, body, timeout_s) as response:
+                if response.status == 200 and response.content_type == "text/event-stream":  # noqa: PLR2004  HTTP's own
+                    return _reply(response, await _first_event(response.content))
+                return await _read(response)
+        except (aiohttp.ClientError, OSError, ValueError) as exc:
+            return _broken(exc)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        for session in (self._asking, self._sending):
+            if session is not None:
+                await session.close()
+        self._asking = self._sending = None
+
+    async def _request(
+        self, session: aiohttp.ClientSession, method: str, path: str, body: object, timeout_s: float
+    ) -> Reply | Broken:
+        try:
+            async with self._open(session, method, path, body, timeout_s) as response:
+                return await _read(response)
+        except (aiohttp.ClientError, OSError, ValueError) as exc:
+            return _broken(exc)
+
+    def _open(
+        self, session: aiohttp.ClientSession, method: str, path: str, body: object, timeout_s: float
+    ) -> aiohttp.client._RequestContextManager:
+        timeout = aiohttp.ClientTimeout(total=timeout_s, connect=min(self._settings.connect_timeout_s, timeout_s))
+        data = None if body is None else json.dumps(body, ensure_ascii=False).encode(errors="replace")
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        return session.request(
+            method, self._settings.base_url + path, data=data, headers=headers, timeout=timeout, allow_redirects=False
+        )
+
+    def _sender(self) -> aiohttp.ClientSession:
+        if self._sending is None:
+            self._sending = self._session(aiohttp.TCPConnector(limit=0, force_close=True))
+        return self._sending
+
+    def _session(self, connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+        # trust_env False: neither a proxy variable nor a .netrc may redirect prompts or keys.
+        return aiohttp.ClientSession(
+            connector=connector, headers=self._settings.headers, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
+        )
+
+
+def segment(text: str) -> str:
+    """Quote `text` as one segment or one query value of a URL."""
+    return quote(text, safe="")
+
+
+def instant(text: object) -> datetime | None:
+    """Read an instant as Letta writes it; one without a zone is UTC. None for anything else."""
+    if not isinstance(text, str):
+        return None
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
+
+
+async def _read(response: aiohttp.ClientResponse) -> Reply:
+    body = bytearray()
+    async for chunk in response.content.iter_chunked(64 * 1024):
+        body += chunk
+        if len(body) > ANSWER_BYTES_MAX:
+            raise aiohttp.ClientPayloadError("the answer is too long")
+    try:
+        value = json.loads(bytes(body))
+    except ValueError:
+        value = None
+    return _reply(response, value)
+
+
+async def _first_event(content: aiohttp.StreamReader) -> dict[str, Any]:
+    """Read up to the first event that names a run. A stream without one broke: its answer is lost."""
+    for _ in range(EVENT_LINES_MAX):
+        line = await content.readline()
+        if not line:
+            break
+        if line.startswith(b"data: {"):
+            event = json.loads(line[len(b"data: ") :])
+            if isinstance(event, dict) and isinstance(event.get("run_id"), str):
+                return event
+    raise aiohttp.ClientPayloadError("the stream ended before it named its run")
+
+
+def _reply(response: aiohttp.ClientResponse, value: object) -> Reply:
+    try:
+        at = parsedate_to_datetime(response.headers.get("Date", ""))
+    except ValueError:
+        at = None
+    pause = response.headers.get("Retry-After", "")
+    seconds = min(int(pause), RETRY_AFTER_S_MAX) if pause.isascii() and pause.isdigit() else None
+    return Reply(response.status, value, at, None if seconds is None else timedelta(seconds=seconds))
+
+
+def _broken(exc: Exception) -> Broken:
+    """Say in which phase it broke. No text of the exception is kept but its kind: it may quote a URL or a body."""
+    detail = type(exc).__name__
+    match exc:
+        case aiohttp.ClientConnectorError():
+            detail = exc.os_error.strerror or type(exc.os_error).__name__
+            return Broken(detail, was_sent=False, is_down=isinstance(exc.os_error, ConnectionError))
+        case aiohttp.ConnectionTimeoutError():
+            return Broken("no connection in time", was_sent=False, is_down=False)
+        case aiohttp.InvalidURL():
+            return Broken(detail, was_sent=False, is_down=False)
+        case TimeoutError():
+            return Broken("no answer in time", was_sent=True, is_down=False)
+        case _:
+            return Broken(detail, was_sent=True, is_down=True)
