@@ -38,6 +38,10 @@ from promptyoself.storage.sqlite_statements import ID_MAX, Model, Statements, T
 class SqliteTx(Statements):
     """One transaction; see `Tx` for what each method promises."""
 
+    def store_uid(self) -> str:
+        """Return the uid that this database was given when it was made."""
+        return self._one("store_uid", {}, _text("value")) or ""
+
     # -- schedules ------------------------------------------------------------------------------------------
 
     def add_schedule(self, new: NewSchedule) -> Schedule:
@@ -178,6 +182,10 @@ class SqliteTx(Statements):
             lanes |= self._pass_turn(delivery.schedule_id)
         self._refresh_lanes(lanes)
         return True
+
+    def delivery_in_progress(self, agent_id: str, *, since: datetime) -> Delivery | None:
+        """Return the newest delivery to this agent that was sent after `since` and is in flight."""
+        return self._one("delivery_in_progress", {"agent_id": agent_id, "since": micros(since)}, rows.delivery_of)
 
     def hasten_target(self, target: str, *, now: datetime) -> int:
         """Make due at once what waits because the target refused all (reason `target: ...`); count them."""

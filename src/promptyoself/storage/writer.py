@@ -96,8 +96,11 @@ class ThreadWriter:
         return await self._reads.run(act)
 
     async def close(self) -> None:
-        """Finish what waits, then end both threads; acts that come later raise StoreError. The store stays open."""
-        await asyncio.gather(self._writes.close(), self._reads.close())
+        """Finish what is queued, then end both threads; acts that come later raise StoreError. The store stays open."""
+        for one in (self._writes, self._reads):
+            one.stop()
+        for one in (self._writes, self._reads):
+            await one.ended()
 
 
 # -- acts and their batches ---------------------------------------------------------------------------------
@@ -180,7 +183,7 @@ class _Queue:
         self._room: Final = asyncio.Semaphore(limits.WRITES_QUEUED_MAX)
         self._thread: threading.Thread | None = None
         self._ended: asyncio.Future[None] | None = None
-        self._is_closed = False
+        self._is_stopped = False
 
     async def run(self, act: Callable[[Tx], T]) -> T:
         """Queue an act and wait for its answer."""
@@ -190,17 +193,20 @@ class _Queue:
             self._queue.put(_Act(act, answer))
             return await answer
 
-    async def close(self) -> None:
-        """Let the thread finish what waits, and wait for its end."""
-        if not self._is_closed:
-            self._is_closed = True
+    def stop(self) -> None:
+        """Take nothing more; the thread finishes what is queued."""
+        if not self._is_stopped:
+            self._is_stopped = True
             self._queue.put(None)
+
+    async def ended(self) -> None:
+        """Wait for the end of the thread."""
         if self._thread is not None and self._ended is not None:
             await asyncio.shield(self._ended)
             self._thread.join()
 
     def _start(self) -> None:
-        if self._is_closed:
+        if self._is_stopped:
             raise StoreError(f"the writer of {self._location} is closed already")
         if self._thread is None:
             loop = asyncio.get_running_loop()

@@ -132,6 +132,13 @@ ON CONFLICT (schedule_id, revision, kind, fire_at) DO NOTHING
 -- By id.
 SELECT * FROM deliveries WHERE id = :id
 
+-- name: delivery_in_progress
+-- What an agent is working on: a schedule that it makes meanwhile descends from it. Few schedules an agent have
+-- anything in flight, so walking them by the agent's index is cheap.
+SELECT d.* FROM schedules AS s JOIN deliveries AS d ON d.schedule_id = s.id
+WHERE s.agent_id = :agent_id AND d.state IN ('leased', 'accepted', 'unknown') AND d.sent_at >= :since
+ORDER BY d.sent_at DESC LIMIT 1
+
 -- name: deliveries
 -- The newest of all; walks the primary key backwards.
 SELECT * FROM deliveries
