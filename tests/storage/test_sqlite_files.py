@@ -107,7 +107,7 @@ MOUNTS = """\
 22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
 30 22 0:40 / /mnt/team\\040files rw shared:7 master:2 - nfs4 server:/x rw
 31 30 8:2 / /mnt/team\\040files/local rw - xfs /dev/sdb rw
-32 22 0:41 / /home/me/remote rw - fuse.sshfs me@host: rw
+32 22 0:41 / /home/user/remote rw - fuse.sshfs user@host: rw
 33 22 0:42 / /c rw - 9p drvfs rw
 34 22 0:43 / /twice rw - cifs //host/x rw
 35 34 0:44 / /twice rw - tmpfs none rw
@@ -122,7 +122,7 @@ MOUNTS = """\
         ("/mnt/team files/p.db", "nfs4", True),
         ("/mnt/team files/local/p.db", "xfs", False),
         ("/mnt/team filesystem/p.db", "ext4", False),
-        ("/home/me/remote/a/b/p.db", "fuse.sshfs", True),
+        ("/home/user/remote/a/b/p.db", "fuse.sshfs", True),
         ("/c/p.db", "9p", True),
         ("/twice/p.db", "tmpfs", False),
         ("/share/p.db", "cifs", True),

@@ -1,7 +1,7 @@
 """One transaction at a SQLite database: the port `Tx`, method by method.
 
 Two things are kept by every write to deliveries, in the same transaction, so that a search for work costs the
-same with ten deliveries and with a million (docs/decisions/0002):
+same with ten deliveries and with a million (docs/decisions/0004):
 
 - the turn within a schedule (`is_head`): its earliest unfinished delivery, leaving aside what a pause holds back;
 - the next look at a lane (`next_due_at`): in-flight deliveries first, else those whose turn it is.

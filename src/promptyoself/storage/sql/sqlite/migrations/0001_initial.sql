@@ -76,7 +76,7 @@ CREATE INDEX schedules_agent ON schedules (agent_id);
 CREATE INDEX schedules_owner ON schedules (owner, state, created_at);
 CREATE INDEX schedules_root ON schedules (root_uid, state) WHERE root_uid IS NOT NULL;
 
--- The one ordered queue of an agent's deliveries, and the claim on it (docs/decisions/0002).
+-- The one ordered queue of an agent's deliveries, and the claim on it (docs/decisions/0004).
 CREATE TABLE lanes (
     lane          TEXT    NOT NULL PRIMARY KEY,
     target        TEXT    NOT NULL,
