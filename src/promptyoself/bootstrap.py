@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 
 from promptyoself import __version__
 from promptyoself.config import Settings, load_settings
-from promptyoself.domain.models import Executor
+from promptyoself.domain.models import OPERATOR, Executor
 from promptyoself.runtime import SystemChance, SystemClock
 from promptyoself.storage.sqlite import SqliteStore
 
 if TYPE_CHECKING:
     import asyncio
+
+    from letta_client import Letta
 
     from promptyoself.application.dispatcher import Dispatcher, Report
     from promptyoself.application.gate import Gate
@@ -108,6 +110,11 @@ class World:
         """Every setting with its source, secrets unprinted."""
         return self._settings.shown()
 
+    @property
+    def owner(self) -> str:
+        """For whom this process acts."""
+        return self._settings.acting_agent or OPERATOR
+
     def new_uid(self) -> str:
         """Return 32 fresh hex digits."""
         return self._chance.token()
@@ -135,6 +142,12 @@ class World:
         from promptyoself.targets.letta_check import upload_tool
 
         return upload_tool(self._letta(), source_code, name, description)
+
+    def letta_client(self) -> Letta:
+        """Return Letta's official client for the server and key of the settings; it never repeats a request."""
+        from promptyoself.targets.letta_check import get_client
+
+        return get_client(self._letta())
 
     def execute(self, *, wait: timedelta, on_entry: Callable[[Entry], None] | None = None) -> list[Entry]:
         """Make one pass."""
@@ -189,6 +202,10 @@ class World:
     def backup(self, path: str) -> None:
         """Copy the database to a new file."""
         self._sqlite().backup(path)
+
+    def problems(self) -> list[str]:
+        """Look through the whole database for damage."""
+        return self._sqlite().problems()
 
     def close(self) -> None:
         """Close the store."""

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from promptyoself.application.passes import Entry
-from promptyoself.application.requests import Defaults
-from promptyoself.domain.ports import AgentInfo, Clock, Store, TargetStatus
+if TYPE_CHECKING:
+    import asyncio
+
+    # Passes bring asyncio, which a command that only reads or writes a row has no time for.
+    from promptyoself.application.passes import Entry
+    from promptyoself.application.requests import Defaults
+    from promptyoself.domain.ports import AgentInfo, Clock, Store, TargetStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +63,11 @@ class Services(Protocol):
         """Every setting with its source."""
         ...
 
+    @property
+    def owner(self) -> str:
+        """For whom this process acts: `operator`, or an agent's id (PROMPTYOSELF_ACT_AS)."""
+        ...
+
     def new_uid(self) -> str:
         """Return 32 fresh hex digits."""
         ...
@@ -89,8 +98,23 @@ class Services(Protocol):
         """Plan and deliver until SIGINT or SIGTERM. `interval` is the safety pass; due instants wake it anyway."""
         ...
 
+    async def run_until(
+        self,
+        arm: Callable[[asyncio.Event], Callable[[], None]],
+        *,
+        interval: timedelta,
+        mode: str,
+        on_entry: Callable[[Entry], None] | None = None,
+    ) -> LoopReport:
+        """Plan and deliver until the event that `arm` is given gets set; what `arm` returns is called at the end."""
+        ...
+
     def backup(self, path: str) -> None:
         """Copy the database, consistent, to a new file (0600)."""
+        ...
+
+    def problems(self) -> list[str]:
+        """Look through the whole database for damage; nothing when it is sound. Raises kin of StoreError."""
         ...
 
     def close(self) -> None:

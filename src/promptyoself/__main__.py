@@ -1,0 +1,72 @@
+"""The program: `promptyoself`, and `python -m promptyoself`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from promptyoself.bootstrap import World
+
+
+def main(door: str = "cli") -> int:
+    """Run the command line of this process and return its exit code. `door` says who started it: cli or smcp."""
+    _heed_sigterm()
+    stdout, stderr = sys.stdout, sys.stderr
+    for stream in (stdout, stderr):
+        if hasattr(stream, "reconfigure"):
+            # A terminal without UTF-8 shows what it can; JSON is ASCII in any case.
+            stream.reconfigure(errors="backslashreplace")
+    from promptyoself.interfaces.cli import run
+
+    code = run(
+        sys.argv[1:],
+        services=world,
+        stdout=stdout,
+        stderr=stderr,
+        is_tty=stdout.isatty(),
+        door=door,
+        is_debug=os.environ.get("PROMPTYOSELF_LOG", "").lower() == "debug",
+    )
+    _leave_quietly()
+    return code
+
+
+def world(flags: Mapping[str, str | None]) -> World:
+    """Return this process's world, or the demo's own when `flags` names its folder. Raises ConfigError."""
+    from promptyoself import bootstrap
+
+    folder = flags.get("demo")
+    if folder is not None:
+        return bootstrap.open_demo(folder=Path(folder))
+    return bootstrap.open_services(environ=os.environ, cwd=Path.cwd(), flags=flags)
+
+
+def _heed_sigterm() -> None:
+    """Let SIGTERM end a command as Ctrl-C does: in good order, with an answer. A loop heeds both by itself."""
+    import signal
+    import threading
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _interrupt)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _leave_quietly() -> None:
+    """Keep Python from complaining at exit when the reader of stdout has gone."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,42 @@
+"""What a person or an agent should be told beside an answer, before a prompt is waited for in vain."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from promptyoself.domain import limits
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from promptyoself.domain.models import Executor
+    from promptyoself.domain.ports import Tx
+    from promptyoself.interfaces.services import Services
+
+_PASSING = "execute"
+"""The mode of an executor that makes one pass and ends."""
+
+
+def lasting_executors(tx: Tx, *, now: datetime) -> list[Executor]:
+    """Return the executors that are alive and stay: those a schedule can rely on."""
+    alive = tx.executors(alive_since=now - limits.EXECUTOR_ALIVE_FOR)
+    return [executor for executor in alive if executor.mode != _PASSING]
+
+
+def running_warnings(tx: Tx, *, now: datetime) -> list[str]:
+    """Warn when nothing is running that would deliver, and when deliveries are stopped."""
+    warnings = []
+    if not lasting_executors(tx, now=now):
+        warnings.append("nothing is running that would deliver: start `promptyoself execute --loop`")
+    switch = tx.stop_switch()
+    if switch is not None:
+        warnings.append(f"all deliveries are stopped ({switch.reason}): `promptyoself resume --all` lets them go on")
+    return warnings
+
+
+def zone_warnings(services: Services, timezone: str | None) -> list[str]:
+    """Warn when nobody chose the zone in which times are read."""
+    if timezone is not None or services.timezone_source != "machine":
+        return []
+    zone = services.defaults.timezone
+    return [f"times are read in {zone}, this machine's zone: name yours with --timezone or PROMPTYOSELF_TIMEZONE"]

@@ -1,0 +1,107 @@
+"""One call of a command: its options, the world, who asks, and where a person can be told how it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, TextIO
+
+from promptyoself.domain.errors import Forbidden
+from promptyoself.domain.models import OPERATOR
+from promptyoself.interfaces.commands import GLOBALS, Command
+from promptyoself.interfaces.parse import OptionValue
+
+if TYPE_CHECKING:
+    from promptyoself.application.schedules import Caller
+    from promptyoself.interfaces.services import Services
+
+Flags = Mapping[str, str | None]
+"""db, timezone, base_url as flags gave them; `demo`, a folder, asks for the demo's own world."""
+OpenServices = Callable[[Flags], "Services"]
+
+
+class Call:
+    """What a handler gets. The world is opened on first use, so that `--version` needs none."""
+
+    def __init__(
+        self,
+        command: Command,
+        options: Mapping[str, OptionValue],
+        *,
+        open_services: OpenServices,
+        door: str,
+        person: TextIO | None = None,
+        stderr: TextIO | None = None,
+    ) -> None:
+        self.command = command
+        self.person = person
+        """A person's terminal, for what is worth saying before the answer; None when a program reads."""
+        self.stderr = stderr
+        self.open_services = open_services
+        self._options = options
+        self._door = door
+
+    @cached_property
+    def services(self) -> Services:
+        """The world. Raises ConfigError, and Forbidden for what an agent may not do."""
+        services = self.open_services(
+            {"db": self.text("db"), "timezone": self.text("timezone"), "base_url": self.text("base_url")}
+        )
+        self._check_reach(services)
+        return services
+
+    @cached_property
+    def caller(self) -> Caller:
+        """Who asks: the operator, or the agent that PROMPTYOSELF_ACT_AS says."""
+        from promptyoself.application.schedules import Caller
+
+        return Caller(owner=self.services.owner, door=self._door)
+
+    def text(self, key: str) -> str | None:
+        """Return an option's text, or None when it was not given."""
+        value = self._options.get(key)
+        return value if isinstance(value, str) else None
+
+    def number(self, key: str) -> int | None:
+        """Return an option's whole number, or None when it was not given."""
+        value = self._options.get(key)
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+    def seconds(self, key: str, default: float) -> float:
+        """Return an option's seconds, or `default` when it was not given."""
+        value = self._options.get(key)
+        return value if isinstance(value, float) else default
+
+    def is_set(self, key: str) -> bool:
+        """Return whether a flag was given."""
+        return self._options.get(key) is True
+
+    @property
+    def id(self) -> int:
+        """The id that the command requires."""
+        number = self.number("id")
+        assert number is not None, "the table says that --id is required"  # noqa: S101  parse.require has checked it
+        return number
+
+    def say(self, line: str) -> None:
+        """Tell a person, at once, how it goes; silent when a program reads."""
+        if self.person is not None:
+            from promptyoself.interfaces.phrases import printable
+
+            print(printable(line), file=self.person, flush=True)
+
+    def close(self) -> None:
+        """Close the world, if it was opened."""
+        if "services" in self.__dict__:
+            self.services.close()
+
+    def _check_reach(self, services: Services) -> None:
+        if services.owner == OPERATOR:
+            return
+        given = [one for one in (*self.command.options, *GLOBALS) if one.is_operators and one.key in self._options]
+        if self.command.is_operators or given:
+            what = f"{self.command.name} --{given[0].name}" if given else self.command.name
+            services.close()
+            raise Forbidden(
+                f"{what} is for operators; this door acts for agent {services.owner}", hint="ask an operator"
+            )

@@ -1,0 +1,109 @@
+"""The commands about deliveries, receipts, the journal and the mailbox."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from promptyoself.application import deliveries as use
+from promptyoself.application import schedules
+from promptyoself.domain.errors import InvalidInput, UsageError
+from promptyoself.domain.models import DeliveryState
+from promptyoself.interfaces import wire
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from promptyoself.domain.models import Delivery
+    from promptyoself.domain.ports import Tx
+    from promptyoself.interfaces.call import Call
+    from promptyoself.interfaces.wire import Document
+
+LIMIT_DEFAULT = 100
+
+
+def history(call: Call) -> Document:
+    """Show the deliveries of a schedule with every attempt, newest first."""
+    with call.services.store.reading() as tx:
+        stored = schedules.find(tx, call.id, caller=call.caller)
+        found = use.listed(tx, caller=call.caller, schedule_id=call.id, limit=_limit(call))
+        timezone = stored.definition.trigger.timezone
+        receipts = [wire.receipt(one, tx.attempts(one.id), timezone) for one in found]
+    return wire.success(id=stored.id, deliveries=receipts, count=len(receipts), timezone=timezone)
+
+
+def explain(call: Call) -> Document:
+    """Tell the story of a schedule from its journal."""
+    from promptyoself.interfaces.why import standing, story
+
+    services = call.services
+    with services.store.reading() as tx:
+        now = services.clock.now()
+        stored = schedules.find(tx, call.id, caller=call.caller)
+        facts = use.facts(tx, call.id, limit=_limit(call))
+        sentences = story(facts, stored.definition.trigger.timezone)
+        sentences += standing(tx, stored, now=now)
+    return wire.success(id=stored.id, sentences=sentences, count=len(sentences))
+
+
+def deliveries(call: Call) -> Document:
+    """List deliveries, newest first."""
+    with call.services.store.reading() as tx:
+        found = use.listed(
+            tx, caller=call.caller, agent_id=call.text("agent_id"), states=_states(call), limit=_limit(call)
+        )
+        zones = _zones(tx, found)
+    shown = [wire.delivery(one, zones.get(one.schedule_id, "UTC")) for one in found]
+    return wire.success(deliveries=shown, count=len(shown))
+
+
+def retry(call: Call) -> Document:
+    """Try a delivery again."""
+    services = call.services
+    with services.store.transaction() as tx:
+        revived = use.retry_by_hand(tx, call.id, caller=call.caller, now=services.clock.now())
+        zones = _zones(tx, [revived])
+    return wire.success(
+        delivery=wire.delivery(revived, zones.get(revived.schedule_id, "UTC")),
+        message=f"Delivery {revived.id} is due now",
+    )
+
+
+def inbox(call: Call) -> Document:
+    """Read a mailbox."""
+    services = call.services
+    agent_id = call.text("agent_id") or services.defaults.agent_id
+    if agent_id is None:
+        raise UsageError("inbox needs --agent-id", hint="or set LETTA_AGENT_ID")
+    with services.store.reading() as tx:
+        found = use.inbox(tx, agent_id, caller=call.caller, include_acked=call.is_set("all"), limit=_limit(call))
+    timezone = services.defaults.timezone
+    return wire.success(messages=[wire.message(one, timezone) for one in found], count=len(found), agent_id=agent_id)
+
+
+def ack(call: Call) -> Document:
+    """Acknowledge a message."""
+    services = call.services
+    with services.store.transaction() as tx:
+        message = use.ack(tx, call.id, caller=call.caller, now=services.clock.now())
+    return wire.success(message=wire.message(message, services.defaults.timezone))
+
+
+def _limit(call: Call) -> int:
+    return call.number("limit") or LIMIT_DEFAULT
+
+
+def _states(call: Call) -> tuple[DeliveryState, ...] | None:
+    text = call.text("state")
+    if text is None:
+        return None
+    try:
+        return (DeliveryState(text.strip().lower()),)
+    except ValueError:
+        known = ", ".join(state.value for state in DeliveryState)
+        raise InvalidInput(f"state {text[:60]!r} is not known", hint=f"one of: {known}") from None
+
+
+def _zones(tx: Tx, found: Iterable[Delivery]) -> dict[int, str]:
+    """Return the time zone of each schedule that has a delivery here."""
+    stored = (tx.schedule(schedule_id) for schedule_id in {one.schedule_id for one in found})
+    return {one.id: one.definition.trigger.timezone for one in stored if one is not None}

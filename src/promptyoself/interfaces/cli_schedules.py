@@ -1,0 +1,247 @@
+"""The commands that make and change schedules."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from promptyoself.application import schedules
+from promptyoself.application.requests import ScheduleRequest, define, redefine
+from promptyoself.domain import limits
+from promptyoself.domain.errors import TargetError, UsageError
+from promptyoself.domain.triggers import describe, fire_times, parse_instant, warnings_for
+from promptyoself.interfaces import wire
+from promptyoself.interfaces.advice import running_warnings, zone_warnings
+from promptyoself.interfaces.phrases import moment
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from promptyoself.domain.models import Definition, Schedule
+    from promptyoself.interfaces.call import Call
+    from promptyoself.interfaces.wire import Document
+
+_LETTA = "letta"
+
+
+def register(call: Call) -> Document:
+    """Store a schedule, or update the one of the same key; say when it fires and what may surprise."""
+    services, request = call.services, request_of(call)
+    checked = define(request, services.defaults, now=services.clock.now())
+    warnings = _check_agent(call, checked)
+    with services.store.transaction() as tx:
+        now = services.clock.now()
+        made = schedules.register(
+            tx, request, caller=call.caller, defaults=services.defaults, uid=services.new_uid(), now=now
+        )
+        warnings += running_warnings(tx, now=now)
+    stored = made.schedule
+    warnings = zone_warnings(services, request.timezone) + warnings
+    what = f"Prompt scheduled with ID {stored.id}" if made.is_new else f"Prompt updated, ID {stored.id}"
+    return wire.success(
+        id=stored.id,
+        next_run=wire.instant(stored.next_fire_at, stored.definition.trigger.timezone),
+        message=f"{what}. {_next_sentence(stored, now=now)}",
+        timezone=stored.definition.trigger.timezone,
+        created=made.is_new,
+        **_outlook(stored, warnings, now=now),
+        database=services.store.location,
+    )
+
+
+def list_schedules(call: Call) -> Document:
+    """List schedules, with what people need to know to trust the list."""
+    services = call.services
+    with services.store.reading() as tx:
+        now = services.clock.now()
+        found = schedules.listed(
+            tx, caller=call.caller, agent_id=call.text("agent_id"), include_finished=call.is_set("all")
+        )
+        warnings = running_warnings(tx, now=now)
+    if len(found) == limits.LIST_MAX:
+        warnings.append(f"only the first {limits.LIST_MAX} are listed; name an agent with --agent-id")
+    return wire.success(
+        schedules=[wire.schedule(one) for one in found],
+        count=len(found),
+        now=wire.instant(now, services.defaults.timezone),
+        warnings=warnings,
+        database=services.store.location,
+    )
+
+
+def show(call: Call) -> Document:
+    """Show one schedule in full."""
+    services = call.services
+    with services.store.reading() as tx:
+        now = services.clock.now()
+        stored = schedules.find(tx, call.id, caller=call.caller)
+        warnings = running_warnings(tx, now=now)
+    return wire.success(
+        schedule=wire.schedule(stored), details=wire.details(stored), **_outlook(stored, warnings, now=now)
+    )
+
+
+def cancel(call: Call) -> Document:
+    """Cancel a schedule for good."""
+    services = call.services
+    with services.store.transaction() as tx:
+        stored = schedules.cancel(tx, call.id, caller=call.caller, now=services.clock.now())
+    return wire.success(cancelled_id=stored.id, message=f"Schedule {stored.id} is cancelled")
+
+
+def update(call: Call) -> Document:
+    """Change what is named of a schedule."""
+    services, request = call.services, request_of(call)
+    warnings: list[str] = []
+    if request.agent_id is not None or request.target is not None:
+        with services.store.reading() as tx:
+            old = schedules.find(tx, call.id, caller=call.caller).definition
+        warnings = _check_agent(call, redefine(old, request, services.defaults, now=services.clock.now()))
+    with services.store.transaction() as tx:
+        now = services.clock.now()
+        stored = schedules.update(
+            tx,
+            call.id,
+            request,
+            caller=call.caller,
+            defaults=services.defaults,
+            now=now,
+            revision=call.number("revision"),
+        )
+        warnings += running_warnings(tx, now=now)
+    return wire.success(
+        schedule=wire.schedule(stored),
+        message=f"Schedule {stored.id} is updated. {_next_sentence(stored, now=now)}",
+        **_outlook(stored, warnings, now=now),
+    )
+
+
+def pause(call: Call) -> Document:
+    """Pause one schedule, or stop every delivery."""
+    services, until, reason = call.services, call.text("until"), call.text("reason")
+    is_all = _is_for_all(call)
+    with services.store.transaction() as tx:
+        now = services.clock.now()
+        if is_all:
+            until_at = _until(until, services.defaults.timezone)
+            switch = schedules.stop_all(tx, caller=call.caller, reason=reason, until=until_at, now=now)
+            ends = wire.instant(switch.until, services.defaults.timezone)
+            return wire.success(
+                schedule=None,
+                message="All deliveries are stopped; `resume --all` lets them go on",
+                reason=switch.reason,
+                until=ends,
+            )
+        timezone = schedules.find(tx, call.id, caller=call.caller).definition.trigger.timezone
+        stored = schedules.pause(tx, call.id, caller=call.caller, reason=reason, until=_until(until, timezone), now=now)
+    return wire.success(
+        schedule=wire.schedule(stored),
+        message=f"Schedule {stored.id} is paused: {stored.state_reason}",
+        until=wire.instant(stored.paused_until, timezone),
+    )
+
+
+def resume(call: Call) -> Document:
+    """Resume one schedule, or let deliveries go on."""
+    services, is_all = call.services, _is_for_all(call)
+    with services.store.transaction() as tx:
+        now = services.clock.now()
+        if is_all:
+            schedules.start_all(tx, caller=call.caller, now=now)
+            return wire.success(schedule=None, message="Deliveries go on")
+        stored = schedules.resume(tx, call.id, caller=call.caller, now=now)
+    return wire.success(
+        schedule=wire.schedule(stored),
+        message=f"Schedule {stored.id} is {stored.state}. {_next_sentence(stored, now=now)}",
+    )
+
+
+def run_now(call: Call) -> Document:
+    """Open a delivery of the prompt now."""
+    services = call.services
+    uid = services.store.uid
+    with services.store.transaction() as tx:
+        now = services.clock.now()
+        opened = schedules.run_now(tx, call.id, caller=call.caller, store_uid=uid, now=now)
+        timezone = schedules.find(tx, call.id, caller=call.caller).definition.trigger.timezone
+        warnings = running_warnings(tx, now=now)
+    return wire.success(
+        delivery=wire.delivery(opened, timezone),
+        message=f"Delivery {opened.id} of schedule {opened.schedule_id} is due now",
+        warnings=warnings,
+    )
+
+
+def request_of(call: Call) -> ScheduleRequest:
+    """Return the options of register and update as a request."""
+    return ScheduleRequest(
+        agent_id=call.text("agent_id"),
+        prompt=call.text("prompt"),
+        time=call.text("time"),
+        cron=call.text("cron"),
+        every=call.text("every"),
+        rrule=call.text("rrule"),
+        timezone=call.text("timezone"),
+        start_at=call.text("start_at"),
+        end_at=call.text("end_at"),
+        max_repetitions=call.number("max_repetitions"),
+        jitter=call.text("jitter"),
+        name=call.text("name"),
+        key=call.text("key"),
+        target=call.text("target"),
+        conversation=call.text("conversation"),
+        catch_up=call.text("catch_up"),
+        overlap=call.text("overlap"),
+        quiet_hours=call.text("quiet_hours"),
+        retry_for=call.text("retry_for"),
+        expires_after=call.text("expires_after"),
+        envelope=call.text("envelope"),
+    )
+
+
+def _check_agent(call: Call, definition: Definition) -> list[str]:
+    """Ask Letta about the agent. Raises AgentNotFound and ConfigError; an answer that cannot be had is a warning."""
+    from promptyoself.domain.errors import AgentNotFound
+
+    if definition.target != _LETTA or call.is_set("skip_validation"):
+        return []
+    try:
+        call.services.check_agent(definition.agent_id)
+    except AgentNotFound as error:
+        raise AgentNotFound(error.message, hint=f"{error.hint}; --skip-validation stores it all the same") from error
+    except TargetError as error:
+        return [f"the agent was not checked, and prompts wait until Letta answers: {error.message}"]
+    return []
+
+
+def _outlook(stored: Schedule, warnings: list[str], *, now: datetime) -> Document:
+    """Return what lies ahead of a schedule: now, its rule in words, its next fires, what may surprise."""
+    definition = stored.definition
+    trigger = definition.trigger
+    left = limits.NEXT_RUNS_SHOWN
+    if definition.max_repetitions is not None:
+        left = max(0, min(left, definition.max_repetitions - stored.fire_count))
+    coming = islice(fire_times(trigger, after=now), left) if stored.state in schedules.LIVE_STATES else ()
+    return {
+        "now": wire.instant(now, trigger.timezone),
+        "next_runs": [wire.instant(at, trigger.timezone) for at in coming],
+        "description": describe(trigger),
+        "warnings": warnings + warnings_for(trigger, now=now),
+    }
+
+
+def _next_sentence(stored: Schedule, *, now: datetime) -> str:
+    if stored.next_fire_at is None:
+        return "It does not fire again."
+    return f"Next: {moment(stored.next_fire_at, stored.definition.trigger.timezone, now=now)}"
+
+
+def _is_for_all(call: Call) -> bool:
+    is_all = call.is_set("all")
+    if is_all == (call.number("id") is not None):
+        raise UsageError(f"{call.command.name} needs either --id or --all", hint=call.command.example)
+    return is_all
+
+
+def _until(text: str | None, timezone: str) -> datetime | None:
+    return None if text is None else parse_instant(text, timezone=timezone)

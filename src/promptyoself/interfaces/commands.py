@@ -1,0 +1,306 @@
+"""Every command and option, said once: parser, help text, SMCP's description and the docs' test read this table."""
+
+from __future__ import annotations
+
+from typing import Final, Literal, NamedTuple
+
+Kind = Literal["text", "id", "count", "seconds", "flag"]
+"""`id` and `count` are positive whole numbers, `seconds` a number > 0; a `flag` takes no value."""
+
+
+class Option(NamedTuple):
+    """An option `--name`; every kind but `flag` takes exactly the next word as its value, whatever it looks like."""
+
+    name: str
+    help: str
+    kind: Kind = "text"
+    is_required: bool = False
+    is_tool: bool = True
+    """False: for people only; SMCP does not offer it to agents."""
+    allows_zero: bool = False
+    is_operators: bool = False
+    """True: refused to an agent (PROMPTYOSELF_ACT_AS=agent)."""
+
+    @property
+    def key(self) -> str:
+        """The name as Python and SMCP spell it."""
+        return self.name.replace("-", "_")
+
+
+class Command(NamedTuple):
+    """A command, and `module:function` of the handler that answers it with a JSON document."""
+
+    name: str
+    help: str
+    handler: str
+    options: tuple[Option, ...] = ()
+    is_tool: bool = False
+    """True: offered to agents through SMCP."""
+    example: str = ""
+    is_operators: bool = False
+    """True: refused to an agent (PROMPTYOSELF_ACT_AS=agent)."""
+    is_story: bool = False
+    """True: tells a person how it goes also where stdout is no terminal, unless --json is given."""
+
+    def option(self, name: str) -> Option | None:
+        """Return the option of this name, global ones included."""
+        return next((option for option in (*self.options, *GLOBALS) if option.name == name), None)
+
+
+GLOBALS: Final = (
+    Option("json", "print one JSON object, as when stdout is no terminal", "flag", is_tool=False),
+    Option("db", "the database file (else PROMPTYOSELF_DB)", is_tool=False, is_operators=True),
+    Option("base-url", "Letta's URL (else LETTA_BASE_URL)", is_tool=False, is_operators=True),
+    Option("help", "explain a command", "flag", is_tool=False),
+)
+
+_ID = Option("id", "the schedule's id, as `list` shows it", "id", is_required=True)
+_AGENT = Option("agent-id", "the agent to deliver to (default: LETTA_AGENT_ID)")
+_PROMPT = Option("prompt", "the text to deliver, verbatim")
+_SKIP_VALIDATION = Option("skip-validation", "do not ask Letta whether the agent exists", "flag")
+_TRIGGERS = (
+    Option("time", "once, at this ISO 8601 date and time: 2030-01-31T09:00 (read in the time zone) or with an offset"),
+    Option("cron", 'by five cron fields (minute hour day month weekday), "0 9 * * mon-fri", or @daily and its kin'),
+    Option("every", "at an interval: 90s, 5m, 1h30m, 2d, 1w, or ISO 8601 as PT45M; anchored, so it never drifts"),
+    Option("rrule", 'by an RFC 5545 rule: "FREQ=MONTHLY;BYDAY=1MO;BYHOUR=9"'),
+    Option("timezone", "IANA time zone of the rule, such as Europe/Riga (default: the setting, then the machine's)"),
+    Option("start-at", "do not fire before this date and time; an interval counts from it"),
+    Option("end-at", "do not fire after this date and time"),
+    Option("jitter", "spread deliveries over this long after each fire time: 5m"),
+)
+_POLICIES = (
+    Option(
+        "max-repetitions", "complete after this many deliveries (0 in an update: no end)", "count", allows_zero=True
+    ),
+    Option("name", "a short name, shown to people and to the agent"),
+    Option("key", "your own key, unique for each agent: registering it again updates the schedule"),
+    Option("target", "where to deliver: letta (default), or inbox (a mailbox that the agent reads with `inbox`)"),
+    Option("conversation", "a Letta conversation: an id, or `new` for a fresh one each time"),
+    Option("catch-up", "fire times missed while nothing ran: skip, latest (default) or all; all:6h bounds how old"),
+    Option("overlap", "when the delivery before is still in flight: skip (default) or queue"),
+    Option("quiet-hours", 'hours in which nothing is sent: "22:00-07:00", with days and hold (default) or skip'),
+    Option("retry-for", "how long to try when Letta is away or the agent busy (default 24h)"),
+    Option("expires-after", "give a delivery up when it could not go out this long after its time"),
+    Option("envelope", "what the agent is told besides the prompt: none, brief (default) or full"),
+)
+_DEFINITION = (_AGENT, _PROMPT, *_TRIGGERS, *_POLICIES, _SKIP_VALIDATION)
+_REASON = Option("reason", "why, for people to read")
+_LIMIT = Option("limit", "show at most this many (default 100)", "count")
+
+COMMANDS: Final = (
+    Command(
+        "register",
+        "Schedule a prompt for an agent: once, by cron, at an interval, or by an RFC 5545 rule. Give exactly one of "
+        "--time, --cron, --every and --rrule.",
+        "cli_schedules:register",
+        (_AGENT, _PROMPT._replace(is_required=True), *_DEFINITION[2:]),
+        is_tool=True,
+        example='register --agent-id agent-... --prompt "Look over the notes." --cron "0 9 * * mon-fri"',
+    ),
+    Command(
+        "list",
+        "List schedules and when each fires next.",
+        "cli_schedules:list_schedules",
+        (
+            Option("agent-id", "only this agent's schedules"),
+            Option("all", "finished and cancelled ones too", "flag"),
+        ),
+        is_tool=True,
+        example="list --all",
+    ),
+    Command("show", "Show one schedule in full.", "cli_schedules:show", (_ID,), is_tool=True, example="show --id 7"),
+    Command(
+        "history",
+        "Show a schedule's deliveries with every attempt: the receipts.",
+        "cli_deliveries:history",
+        (_ID, _LIMIT),
+        is_tool=True,
+        example="history --id 7",
+    ),
+    Command(
+        "why",
+        "Say in sentences what happened to a schedule, and why it did or did not fire.",
+        "cli_deliveries:explain",
+        (_ID, _LIMIT),
+        is_tool=True,
+        example="why --id 7",
+    ),
+    Command(
+        "cancel",
+        "Cancel a schedule for good. A delivery that is in flight is the last.",
+        "cli_schedules:cancel",
+        (_ID,),
+        is_tool=True,
+        example="cancel --id 7",
+    ),
+    Command(
+        "pause",
+        "Pause a schedule, or with --all stop every delivery at once and leave the schedules as they are.",
+        "cli_schedules:pause",
+        (
+            _ID._replace(is_required=False),
+            Option("all", "stop all deliveries", "flag", is_tool=False),
+            Option("until", "resume by itself at this date and time"),
+            _REASON,
+        ),
+        is_tool=True,
+        example='pause --id 7 --until 2030-01-31T09:00 --reason "on holiday"',
+    ),
+    Command(
+        "resume",
+        "Resume a paused schedule, or with --all let deliveries go on.",
+        "cli_schedules:resume",
+        (
+            _ID._replace(is_required=False),
+            Option("all", "let all deliveries go on", "flag", is_tool=False),
+        ),
+        is_tool=True,
+        example="resume --id 7",
+    ),
+    Command(
+        "update",
+        "Change what you name of a schedule and leave the rest; an empty value clears what can be cleared.",
+        "cli_schedules:update",
+        (
+            _ID,
+            *_DEFINITION,
+            Option("revision", "refuse the change unless the schedule is still at this revision", "count"),
+        ),
+        is_tool=True,
+        example='update --id 7 --cron "30 8 * * mon-fri"',
+    ),
+    Command(
+        "preview",
+        "Show when a rule would fire, and store nothing. Give exactly one of --time, --cron, --every and --rrule.",
+        "cli_preview:preview",
+        (
+            *_TRIGGERS,
+            Option("count", "how many fire times to show (default 5)", "count"),
+            Option("from", "begin after this date and time (default: now)"),
+            Option("until", "end at this date and time"),
+        ),
+        is_tool=True,
+        example='preview --cron "0 9 L * *" --timezone Europe/Riga --count 3',
+    ),
+    Command(
+        "run-now",
+        "Deliver a schedule's prompt once more, now, and leave the schedule alone.",
+        "cli_schedules:run_now",
+        (_ID,),
+        is_tool=True,
+        example="run-now --id 7",
+    ),
+    Command(
+        "execute",
+        "Deliver what is due: one pass, one attempt for each due delivery; or with --loop for as long as it runs.",
+        "cli_execute:execute",
+        (
+            Option(
+                "loop",
+                "keep running and deliver at the due instants, until SIGINT or SIGTERM",
+                "flag",
+                is_tool=False,
+                is_operators=True,
+            ),
+            Option("interval", "seconds between safety passes of a loop (default 60)", "seconds", is_tool=False),
+            Option(
+                "wait", "seconds to follow the agents' runs of a single pass (default 30)", "seconds", allows_zero=True
+            ),
+        ),
+        is_tool=True,
+        example="execute --loop",
+    ),
+    Command(
+        "test",
+        "Ask Letta whether it can be reached and lets us in.",
+        "cli_letta:test",
+        is_tool=True,
+        example="test",
+    ),
+    Command("agents", "List Letta's agents.", "cli_letta:agents", is_tool=True, example="agents"),
+    Command(
+        "upload",
+        "Store a tool's Python source at Letta, for agents to be given.",
+        "cli_letta:upload",
+        (
+            Option("source-code", "the source: one function with type hints and a docstring", is_required=True),
+            Option("name", "the function's name"),
+            Option("description", "what the tool does"),
+        ),
+        is_tool=True,
+        example='upload --source-code "$(cat tool.py)"',
+        is_operators=True,
+    ),
+    Command(
+        "inbox",
+        "Read what was delivered to an agent's mailbox (target inbox), oldest first.",
+        "cli_deliveries:inbox",
+        (
+            Option("agent-id", "whose mailbox (default: LETTA_AGENT_ID)"),
+            Option("all", "messages that were acknowledged too", "flag"),
+            _LIMIT,
+        ),
+        is_tool=True,
+        example="inbox --agent-id agent-...",
+    ),
+    Command(
+        "ack",
+        "Acknowledge a message of the mailbox: it is done, and not shown again.",
+        "cli_deliveries:ack",
+        (Option("id", "the message's id, as `inbox` shows it", "id", is_required=True),),
+        is_tool=True,
+        example="ack --id 3",
+    ),
+    Command(
+        "deliveries",
+        "List deliveries, newest first.",
+        "cli_deliveries:deliveries",
+        (
+            Option("state", "pending, leased, accepted, unknown, delivered, dead, skipped or cancelled"),
+            Option("agent-id", "only this agent's"),
+            _LIMIT,
+        ),
+        example="deliveries --state dead",
+    ),
+    Command(
+        "retry",
+        "Try a dead, skipped or cancelled delivery again.",
+        "cli_deliveries:retry",
+        (Option("id", "the delivery's id, as `deliveries` shows it", "id", is_required=True),),
+        example="retry --id 12",
+    ),
+    Command(
+        "doctor",
+        "Check database, executor, clock, time zone, Letta and version, and say what to do.",
+        "doctor:doctor",
+        example="doctor",
+    ),
+    Command("config", "Print every setting and where it came from.", "cli_admin:config", example="config"),
+    Command(
+        "db upgrade",
+        "Bring the database to this version's schema.",
+        "cli_admin:db_upgrade",
+        example="db upgrade",
+        is_operators=True,
+    ),
+    Command(
+        "db backup",
+        "Copy the database, consistent, while it is in use.",
+        "cli_admin:db_backup",
+        (Option("to", "the new file; it must not exist", is_required=True),),
+        example="db backup --to promptyoself-backup.db",
+        is_operators=True,
+    ),
+    Command(
+        "demo",
+        "See prompts registered, fired, delivered, retried after a failure, and their receipts, in 15 seconds.",
+        "demo:demo",
+        example="demo",
+        is_story=True,
+    ),
+)
+
+
+def find_command(name: str) -> Command | None:
+    """Return the command of this name, or None."""
+    return next((command for command in COMMANDS if command.name == name), None)

@@ -1,0 +1,180 @@
+"""`doctor`: is everything in place for prompts to arrive? Each check says what it found and what to do."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+from promptyoself import __version__
+from promptyoself.domain.errors import PromptyoselfError, StoreError, TargetError
+from promptyoself.interfaces import wire
+from promptyoself.interfaces.advice import lasting_executors
+
+if TYPE_CHECKING:
+    from promptyoself.domain.ports import Tx
+    from promptyoself.interfaces.call import Call
+    from promptyoself.interfaces.services import Services
+    from promptyoself.interfaces.wire import Document
+
+_BUILT_AT: Final = datetime(2026, 1, 1, tzinfo=UTC)
+"""No honest clock shows an earlier time than the year this was written in."""
+_CLOCK_SLACK: Final = timedelta(seconds=5)
+_LONG_AGO: Final = timedelta(days=3650)
+
+Result = Literal["ok", "warn", "fail"]
+
+
+class Check(NamedTuple):
+    """What one look found. `cure` says what to do, when there is something to do."""
+
+    name: str
+    result: Result
+    found: str
+    cure: str | None = None
+
+
+def doctor(call: Call) -> Document:
+    """Make every check; an error when one fails."""
+    services = call.services
+    checks = _looked(_version, services) + _looked(_database, services)
+    # Without a database there is nothing more to be said about executors and heartbeats.
+    if all(check.result != "fail" for check in checks):
+        checks += _looked(_deliveries, services) + _looked(_clock, services)
+    checks += _looked(_zone, services) + _looked(_letta, services)
+    shown = [check._asdict() for check in checks]
+    failed = [check for check in checks if check.result == "fail"]
+    if failed:
+        first = failed[0]
+        return wire.problem(f"{first.name}: {first.found}", code="doctor", hint=first.cure, checks=shown)
+    warned = sum(check.result == "warn" for check in checks)
+    return wire.success(checks=shown, message=f"{len(checks)} checks, {warned} warnings, no failure")
+
+
+def _looked(look: Callable[[Services], Iterator[Check]], services: Services) -> list[Check]:
+    found: list[Check] = []
+    try:
+        found.extend(look(services))
+    except PromptyoselfError as error:
+        found.append(Check(look.__name__.strip("_"), "fail", error.message, error.hint))
+    return found
+
+
+def _version(_services: Services) -> Iterator[Check]:
+    found = f"promptyoself {__version__}, Python {platform.python_version()}"
+    if platform.system() == "Windows":
+        yield Check("version", "warn", f"{found} on Windows", "signals and file modes are POSIX's; use WSL")
+    else:
+        yield Check("version", "ok", found)
+
+
+def _database(services: Services) -> Iterator[Check]:
+    location = services.store.location
+    with services.store.transaction() as tx:
+        counts = tx.counts()
+    active = counts.get("schedules_active", 0)
+    yield Check("database", "ok", f"{location} can be written; {active} active schedules")
+    damage = services.problems()
+    if damage:
+        cure = "stop everything that uses it, keep a copy, and restore a backup (promptyoself db backup makes them)"
+        yield Check("integrity", "fail", f"the database is damaged: {damage[0]}", cure)
+    else:
+        yield Check("integrity", "ok", "no damage found")
+
+
+def _deliveries(services: Services) -> Iterator[Check]:
+    with services.store.reading() as tx:
+        now = services.clock.now()
+        yield _executor(tx, now=now)
+        switch = tx.stop_switch()
+        open_breakers = [health for health in tx.target_health() if health.is_open]
+        dead = tx.counts().get("deliveries_dead", 0)
+    if switch is not None:
+        cure = "promptyoself resume --all lets them go on"
+        yield Check("stop switch", "warn", f"all deliveries are stopped: {switch.reason}", cure)
+    else:
+        yield Check("stop switch", "ok", "deliveries may go out")
+    for health in open_breakers:
+        found = f"{health.target} has refused everybody since {health.since:%Y-%m-%d %H:%M} UTC: {health.reason}"
+        yield Check("breaker", "warn", found, "it is probed and recovers by itself; see to the target")
+    if not open_breakers:
+        yield Check("breaker", "ok", "no target refuses everybody")
+    if dead:
+        cure = "promptyoself deliveries --state dead lists them, promptyoself retry --id N tries one again"
+        yield Check("dead letters", "warn", f"{dead} deliveries were given up", cure)
+
+
+def _executor(tx: Tx, *, now: datetime) -> Check:
+    alive = lasting_executors(tx, now=now)
+    if not alive:
+        return Check("executor", "warn", "nothing is running that would deliver", "start promptyoself execute --loop")
+    newest = max(alive, key=lambda executor: executor.heartbeat_at)
+    age = max(timedelta(0), now - newest.heartbeat_at).total_seconds()
+    found = f"{len(alive)} running; {newest.id} ({newest.mode}, {newest.version}) was heard of {age:.0f} s ago"
+    if any(executor.version != __version__ for executor in alive):
+        return Check("executor", "warn", f"{found}; versions differ", "restart it, so that all run the same version")
+    return Check("executor", "ok", found)
+
+
+def _clock(services: Services) -> Iterator[Check]:
+    now = services.clock.now()
+    with services.store.reading() as tx:
+        beats = [executor.heartbeat_at for executor in tx.executors(alive_since=now - _LONG_AGO)]
+    ahead = max(beats, default=now) - now
+    if now < _BUILT_AT:
+        yield Check("clock", "fail", f"the clock shows {now:%Y-%m-%d %H:%M} UTC", "set it; nothing fires at its time")
+    elif ahead > _CLOCK_SLACK:
+        found = f"an executor's heartbeat is {ahead.total_seconds():.0f} s in the future of this clock"
+        yield Check("clock", "warn", found, "the clock was set back, or two machines disagree: use NTP")
+    else:
+        yield Check("clock", "ok", f"{now:%Y-%m-%d %H:%M:%S} UTC")
+
+
+def _zone(services: Services) -> Iterator[Check]:
+    from promptyoself.domain.localtime import check_timezone
+
+    timezone, source = services.defaults.timezone, services.timezone_source
+    check_timezone(timezone)
+    if source == "machine":
+        cure = "set PROMPTYOSELF_TIMEZONE to the zone you mean"
+        yield Check("zone", "warn", f"{timezone}, because this machine is set to it", cure)
+    else:
+        yield Check("zone", "ok", f"{timezone} (from {source})")
+    yield Check("zone data", "ok", _zone_data())
+
+
+def _zone_data() -> str:
+    """Say whose zone rules are used: the system's own come first, as zoneinfo does it."""
+    import zoneinfo
+    from importlib.metadata import PackageNotFoundError, version
+    from pathlib import Path
+
+    system = next((path for path in zoneinfo.TZPATH if (Path(path) / "UTC").exists()), None)
+    try:
+        package = f"tzdata {version('tzdata')}"
+    except PackageNotFoundError:
+        package = "no tzdata package"
+    if system is None:
+        return f"{package}; the system has none"
+    stated = Path(system) / "tzdata.zi"
+    release = stated.read_text(encoding="utf-8").partition("\n")[0].strip("# ") if stated.is_file() else "of the system"
+    return f"{system} ({release}); {package}"
+
+
+def _letta(services: Services) -> Iterator[Check]:
+    try:
+        found = services.ping()
+    except TargetError as error:
+        # Letta may be away for a while: prompts wait. It is a failure when something is registered that waits for it.
+        yield Check("letta", "fail" if _is_needed(services) else "warn", error.message, error.hint)
+        return
+    yield Check("letta", "ok", f"{found.version or 'a server'} at {found.url} answers in {found.latency_ms:g} ms")
+
+
+def _is_needed(services: Services) -> bool:
+    try:
+        with services.store.reading() as tx:
+            return tx.counts().get("schedules_active", 0) > 0
+    except StoreError:
+        return False

@@ -1,0 +1,257 @@
+"""Answers for a person on a terminal: sentences and tables. Nothing is computed here; a document comes in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from promptyoself.interfaces.phrases import distance, excerpt, printable
+
+if TYPE_CHECKING:
+    from promptyoself.interfaces.wire import Document
+
+_STATE_STYLES: Final = {
+    "active": "green", "delivered": "green", "accepted": "green", "ok": "green",
+    "paused": "yellow", "pending": "yellow", "unknown": "yellow", "leased": "yellow", "warn": "yellow",
+    "dead": "red", "fail": "red", "failed": "red",
+}  # fmt: skip
+
+
+def render(name: str, document: Document, stream: TextIO) -> None:
+    """Print the answer of a command. Colours follow NO_COLOR and the terminal; others' text cannot steer it."""
+    console = Console(file=stream, highlight=False, soft_wrap=False, markup=False, emoji=False)
+    _VIEWS.get(name, _message)(console, document)
+    for warning in document.get("warnings", ()):
+        console.print(Text(f"note: {printable(warning)}", style="yellow"))
+
+
+def _message(console: Console, document: Document) -> None:
+    message = document.get("message")
+    if isinstance(message, str):
+        console.print(Text(printable(message)))
+
+
+def _registered(console: Console, document: Document) -> None:
+    upcoming = document["message"].partition(". ")[2]
+    verb = "Scheduled" if document["created"] else "Updated"
+    console.print(Text.assemble((f"{verb} #{document['id']}.", "bold green"), f" {printable(upcoming)}"))
+    console.print(Text(f"  {printable(document['description'])}"))
+    console.print(Text(f"  then: {', '.join(_clock(at) for at in document['next_runs'][1:]) or 'never again'}"))
+    console.print(Text(f"  promptyoself why --id {document['id']} says what became of it", style="dim"))
+
+
+def _schedules(console: Console, document: Document) -> None:
+    if not document["schedules"]:
+        console.print(Text("No schedules. `promptyoself register --help` shows how to make one."))
+        return
+    now = datetime.fromisoformat(document["now"])
+    rows = [
+        [
+            str(one["id"]),
+            one["name"] or excerpt(one["prompt_text"], 40),
+            one["agent_id"],
+            f"{one['schedule_type']} {one['schedule_value']}",
+            _next(one, now),
+            _state(one["state"]),
+            _count(one),
+        ]
+        for one in document["schedules"]
+    ]
+    _table(console, ["id", "prompt", "agent", "rule", "next", "state", "fired"], rows)
+    console.print(Text(document["database"], style="dim"))
+
+
+def _schedule(console: Console, document: Document) -> None:
+    if document.get("schedule") is None:
+        _message(console, document)
+        return
+    if "details" not in document:
+        _message(console, document)
+        return
+    rows = [
+        [key.replace("_", " "), _plain(value)]
+        for key, value in {**document["schedule"], **document["details"]}.items()
+        if value is not None
+    ]
+    rows.append(["in words", document["description"]])
+    rows.append(["coming", ", ".join(_clock(at) for at in document["next_runs"]) or "nothing"])
+    _table(console, [], rows)
+
+
+def _history(console: Console, document: Document) -> None:
+    if not document["deliveries"]:
+        console.print(Text("Nothing was delivered yet, and nothing is on its way."))
+    for one in document["deliveries"]:
+        console.print(_delivery_line(one))
+        for attempt in one["attempts"]:
+            why = (
+                f": {attempt['detail'] or attempt['error_code']}" if attempt["detail"] or attempt["error_code"] else ""
+            )
+            line = f"    attempt {attempt['number']}  {_clock(attempt['started_at'])}  {attempt['outcome']}{why}"
+            console.print(Text(printable(line)))
+        console.print(Text(f"    idempotency key {one['idempotency_key']}", style="dim"))
+
+
+def _delivery_line(one: Document) -> Text:
+    late = "" if one["lateness_ms"] is None else f", {one['lateness_ms'] / 1000:.1f} s late"
+    reason = f": {one['reason']}" if one["reason"] else ""
+    return Text.assemble(
+        f"delivery {one['id']}  due {_clock(one['fire_at'])}  ",
+        (one["state"], _STATE_STYLES.get(one["state"], "")),
+        printable(f"{late}{reason}"),
+    )
+
+
+def _deliveries(console: Console, document: Document) -> None:
+    rows = [
+        [
+            str(one["id"]),
+            str(one["schedule_id"]),
+            one["agent_id"],
+            _clock(one["fire_at"]),
+            _state(one["state"]),
+            one["reason"] or "",
+        ]
+        for one in document["deliveries"]
+    ]
+    _table_or(console, ["id", "schedule", "agent", "due", "state", "reason"], rows, "No deliveries.")
+
+
+def _why(console: Console, document: Document) -> None:
+    for sentence in document["sentences"]:
+        console.print(Text(printable(sentence)))
+
+
+def _preview(console: Console, document: Document) -> None:
+    now = datetime.fromisoformat(document["now"])
+    console.print(Text(printable(document["description"]), style="bold"))
+    rows = [
+        [_clock(run["at"]), run["utc"], distance(datetime.fromisoformat(run["at"]) - now)] for run in document["runs"]
+    ]
+    _table_or(console, [document["timezone"], "UTC", ""], rows, "It does not fire in this span.")
+
+
+def _executed(console: Console, document: Document) -> None:
+    _message(console, document)
+    waiting = (
+        [one for one in document["executed"] if not one["delivered"]] if isinstance(document["executed"], list) else []
+    )
+    if waiting:
+        console.print(Text(f"{len(waiting)} not delivered; `promptyoself why --id N` says why.", style="yellow"))
+
+
+def _agents(console: Console, document: Document) -> None:
+    rows = [[one["id"], one["name"], excerpt(one["description"] or "")] for one in document["agents"]]
+    _table_or(console, ["id", "name", "description"], rows, "Letta has no agents.")
+
+
+def _messages(console: Console, document: Document) -> None:
+    rows = [
+        [str(one["id"]), _clock(one["received_at"]), one["prompt"], "read" if one["acked_at"] else ""]
+        for one in document["messages"]
+    ]
+    _table_or(console, ["id", "received", "prompt", ""], rows, f"The mailbox of {document['agent_id']} is empty.")
+
+
+def _acked(console: Console, document: Document) -> None:
+    console.print(Text(f"Message {document['message']['id']} is acknowledged."))
+
+
+def _config(console: Console, document: Document) -> None:
+    rows = [[one["name"], one["value"], one["source"]] for one in document["settings"]]
+    _table(console, ["setting", "value", "from"], rows)
+
+
+def _doctor(console: Console, document: Document) -> None:
+    for one in document["checks"]:
+        console.print(
+            Text.assemble(
+                (f"{one['result']:<4}", _STATE_STYLES[one["result"]]), f"  {one['name']}: {printable(one['found'])}"
+            )
+        )
+        if one["cure"]:
+            console.print(Text(f"      {printable(one['cure'])}", style="dim"))
+
+
+def _help(console: Console, document: Document) -> None:
+    console.out(document["help"], highlight=False)
+
+
+def _version(console: Console, document: Document) -> None:
+    console.out(f"promptyoself {document['version']}", highlight=False)
+
+
+def _nothing(_console: Console, _document: Document) -> None:
+    """The command has told its story already."""
+
+
+_VIEWS: Final[dict[str, Callable[[Console, Any], None]]] = {
+    "register": _registered,
+    "list": _schedules,
+    "show": _schedule,
+    "update": _schedule,
+    "pause": _schedule,
+    "resume": _schedule,
+    "history": _history,
+    "why": _why,
+    "preview": _preview,
+    "execute": _executed,
+    "deliveries": _deliveries,
+    "agents": _agents,
+    "inbox": _messages,
+    "ack": _acked,
+    "config": _config,
+    "doctor": _doctor,
+    "demo": _nothing,
+    "help": _help,
+    "version": _version,
+}
+
+
+def _table_or(console: Console, heads: Sequence[str], rows: Sequence[Sequence[str | Text]], nothing: str) -> None:
+    if rows:
+        _table(console, heads, rows)
+    else:
+        console.print(Text(printable(nothing)))
+
+
+def _table(console: Console, heads: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
+    table = Table(box=box.SIMPLE_HEAD if heads else None, show_header=bool(heads), pad_edge=False)
+    for head in heads or [""] * len(rows[0]):
+        table.add_column(head, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(printable(cell)) if isinstance(cell, str) else cell for cell in row))
+    console.print(table)
+
+
+def _state(state: str) -> Text:
+    return Text(state, style=_STATE_STYLES.get(state, ""))
+
+
+def _next(one: Document, now: datetime) -> str:
+    if one["next_run"] is None:
+        return "-"
+    at = datetime.fromisoformat(one["next_run"])
+    return f"{_clock(one['next_run'])} ({distance(at - now)})"
+
+
+def _count(one: Document) -> str:
+    most = one["max_repetitions"]
+    return str(one["repetition_count"]) if most is None else f"{one['repetition_count']}/{most}"
+
+
+def _clock(instant: str) -> str:
+    at = datetime.fromisoformat(instant)
+    return f"{at:%a %Y-%m-%d %H:%M:%S}" if at.second else f"{at:%a %Y-%m-%d %H:%M}"
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)

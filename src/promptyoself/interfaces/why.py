@@ -1,0 +1,117 @@
+"""`why`: the journal's facts as sentences. What is not recorded is not said; nothing is inferred from a timestamp."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Final, assert_never
+
+from promptyoself.domain.localtime import zone
+from promptyoself.domain.models import DeliveryState, Fact, FactKind, Schedule, ScheduleState
+from promptyoself.interfaces.advice import running_warnings
+from promptyoself.interfaces.phrases import moment
+
+if TYPE_CHECKING:
+    from promptyoself.domain.ports import Tx
+
+
+def story(facts: Sequence[Fact], timezone: str) -> list[str]:
+    """Return a sentence for each fact, oldest first, each beginning with its time in the schedule's zone."""
+    return [f"{_clock(fact.at, timezone)}: {_sentence(fact)}" for fact in facts]
+
+
+def standing(tx: Tx, stored: Schedule, *, now: datetime) -> list[str]:
+    """Return how things stand now: the schedule's state, what is on its way, and what holds it up."""
+    timezone = stored.definition.trigger.timezone
+    sentences = [f"Now: {_state(stored, timezone, now=now)}"]
+    reasons = {health.target: health.reason for health in tx.target_health() if health.is_open}
+    for delivery in tx.unfinished_deliveries(stored.id):
+        reason = f", because {delivery.reason}" if delivery.reason else ""
+        sentences.append(f"Delivery {delivery.id} is {_waiting(delivery.state)}{reason}.")
+    if stored.definition.target in reasons and stored.state is ScheduleState.ACTIVE:
+        why = reasons[stored.definition.target]
+        sentences.append(
+            f"Target {stored.definition.target} refuses everybody ({why}); it is probed until it recovers."
+        )
+    if stored.state is ScheduleState.ACTIVE:
+        sentences += [f"{warning[0].upper()}{warning[1:]}." for warning in running_warnings(tx, now=now)]
+    return sentences
+
+
+def _state(stored: Schedule, timezone: str, *, now: datetime) -> str:
+    match stored.state:
+        case ScheduleState.ACTIVE:
+            if stored.next_fire_at is None:
+                return "it is active and does not fire again; a delivery is still on its way."
+            return f"it is active and fires next {moment(stored.next_fire_at, timezone, now=now)}."
+        case ScheduleState.PAUSED:
+            until = f" until {moment(stored.paused_until, timezone, now=now)}" if stored.paused_until else ""
+            return f"it is paused{until}: {stored.state_reason}."
+        case ScheduleState.COMPLETED:
+            return f"it has completed after {stored.fire_count} fires."
+        case ScheduleState.CANCELLED:
+            return f"it is {stored.state_reason or 'cancelled'}."
+        case _:
+            assert_never(stored.state)
+
+
+def _waiting(state: DeliveryState) -> str:
+    return {
+        DeliveryState.PENDING: "waiting for its turn",
+        DeliveryState.LEASED: "being sent",
+        DeliveryState.ACCEPTED: "with the agent, whose run has not ended",
+        DeliveryState.UNKNOWN: "of unknown outcome, and being asked about",
+    }.get(state, state.value)
+
+
+_SENTENCES: Final[dict[FactKind, str]] = {
+    FactKind.REGISTERED: "{actor} registered it ({trigger}).",
+    FactKind.EDITED: "{actor} changed {changed}; it is revision {revision} now.",
+    FactKind.PAUSED: "{actor} paused it{until}: {reason}.",
+    FactKind.RESUMED: "{actor} resumed it.",
+    FactKind.CANCELLED: "{actor} cancelled it.",
+    FactKind.COMPLETED: "it completed: nothing of it is left to fire or to deliver.",
+    FactKind.FIRED: "it fired, as {delivery}{missed}.",
+    FactKind.SKIPPED: "{skipped}{because}.",
+    FactKind.SUPERSEDED: "{delivery} was never sent and gave way to the next fire time.",
+    FactKind.RUN_NOW: "{actor} asked for it to be run at once, as {delivery}.",
+    FactKind.RETRIED: "{actor} asked for {delivery} to be tried again.",
+    FactKind.ACCEPTED: "{attempt} was accepted by the target.",
+    FactKind.DELIVERED: "{delivery} arrived, and the agent has finished.",
+    FactKind.REFUSED: "{attempt} was not processed{because}; it waits and is tried again.",
+    FactKind.BUSY: "{attempt} waits for its turn{because}.",
+    FactKind.FAILED: "{attempt} failed{because}; it is tried again unless it was cancelled.",
+    FactKind.UNKNOWN: "{attempt} ended without an answer{because}; the target is asked before anything is repeated.",
+    FactKind.SETTLED: "{delivery} was asked about{because}.",
+    FactKind.DEAD: "{delivery} was given up{because}; `promptyoself retry --id {delivery_id}` revives it.",
+    FactKind.BREAKER_OPENED: "target {target} refused everybody{because}.",
+    FactKind.BREAKER_CLOSED: "target {target} takes deliveries again.",
+    FactKind.ALL_PAUSED: "{actor} stopped all deliveries{because}.",
+    FactKind.ALL_RESUMED: "{actor} let all deliveries go on.",
+}
+
+
+def _sentence(fact: Fact) -> str:
+    detail = fact.detail
+    delivery = f"delivery {fact.delivery_id}"
+    text = detail.get("text") or detail.get("reason")
+    missed, count = detail.get("missed"), detail.get("count")
+    return _SENTENCES[fact.kind].format(
+        actor=fact.actor,
+        delivery=delivery,
+        delivery_id=fact.delivery_id,
+        attempt=f"attempt {detail['attempt']} of {delivery}" if detail.get("attempt") else delivery,
+        because=f": {text}" if text else "",
+        reason=text or "no reason given",
+        until=f" until {detail['until']}" if detail.get("until") else "",
+        missed=f"; it also stands for {missed} missed before it" if missed else "",
+        skipped=f"{delivery} was skipped" if fact.delivery_id else f"missed fire times without a delivery: {count}",
+        trigger=detail.get("trigger"),
+        changed=detail.get("changed"),
+        revision=detail.get("revision"),
+        target=detail.get("target"),
+    )
+
+
+def _clock(at: datetime, timezone: str) -> str:
+    return f"{at.astimezone(zone(timezone)):%a %Y-%m-%d %H:%M:%S}"

@@ -1,0 +1,207 @@
+"""The one home of every JSON shape (docs/cli.md). Keys are only ever added.
+
+Instants are RFC 3339 with the offset of the schedule's zone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from promptyoself.domain.intervals import format_duration
+from promptyoself.domain.localtime import zone
+from promptyoself.domain.models import Attempt, Delivery, InboxMessage, Schedule, ScheduleState
+
+if TYPE_CHECKING:
+    from promptyoself.application.passes import Entry
+    from promptyoself.domain.errors import PromptyoselfError
+    from promptyoself.domain.ports import AgentInfo
+
+Document = dict[str, Any]
+"""One JSON object."""
+
+
+def success(**members: object) -> Document:
+    """Return an answer."""
+    return {"status": "success", **members}
+
+
+def failure(error: PromptyoselfError) -> Document:
+    """Return a refusal or failure."""
+    return problem(error.message, code=error.code, hint=error.hint)
+
+
+def problem(message: str, *, code: str, hint: str | None = None, **members: object) -> Document:
+    """Return a failure that no exception stands for.
+
+    The hint is in `error` too: SMCP shows an agent that text alone, and it has to say what to do.
+    """
+    return {"error": f"{message}; {hint}" if hint else message, "code": code, "hint": hint, **members}
+
+
+def instant(at: datetime | None, timezone: str) -> str | None:
+    """Return an instant in a zone: `2030-01-31T09:00:00+02:00`."""
+    return None if at is None else at.astimezone(zone(timezone)).isoformat()
+
+
+def schedule(stored: Schedule) -> Document:
+    """Return a schedule as list, show, update, pause and resume give it."""
+    definition = stored.definition
+    trigger, policy = definition.trigger, definition.policy
+    return {
+        "id": stored.id,
+        "key": definition.key,
+        "name": definition.name,
+        "agent_id": definition.agent_id,
+        "prompt_text": definition.prompt,
+        "schedule_type": trigger.kind.value,
+        "schedule_value": trigger.expression,
+        "timezone": trigger.timezone,
+        "next_run": instant(stored.next_fire_at, trigger.timezone),
+        "last_run": instant(stored.last_fire_at, trigger.timezone),
+        "active": stored.state is ScheduleState.ACTIVE,
+        "state": stored.state.value,
+        "state_reason": stored.state_reason,
+        "created_at": instant(stored.created_at, trigger.timezone),
+        "max_repetitions": definition.max_repetitions,
+        "repetition_count": stored.fire_count,
+        "catch_up": policy.catch_up.value,
+        "overlap": policy.overlap.value,
+        "target": definition.target,
+        "conversation": definition.conversation,
+        "created_by": stored.provenance.created_by,
+    }
+
+
+def details(stored: Schedule) -> Document:
+    """Return what only `show` tells of a schedule."""
+    trigger, policy = stored.definition.trigger, stored.definition.policy
+    return {
+        "start_at": instant(trigger.start_at, trigger.timezone),
+        "end_at": instant(trigger.end_at, trigger.timezone),
+        "jitter": _duration(trigger.jitter or None),
+        "catch_up_window": _duration(policy.catch_up_window),
+        "quiet_hours": str(policy.quiet_hours) if policy.quiet_hours else None,
+        "retry_for": _duration(policy.retry_for),
+        "expires_after": _duration(policy.expires_after),
+        "envelope": policy.envelope.value,
+        "paused_until": instant(stored.paused_until, trigger.timezone),
+        "owner": stored.provenance.owner,
+        "origin_delivery_id": stored.provenance.origin_delivery_id,
+        "depth": stored.provenance.depth,
+        "revision": stored.revision,
+        "updated_at": instant(stored.updated_at, trigger.timezone),
+    }
+
+
+def delivery(stored: Delivery, timezone: str) -> Document:
+    """Return a delivery; `timezone` is its schedule's."""
+    return {
+        "id": stored.id,
+        "schedule_id": stored.schedule_id,
+        "agent_id": stored.lane.split(" ")[1],
+        "target": stored.target,
+        "kind": stored.kind.value,
+        "state": stored.state.value,
+        "reason": stored.reason,
+        "error_code": stored.error_code,
+        "fire_at": instant(stored.fire_at, timezone),
+        "due_at": instant(stored.due_at, timezone),
+        "fire_number": stored.fire_number,
+        "missed": stored.missed,
+        "revision": stored.revision,
+        "idempotency_key": stored.key,
+        "attempts_counted": stored.attempts,
+        "refusals": stored.refusals,
+        "may_be_repeat": stored.maybe_repeat,
+        "run_id": stored.run_id,
+        "reply_excerpt": stored.reply_excerpt,
+        "sent_at": instant(stored.sent_at, timezone),
+        "accepted_at": instant(stored.accepted_at, timezone),
+        "finished_at": instant(stored.finished_at, timezone),
+        "lateness_ms": _milliseconds(stored.lateness),
+        "created_at": instant(stored.created_at, timezone),
+    }
+
+
+def receipt(stored: Delivery, attempts: Sequence[Attempt], timezone: str) -> Document:
+    """Return a delivery with every attempt, first to last."""
+    return {**delivery(stored, timezone), "attempts": [attempt(one, timezone) for one in attempts]}
+
+
+def attempt(made: Attempt, timezone: str) -> Document:
+    """Return one attempt."""
+    return {
+        "number": made.number,
+        "outcome": made.outcome.value,
+        "started_at": instant(made.started_at, timezone),
+        "finished_at": instant(made.finished_at, timezone),
+        "otid": made.otid,
+        "executor_id": made.executor_id,
+        "error_code": made.error_code,
+        "status": made.status,
+        "run_id": made.run_id,
+        "detail": made.detail,
+    }
+
+
+def executed(entry: Entry) -> Document:
+    """Return an entry of `executed`: what one pass did about one delivery."""
+    stored = entry.schedule
+    timezone = stored.definition.trigger.timezone
+    shape: Document = {
+        "id": stored.id,
+        "agent_id": stored.definition.agent_id,
+        "delivered": entry.is_delivered,
+        "next_run": instant(stored.next_fire_at, timezone),
+        "repetition_count": stored.fire_count,
+        "max_repetitions": stored.definition.max_repetitions,
+        "completed": stored.state is ScheduleState.COMPLETED,
+        "delivery_id": entry.delivery.id,
+        "attempt": entry.attempt,
+        "outcome": entry.outcome,
+        "lateness_ms": _milliseconds(entry.delivery.lateness),
+    }
+    if not entry.is_delivered:
+        shape["error"] = entry.error
+    return shape
+
+
+def message(stored: InboxMessage, timezone: str) -> Document:
+    """Return a message of the mailbox."""
+    return {
+        "id": stored.id,
+        "agent_id": stored.agent_id,
+        "prompt": stored.prompt,
+        "envelope": stored.envelope,
+        "schedule_id": stored.schedule_id,
+        "delivery_id": stored.delivery_id,
+        "received_at": instant(stored.received_at, timezone),
+        "acked_at": instant(stored.acked_at, timezone),
+    }
+
+
+def agent(info: AgentInfo) -> Document:
+    """Return an agent as Letta lists it."""
+    return {"id": info.id, "name": info.name, "description": info.description}
+
+
+def run(at: datetime, timezone: str) -> Document:
+    """Return a fire time as `preview` gives it: in the zone, and in UTC."""
+    return {"at": instant(at, timezone), "utc": instant(at, "UTC")}
+
+
+def dumps(document: Mapping[str, object], *, indent: int | None = None) -> str:
+    """Return a document as JSON in ASCII, which every terminal, pipe and locale carries."""
+    import json
+
+    return json.dumps(document, indent=indent)
+
+
+def _duration(duration: timedelta | None) -> str | None:
+    return None if duration is None else format_duration(duration)
+
+
+def _milliseconds(duration: timedelta | None) -> int | None:
+    return None if duration is None else round(duration / timedelta(milliseconds=1))
