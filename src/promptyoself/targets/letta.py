@@ -265,8 +265,6 @@ class LettaTarget:
 
     def _broken(self, broken: Broken) -> Refused | Unclear:
         self._routes.forget()
-        if broken.is_down:
-            self._poller.note_down()
         return of_broken(broken)
 
     def _noted(self, refused: Refused) -> Refused:

@@ -7,6 +7,7 @@ one left open: a failure to connect then proves that nothing was sent, and any l
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -47,11 +48,11 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """No answer. `was_sent` False: surely nothing left here. `is_down`: it looks like a server that stopped."""
+    """No answer. `was_sent` False: surely nothing left here. `is_down`: nobody listens there any more."""
 
     detail: str
     was_sent: bool
-    is_down: bool
+    is_down: bool = False
 
 
 class LettaHttp:
@@ -61,6 +62,8 @@ class LettaHttp:
         self._settings = settings
         self._asking: aiohttp.ClientSession | None = None
         self._sending: aiohttp.ClientSession | None = None
+        self.downs = 0
+        """How often the server was seen to be down, by anyone: what it was doing then may be lost."""
 
     async def ask(
         self, method: str, path: str, *, body: object = None, timeout_s: float | None = None
@@ -83,9 +86,9 @@ class LettaHttp:
             async with self._open(self._sender(), "POST", path, body, timeout_s) as response:
                 if response.status == 200 and response.content_type == "text/event-stream":  # noqa: PLR2004  HTTP's own
                     return _reply(response, await _first_event(response.content))
-                return await _read(response)
+                return self._counted(await _read(response))
         except (aiohttp.ClientError, OSError, ValueError) as exc:
-            return _broken(exc)
+            return self._counted(_broken(exc))
 
     async def close(self) -> None:
         """Close every connection."""
@@ -99,9 +102,15 @@ class LettaHttp:
     ) -> Reply | Broken:
         try:
             async with self._open(session, method, path, body, timeout_s) as response:
-                return await _read(response)
+                return self._counted(await _read(response))
         except (aiohttp.ClientError, OSError, ValueError) as exc:
-            return _broken(exc)
+            return self._counted(_broken(exc))
+
+    def _counted(self, outcome: Reply | Broken) -> Reply | Broken:
+        is_gateway = isinstance(outcome, Reply) and outcome.status in {502, 503} and not outcome.mapping
+        if is_gateway or (isinstance(outcome, Broken) and outcome.is_down):
+            self.downs += 1
+        return outcome
 
     def _open(
         self, session: aiohttp.ClientSession, method: str, path: str, body: object, timeout_s: float
@@ -182,13 +191,14 @@ def _broken(exc: Exception) -> Broken:
     detail = type(exc).__name__
     match exc:
         case aiohttp.ClientConnectorError():
-            detail = exc.os_error.strerror or type(exc.os_error).__name__
+            number = exc.os_error.errno
+            detail = os.strerror(number) if number and number > 0 else type(exc.os_error).__name__
             return Broken(detail, was_sent=False, is_down=isinstance(exc.os_error, ConnectionError))
         case aiohttp.ConnectionTimeoutError():
-            return Broken("no connection in time", was_sent=False, is_down=False)
+            return Broken("no connection in time", was_sent=False)
         case aiohttp.InvalidURL():
-            return Broken(detail, was_sent=False, is_down=False)
+            return Broken(detail, was_sent=False)
         case TimeoutError():
-            return Broken("no answer in time", was_sent=True, is_down=False)
+            return Broken("no answer in time", was_sent=True)
         case _:
-            return Broken(detail, was_sent=True, is_down=True)
+            return Broken(detail, was_sent=True)

@@ -51,6 +51,7 @@ class _Watch:
     ended: asyncio.Future[Run | Loss]
     began_s: float
     next_at_s: float
+    downs: int
     waiters: int = 1
     suspect_since_s: float | None = None
     quiet_since_s: float | None = None
@@ -69,14 +70,14 @@ class RunPoller:
         self._changed = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
         self._outage_pause_s = 0.0
-        self._was_down = False
 
     async def wait(self, run_id: str) -> Run | Loss:
         """Return the run once it has ended, or why that cannot be learnt any more."""
         watch = self._watches.get(run_id)
         if watch is None:
             now_s = self._clock.monotonic()
-            watch = _Watch(run_id, asyncio.get_running_loop().create_future(), now_s, now_s + self._pace.look_first_s)
+            ended = asyncio.get_running_loop().create_future()
+            watch = _Watch(run_id, ended, now_s, now_s + self._pace.look_first_s, self._http.downs)
             self._watches[run_id] = watch
         else:
             watch.waiters += 1
@@ -89,10 +90,6 @@ class RunPoller:
             watch.waiters -= 1
             if watch.waiters == 0:
                 self._drop(watch)
-
-    def note_down(self) -> None:
-        """Take note that the server was seen to be down: the runs followed now may have died with it."""
-        self._was_down = True
 
     async def close(self) -> None:
         """Stop looking; whoever still waits is cancelled."""
@@ -142,7 +139,7 @@ class RunPoller:
         if isinstance(reply, Broken) or of_read(reply):
             return due[: self._pace.at_once_max]
         going = {run.id for run in map(run_of, reply.items)}
-        open_ones = {watch for watch in due if watch.run_id in going and watch.suspect_since_s is None}
+        open_ones = {watch for watch in due if watch.run_id in going and not self._is_suspect(watch)}
         for watch in open_ones:
             self._next(watch)
         return [watch for watch in due if watch not in open_ones]
@@ -151,14 +148,14 @@ class RunPoller:
         """Look at one run; False when the server could not be asked."""
         found = await self._evidence.run(watch.run_id)
         if isinstance(found, Refused):
-            self._was_down = self._was_down or found.code in {"unreachable", "unavailable"}
             return False
-        self._back_again()
+        self._outage_pause_s = 0.0
+        suspect_since_s = self._suspect_since_s(watch)
         if found is None:
             self._end(watch, Loss.VANISHED)
         elif not found.is_active:
             self._end(watch, found)
-        elif watch.suspect_since_s is not None and await self._is_stalled(watch, watch.suspect_since_s):
+        elif suspect_since_s is not None and await self._is_stalled(watch, suspect_since_s):
             self._end(watch, Loss.STALLED)
         elif found.may_stay_created and (ended := await self._ended_on_the_quiet(watch, found)):
             self._end(watch, ended)
@@ -166,15 +163,16 @@ class RunPoller:
             self._next(watch)
         return True
 
-    def _back_again(self) -> None:
-        """After an outage every run of that time is a suspect: Letta forgets at its end what it was doing."""
-        self._outage_pause_s = 0.0
-        if self._was_down:
-            self._was_down = False
-            now_s = self._clock.monotonic()
-            for watch in self._watches.values():
-                watch.suspect_since_s = now_s
-                watch.mark = None
+    def _is_suspect(self, watch: _Watch) -> bool:
+        return watch.suspect_since_s is not None or watch.downs != self._http.downs
+
+    def _suspect_since_s(self, watch: _Watch) -> float | None:
+        """Suspect the run when its server was down meanwhile: Letta forgets at its end what it was doing."""
+        if watch.downs != self._http.downs:
+            watch.downs = self._http.downs
+            watch.suspect_since_s = self._clock.monotonic()
+            watch.mark = None
+        return watch.suspect_since_s
 
     async def _is_stalled(self, watch: _Watch, since_s: float) -> bool:
         """Return True when the suspect has shown nothing new for `lost_after_s`."""
