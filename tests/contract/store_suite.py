@@ -331,7 +331,7 @@ class StoreContract(LaneContract):
         add_delivery(store, old, created_at=NOW - 2 * HOUR)
         with store.reading() as tx:
             usage = tx.guard_usage(AGENT, since=NOW - HOUR)
-        assert usage == GuardUsage(active=2, created_last_hour=2, deliveries_last_hour=1)
+        assert usage == GuardUsage(active=1, created_last_hour=2, deliveries_last_hour=1)
 
     def test_live_descendants_are_active_or_paused(self, store: Store) -> None:
         root = add_schedule(store, uid="root")

@@ -139,7 +139,10 @@ class Tx(Protocol):
         ...
 
     def guard_usage(self, owner: str, *, since: datetime) -> GuardUsage:
-        """Count what this owner's schedules use; `since` bounds the creations and deliveries counted."""
+        """Count what this owner's schedules use; `since` bounds the creations and deliveries counted.
+
+        Paused schedules are not active. Deliveries that were skipped or cancelled use nothing.
+        """
         ...
 
     def live_descendants(self, root_uid: str) -> int:
@@ -317,7 +320,7 @@ class Store(Protocol):
         ...
 
     def change_mark(self) -> int:
-        """Return a number that differs after another connection has committed; costs microseconds."""
+        """Return a number that differs after any commit, by this process or another; costs microseconds."""
         ...
 
     def close(self) -> None:

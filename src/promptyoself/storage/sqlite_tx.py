@@ -105,7 +105,7 @@ class SqliteTx(Statements):
             self._refresh_lanes(self._pass_turn(schedule.id))
 
     def guard_usage(self, owner: str, *, since: datetime) -> GuardUsage:
-        """Count this owner's live schedules, and the creations and deliveries since; skipped ones do not count."""
+        """Count the active schedules, creations and deliveries since; skipped and cancelled ones do not count."""
         values = {"owner": owner, "since": micros(since)}
         used = self._first("guard_usage", values)
         assert used is not None  # noqa: S101  a SELECT without FROM has one row
@@ -188,8 +188,10 @@ class SqliteTx(Statements):
         return self._one("delivery_in_progress", {"agent_id": agent_id, "since": micros(since)}, rows.delivery_of)
 
     def hasten_target(self, target: str, *, now: datetime) -> int:
-        """Make due at once what waits because the target refused all (reason `target: ...`); count them."""
-        values = {"target": target, "now": micros(now)}
+        """Make due at once what waits because the target refused all, as its reason says; count them."""
+        from promptyoself.domain.retry import TARGET_WIDE  # only an executor needs it: commands start without
+
+        values = {"target": target, "now": micros(now), "prefix": TARGET_WIDE}
         hastened = self._change("hasten_target", values)
         if hastened:
             self._change("refresh_hastened_lanes", values)

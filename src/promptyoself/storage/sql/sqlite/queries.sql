@@ -98,9 +98,9 @@ WHERE id = :id
 SELECT state FROM schedules WHERE id = :id
 
 -- name: guard_usage
--- A paused schedule still counts: its end would otherwise pass the limit. What was never to be sent does not count.
+-- Paused schedules are counted again when they are resumed. What was never to be sent does not count.
 SELECT
-    (SELECT count(*) FROM schedules WHERE owner = :owner AND state IN ('active', 'paused')) AS active,
+    (SELECT count(*) FROM schedules WHERE owner = :owner AND state = 'active') AS active,
     (SELECT count(*) FROM schedules WHERE owner = :owner AND created_at >= :since) AS created,
     (SELECT count(*) FROM schedules CROSS JOIN deliveries ON deliveries.schedule_id = schedules.id
      WHERE schedules.owner = :owner AND deliveries.created_at >= :since
@@ -221,9 +221,10 @@ UPDATE lanes SET
 WHERE lane = :lane
 
 -- name: hasten_target
--- The target is well again: what waits because it refused everybody (the dispatcher's reason says so) waits no longer.
+-- The target is well again: what waits because it refused everybody (its reason says so) waits no longer.
 UPDATE deliveries SET due_at = :now
-WHERE target = :target AND state = 'pending' AND refusals > 0 AND due_at > :now AND reason GLOB 'target:*'
+WHERE target = :target AND state = 'pending' AND refusals > 0 AND due_at > :now
+    AND substr(reason, 1, length(:prefix)) = :prefix
 
 -- name: refresh_hastened_lanes
 -- The same for all lanes just hastened, in one statement: a whole target's lanes may be among them.
