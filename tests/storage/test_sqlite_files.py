@@ -371,6 +371,25 @@ def test_a_read_only_file_is_usable_again_once_it_may_be_written(open_store: Ope
     add_schedule(store)
 
 
+def test_a_file_that_was_moved_away_takes_no_more_writes_until_it_is_back(open_store: OpenStore, path: Path) -> None:
+    """SQLite would go on writing into the file that nobody finds any more."""
+    store = open_store()
+    add_schedule(store)
+    path.rename(path.with_name("elsewhere.db"))
+    for use in (store.transaction, store.reading):
+        with pytest.raises(StoreError, match="moved"), use():
+            pass
+    path.with_name("elsewhere.db").rename(path)
+    add_schedule(store, "next")
+
+
+def test_a_file_replaced_while_in_use_takes_no_more_writes(open_store: OpenStore, path: Path) -> None:
+    store = open_store()
+    store.backup(path.with_name("copy.db")).rename(path)
+    with pytest.raises(StoreError, match="replaced"):
+        add_schedule(store)
+
+
 # -- backup -------------------------------------------------------------------------------------------------
 
 

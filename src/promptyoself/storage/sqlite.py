@@ -23,7 +23,15 @@ from promptyoself.domain.errors import StoreCorrupt, StoreError
 from promptyoself.storage.migrate import Migration, migrate, migrations
 from promptyoself.storage.places import ReadMounts, read_mounts, refuse_network
 from promptyoself.storage.queries import queries
-from promptyoself.storage.sqlite_errors import DRIVER_ERRORS, RESTORE, busy, closed, refused_by_system, translated
+from promptyoself.storage.sqlite_errors import (
+    DRIVER_ERRORS,
+    RESTORE,
+    busy,
+    closed,
+    moved,
+    refused_by_system,
+    translated,
+)
 from promptyoself.storage.sqlite_tx import SqliteTx
 
 MEMORY: Final = ":memory:"
@@ -46,6 +54,7 @@ class SqliteStore:
         self._path = path
         self._busy_for = busy_for
         self._uid = ""
+        self._inode: tuple[int, int] | None = None
         self._is_closed = False
         self._lock = threading.RLock()
         # In memory there is one connection for all: the locks are then one lock.
@@ -106,6 +115,7 @@ class SqliteStore:
         Raises StoreBusy when another process or thread holds the lock for longer than STORE_BUSY_FOR.
         """
         with self._held(self._lock):
+            self._still_there()
             yield from self._bracketed(self._writer(), "BEGIN IMMEDIATE")
 
     @contextmanager
@@ -113,6 +123,7 @@ class SqliteStore:
         """Open a transaction that sees one state of the database; a write within raises StoreReadOnly."""
         with self._held(self._reading_lock):
             connection = self._reader()
+            self._still_there()
             if self._path is not None:
                 yield from self._bracketed(connection, "BEGIN")
                 return
@@ -184,6 +195,21 @@ class SqliteStore:
         if row is None:
             raise StoreCorrupt(f"{self.location} is damaged: it has lost its uid", hint=RESTORE)
         self._uid = row[0]
+        self._inode = self._inode_now()
+
+    def _still_there(self) -> None:
+        """Refuse to go on in a file that was deleted or replaced: what is written there, nobody will ever read."""
+        if self._path is not None and not self._is_closed and self._inode != self._inode_now():
+            raise moved(self.location)
+
+    def _inode_now(self) -> tuple[int, int] | None:
+        if self._path is None:
+            return None
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     def _writer(self) -> sqlite3.Connection:
         if self._is_closed or self._writing is None:

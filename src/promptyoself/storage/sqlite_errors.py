@@ -39,7 +39,7 @@ def translated(exc: Exception, location: str) -> StoreError:
     if code is None:
         return _without_code(exc, location)
     if code == _MOVED:
-        return StoreError(f"the database {location} was moved or deleted while in use", hint="restart promptyoself")
+        return moved(location)
     if code == _SHM_IS_FULL:
         return _full(location)
     return _by_primary_code(code & 0xFF, exc, location)
@@ -99,6 +99,14 @@ def read_only(location: str) -> StoreReadOnly:
 def closed(location: str) -> StoreError:
     """Return the error for the use of a store after its end."""
     return StoreError(f"the database {location} is closed already")
+
+
+def moved(location: str) -> StoreError:
+    """Return the error for a file that is no longer the one that was opened."""
+    return StoreError(
+        f"the database {location} was deleted, moved or replaced while in use",
+        hint="put it back, or restart promptyoself to go on with what is there now",
+    )
 
 
 def _full(location: str) -> StoreFull:
