@@ -90,3 +90,23 @@ def test_another_processs_commit_is_noticed(open_store: OpenStore, start: Start)
     assert start('with store.transaction() as tx: tx.add_schedule(a_new_schedule("other"))').wait(timeout=60) == 0
     assert store.change_mark() != before
     assert store.change_mark() == store.change_mark()
+
+
+def test_a_backup_under_steady_writing_is_of_one_state(open_store: OpenStore, start: Start) -> None:
+    store = open_store()
+    process = start("""
+for number in range(10_000):
+    with store.transaction() as tx:
+        tx.add_fact(a_fact(detail={"n": number}))
+        tx.add_fact(a_fact(detail={"n": number}))
+    if number == 5:
+        say("steady")
+""")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "steady\n"
+    copy = open_store(store.backup(f"{store.location}.copy"))
+    with copy.reading() as tx:
+        seen = [fact.detail["n"] for fact in tx.facts(limit=10_000)]
+    assert len(seen) >= 12
+    assert seen == [number // 2 for number in range(len(seen))]
+    assert copy.problems() == []

@@ -38,8 +38,6 @@ MEMORY: Final = ":memory:"
 _CACHED_STATEMENTS: Final = 256
 _WAL_BYTES_KEPT: Final = 64 * 1024 * 1024
 """A log that grew under a burst is cut back to this at the next checkpoint."""
-_PAGES_PER_BACKUP_STEP: Final = 4096
-"""16 MiB at a time: between two steps others may write."""
 
 
 class SqliteStore:
@@ -154,7 +152,8 @@ class SqliteStore:
             with self._apart() as source, self._translating(str(target)):
                 copy = sqlite3.connect(target, isolation_level=None)
                 try:
-                    source.backup(copy, pages=_PAGES_PER_BACKUP_STEP)
+                    # In one step, on one state: between steps a busy writer would make it start over for ever.
+                    source.backup(copy)
                 finally:
                     copy.close()
         except BaseException:
