@@ -149,9 +149,12 @@ def _opening(schedule: Schedule, fire_at: datetime, *, now: datetime) -> Opening
 
 
 def _without_overlap(schedule: Schedule, openings: list[Opening], unfinished: Sequence[Delivery]) -> list[Opening]:
-    """Skip what overlaps. `catch_up all` queues whatever `overlap` says: skipping would undo what it asks for."""
+    """Skip what overlaps. `catch_up all` queues whatever `overlap` says: skipping would undo what it asks for.
+
+    A run-now leaves the schedule alone: it makes no fire time overlap; the lane keeps the two apart.
+    """
     policy = schedule.definition.policy
-    in_flight = next((delivery for delivery in unfinished if delivery.state.is_in_flight), None)
+    in_flight = next((one for one in unfinished if one.state.is_in_flight and one.kind is DeliveryKind.SCHEDULED), None)
     if policy.catch_up is CatchUp.ALL:
         room = max(0, limits.CATCH_UP_ALL_MAX - len(unfinished))
         reason = f"queue full: {limits.CATCH_UP_ALL_MAX} deliveries of this schedule wait already"
