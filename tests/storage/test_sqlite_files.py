@@ -379,6 +379,10 @@ def test_a_file_that_was_moved_away_takes_no_more_writes_until_it_is_back(open_s
     for use in (store.transaction, store.reading):
         with pytest.raises(StoreError, match="moved"), use():
             pass
+    for ask in (store.change_mark, store.problems):
+        with pytest.raises(StoreError, match="moved"):
+            ask()
+    assert not path.exists()
     path.with_name("elsewhere.db").rename(path)
     add_schedule(store, "next")
 

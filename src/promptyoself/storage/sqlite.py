@@ -120,8 +120,8 @@ class SqliteStore:
     def reading(self) -> Iterator[SqliteTx]:
         """Open a transaction that sees one state of the database; a write within raises StoreReadOnly."""
         with self._held(self._reading_lock):
-            connection = self._reader()
             self._still_there()
+            connection = self._reader()
             if self._path is not None:
                 yield from self._bracketed(connection, "BEGIN")
                 return
@@ -228,6 +228,9 @@ class SqliteStore:
     def _connected(self) -> sqlite3.Connection:
         if self._is_closed:
             raise closed(self.location)
+        if self._inode is not None:
+            # Connecting would make an empty file where ours was moved away.
+            self._still_there()
         return _connect(self.location, self._busy_for)
 
     @contextmanager
