@@ -1,0 +1,252 @@
+"""The main job against a real Letta: registered by the command line, fired, received by a real agent, and proven."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptyoself.bootstrap import World
+from promptyoself.config import load_settings
+from promptyoself.domain import limits
+from promptyoself.domain.envelope import CLOSING, REPEAT_MARK
+from promptyoself.domain.ports import Clock, Target, Writer
+from promptyoself.targets.letta import LettaTarget
+from promptyoself.targets.letta_runs import LettaPace
+from promptyoself.targets.letta_settings import LettaSettings
+from tests.letta_server.server import LettaServer
+
+pytestmark = pytest.mark.letta
+
+_PROGRAM = [sys.executable, "-m", "promptyoself"]
+
+
+class Desk:
+    """A person at a terminal: the command line on a database of its own, against the real server."""
+
+    def __init__(self, server: LettaServer, folder: Path) -> None:
+        self.server = server
+        self.db = folder / "promptyoself.db"
+        self.environ = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "PROMPTYOSELF_DB": str(self.db),
+            "PROMPTYOSELF_TIMEZONE": "Europe/Riga",
+            "LETTA_BASE_URL": server.url,
+        }
+
+    def run(self, *arguments: str, timeout_s: float = 60.0) -> dict[str, Any]:
+        done = subprocess.run(
+            [*_PROGRAM, *arguments], env=self.environ, capture_output=True, text=True, timeout=timeout_s, check=False
+        )
+        answer: dict[str, Any] = json.loads(done.stdout)
+        assert done.returncode == 0, (answer, done.stderr)
+        return answer
+
+    @contextmanager
+    def loop(self) -> Iterator[subprocess.Popen[str]]:
+        """A running `execute --loop`, ended by SIGTERM if the test has not ended it."""
+        process = subprocess.Popen(
+            [*_PROGRAM, "execute", "--loop"],
+            env=self.environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=60)
+
+    def deliveries(self, agent_id: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.run("deliveries", "--agent-id", agent_id)["deliveries"]
+        return found[::-1]
+
+    def states(self, agent_id: str) -> list[str]:
+        return [delivery["state"] for delivery in self.deliveries(agent_id)]
+
+    def received(self, agent_id: str) -> list[tuple[str, str]]:
+        """What the agent holds beyond its own making: (type, text), oldest first."""
+        messages = self.server.call("GET", f"/v1/agents/{agent_id}/messages?limit=100&order=asc")
+        ours = [message for message in messages if "#" in (message.get("otid") or "")]
+        return [(message["message_type"], str(message["content"])) for message in ours]
+
+    def prompts(self, agent_id: str) -> list[str]:
+        return [text for kind, text in self.received(agent_id) if kind == "user_message"]
+
+
+@pytest.fixture
+def desk(letta_server: LettaServer, tmp_path: Path) -> Desk:
+    return Desk(letta_server, tmp_path)
+
+
+def until(is_so: Callable[[], bool], *, within_s: float) -> None:
+    """Wait for a condition, within a bound."""
+    end = time.monotonic() + within_s
+    while not is_so():
+        assert time.monotonic() < end, f"not so within {within_s} s"
+        time.sleep(0.2)
+
+
+def soon(seconds: float) -> str:
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
+
+
+def test_prompts_by_once_interval_and_cron_arrive_with_envelope_and_verbatim(desk: Desk) -> None:
+    agent = desk.server.create_agent("main-job")
+    verbatim = 'remember: "tea" & {braces} \\n $HOME <b>ü</b> 🍵\nsecond line'
+    desk.run("register", "--agent-id", agent, "--prompt", verbatim, "--time", soon(4), "--name", "tea time")
+    desk.run("register", "--agent-id", agent, "--prompt", "each 3s", "--every", "3s", "--max-repetitions", "3")
+    desk.run("register", "--agent-id", agent, "--prompt", "each minute", "--cron", "* * * * *", "--max-repetitions", "1")
+    with desk.loop():
+        until(lambda: desk.states(agent).count("delivered") == 5, within_s=120)
+    prompts = desk.prompts(agent)
+    assert sorted(prompts) == sorted([verbatim, "each 3s", "each 3s", "each 3s", "each minute"])
+    received = desk.received(agent)
+    assert [kind for kind, _ in received] == ["system_message", "user_message"] * 5
+    envelope = received[prompts.index(verbatim) * 2][1]
+    assert '"tea time"' in envelope
+    assert "Europe/Riga" in envelope
+    assert CLOSING in envelope
+    assert REPEAT_MARK not in envelope
+    for delivery in desk.deliveries(agent):
+        assert delivery["run_id"].startswith("run-")
+        assert delivery["lateness_ms"] >= 0
+        assert "stub reply" in delivery["reply_excerpt"]
+
+
+def test_a_failed_run_is_tried_again_under_a_new_otid_and_arrives(desk: Desk) -> None:
+    agent = desk.server.create_agent("fails-once")
+    desk.run("register", "--agent-id", agent, "--prompt", "HTTP:500*3 then fine", "--time", soon(2))
+    with desk.loop():
+        until(lambda: desk.states(agent) == ["delivered"], within_s=90)
+    attempts = desk.run("history", "--id", "1")["deliveries"][0]["attempts"]
+    assert [attempt["outcome"] for attempt in attempts] == ["failed", "delivered"]
+    assert [attempt["otid"].rpartition("#")[2] for attempt in attempts] == ["0", "1"]
+
+
+def test_an_executor_killed_in_mid_run_is_followed_by_one_that_does_not_send_again(desk: Desk) -> None:
+    agent = desk.server.create_agent("takeover")
+    desk.run("register", "--agent-id", agent, "--prompt", "SLEEP:6 long work", "--time", soon(2))
+    with desk.loop() as first:
+        until(lambda: desk.states(agent) == ["accepted"], within_s=30)
+        first.kill()
+        first.wait(timeout=10)
+        with desk.loop():
+            until(lambda: desk.states(agent) == ["delivered"], within_s=60)
+    assert desk.prompts(agent) == ["SLEEP:6 long work"]
+    [delivery] = desk.deliveries(agent)
+    assert not delivery["may_be_repeat"]
+
+
+def test_an_agent_that_is_talked_to_is_waited_for_and_execute_answers_busy(desk: Desk) -> None:
+    agent = desk.server.create_agent("busy")
+    desk.run("register", "--agent-id", agent, "--prompt", "when you are free", "--time", soon(1))
+    body = {"messages": [{"role": "user", "content": "SLEEP:8 a person talks"}]}
+    desk.server.call("POST", f"/v1/agents/{agent}/messages/async", body)
+    time.sleep(1.5)
+    started = time.monotonic()
+    answer = desk.run("execute", "--wait", "5")
+    assert time.monotonic() - started < 15
+    assert [(entry["outcome"], entry["delivered"]) for entry in answer["executed"]] == [("busy", False)]
+    with desk.loop():
+        until(lambda: desk.states(agent) == ["delivered"], within_s=60)
+    assert desk.prompts(agent) == ["when you are free"]
+
+
+def test_execute_from_inside_the_agents_own_run_gets_an_answer(desk: Desk) -> None:
+    """The agent's tool calls `execute` while the loop holds its lane for the very run that calls."""
+    command = [*_PROGRAM, "execute", "--wait", "5"]
+    source = f'''
+def call_execute() -> str:
+    """Run promptyoself execute.
+
+    Returns:
+        str: what it printed
+    """
+    import subprocess
+    return subprocess.run({command!r}, env={desk.environ!r}, capture_output=True, text=True, timeout=60).stdout
+'''
+    tool = desk.server.call("PUT", "/v1/tools/", {"source_code": source, "source_type": "python"})
+    agent = desk.server.create_agent("calls-execute", tool_ids=[tool["id"]])
+    desk.run("register", "--agent-id", agent, "--prompt", "CALL_TOOL:call_execute:{}", "--time", soon(2))
+    desk.run("register", "--agent-id", agent, "--prompt", "the next one", "--time", soon(2.1))
+    with desk.loop():
+        until(lambda: desk.states(agent) == ["delivered", "delivered"], within_s=90)
+    messages = desk.server.call("GET", f"/v1/agents/{agent}/messages?limit=100&order=asc")
+    [answer] = [message["tool_return"] for message in messages if message["message_type"] == "tool_return_message"]
+    assert '"busy"' in answer
+    assert desk.prompts(agent) == ["CALL_TOOL:call_execute:{}", "the next one"]
+
+
+@pytest.mark.parametrize("has_redis", [True, False])
+def test_letta_killed_in_mid_run_loses_nothing_and_the_repeat_says_so(
+    letta_server: LettaServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_redis: bool
+) -> None:
+    """The bounds on doubt are minutes in production; here they are seconds, everything else is as it is."""
+    monkeypatch.setattr(limits, "SETTLE_FOR", timedelta(seconds=5))
+    desk = Desk(letta_server.up(redis=has_redis), tmp_path)
+    agent = letta_server.create_agent("killed")
+    desk.run("register", "--agent-id", agent, "--prompt", "SLEEP:8 delicate", "--time", soon(2))
+    try:
+        asyncio.run(_kill_letta_in_mid_run(desk, agent))
+        assert desk.prompts(agent) == ["SLEEP:8 delicate"], "the first was lost with the server; the repeat arrived"
+        envelopes = [text for kind, text in desk.received(agent) if kind == "system_message"]
+        assert REPEAT_MARK in envelopes[-1]
+        [delivery] = desk.deliveries(agent)
+        assert (delivery["state"], delivery["may_be_repeat"]) == ("delivered", True)
+    finally:
+        letta_server.up(redis=True)
+
+
+async def _kill_letta_in_mid_run(desk: Desk, agent: str) -> None:
+    def targets(_writer: Writer, clock: Clock) -> dict[str, Target]:
+        settings = LettaSettings(base_url=desk.server.url)
+        return {"letta": LettaTarget(settings, clock, LettaPace(lost_after_s=5.0))}
+
+    settings = load_settings(desk.environ, tmp_cwd(desk), flags={})
+    world = World(settings, make_targets=targets, targets=("letta",))
+    stop = asyncio.Event()
+
+    def arm(stopping: asyncio.Event) -> Callable[[], None]:
+        async def forward() -> None:
+            await stop.wait()
+            stopping.set()
+
+        task = asyncio.ensure_future(forward())
+        return task.cancel  # type: ignore[return-value]  # its answer is nobody's
+
+    serving = asyncio.ensure_future(world.run_until(arm, interval=timedelta(seconds=60), mode="test"))
+    try:
+        await _until_states(desk, agent, {"accepted"}, within_s=60)
+        await asyncio.to_thread(desk.server.kill9)
+        assert await asyncio.to_thread(desk.states, agent) == ["accepted"], "nobody claims that it was delivered"
+        await asyncio.to_thread(desk.server.restart)
+        await _until_states(desk, agent, {"delivered"}, within_s=180)
+    finally:
+        stop.set()
+        await serving
+        world.close()
+
+
+async def _until_states(desk: Desk, agent: str, wanted: set[str], *, within_s: float) -> None:
+    async with asyncio.timeout(within_s):
+        while set(await asyncio.to_thread(desk.states, agent)) != wanted:
+            await asyncio.sleep(0.3)
+
+
+def tmp_cwd(desk: Desk) -> Path:
+    return desk.db.parent
