@@ -33,7 +33,8 @@ ALIASES: Final = {
 _HINT: Final = "five fields: minute hour day-of-month month day-of-week, such as '30 9 * * mon-fri'"
 _TERM: Final = re.compile(
     r"(?P<star>\*)(?:/(?P<star_step>\w+))?|(?P<low>\w+)(?:-(?P<high>\w+))?(?:/(?P<step>\w+))?|(?P<day>\w+)#(?P<nth>\w+)",
-    re.ASCII)
+    re.ASCII,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,8 @@ SECOND: Final = Field("second", 0, 59)
 MINUTE: Final = Field("minute", 0, 59)
 HOUR: Final = Field("hour", 0, 23)
 DAY: Final = Field("day-of-month", 1, 31)
-MONTH: Final = Field("month", 1, 12, ("", "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"))
+_MONTHS: Final = ("", "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+MONTH: Final = Field("month", 1, 12, _MONTHS)
 WEEKDAY: Final = Field("day-of-week", 0, 7, ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"))
 FIELDS: Final = (SECOND, MINUTE, HOUR, DAY, MONTH, WEEKDAY)
 
@@ -80,14 +82,16 @@ class Cron:
 
 @lru_cache(maxsize=4096)
 def _simulation(fields: tuple[str, ...]) -> CronSim:
-    from cronsim import CronSim, CronSimError  # noqa: PLC0415 - not needed for schedules of other kinds
+    from cronsim import CronSim, CronSimError  # not needed for schedules of other kinds
 
     try:
         return CronSim(" ".join(fields), datetime(2000, 1, 1))  # noqa: DTZ001 - walls are naive
     except CronSimError as exc:
         # Every field was read before: what is left is a day that no month of the expression has.
-        raise TriggerNeverFires(f"cron expression never fires: no month {fields[4]} has a day {fields[3]}",
-                                hint="day-of-month and month contradict each other") from exc
+        raise TriggerNeverFires(
+            f"cron expression never fires: no month of {fields[4]} has a day of {fields[3]}",
+            hint="day-of-month and month contradict each other",
+        ) from exc
 
 
 @lru_cache(maxsize=4096)
@@ -100,13 +104,17 @@ def parse_cron(expression: str) -> Cron:
     text = _expanded(expression)
     parts = text.upper().split()
     if not text.isascii():
-        raise InvalidTrigger(f"cron expression {_shown(expression)} holds a character that cron does not know", hint=_HINT)
-    if len(parts) not in {5, 6}:
-        raise InvalidTrigger(f"cron expression {_shown(expression)} has {len(parts)} fields; it takes 5, or 6 with seconds "
-                             "first", hint=_HINT)
-    parts = ["0", *parts] if len(parts) == 5 else parts
+        raise InvalidTrigger(f"cron expression {_shown(expression)} holds a character cron does not know", hint=_HINT)
+    if len(parts) == len(FIELDS) - 1:
+        parts.insert(0, "0")
+    if len(parts) != len(FIELDS):
+        raise InvalidTrigger(
+            f"cron expression {_shown(expression)} has {len(parts)} fields; it takes 5, or 6 with seconds first",
+            hint=_HINT,
+        )
     second, minute, hour, day, month, weekday = (
-        _normal(part, field, expression) for part, field in zip(parts, FIELDS, strict=True))
+        _normal(part, field, expression) for part, field in zip(parts, FIELDS, strict=True)
+    )
     cron = Cron((second, minute, hour, day, month, weekday))
     _simulation(cron.fields)
     return cron
@@ -132,14 +140,20 @@ def _expanded(expression: str) -> str:
     text = expression.strip()
     lowered = text.lower()
     if lowered == "@reboot":
-        raise InvalidTrigger("cron's @reboot is not a time: there is no reboot here that it could mean",
-                             hint="use a time, an interval, or one of " + " ".join(ALIASES))
+        raise InvalidTrigger(
+            "cron's @reboot is not a time: there is no reboot here that it could mean",
+            hint="use a time, an interval, or one of " + " ".join(ALIASES),
+        )
     if lowered.startswith("@") and lowered not in ALIASES:
-        raise InvalidTrigger(f"cron alias {_shown(expression)} is not one of {' '.join(ALIASES)}",
-                             hint="for a period use an interval, such as 90s or 5m")
+        raise InvalidTrigger(
+            f"cron alias {_shown(expression)} is not one of {' '.join(ALIASES)}",
+            hint="for a period use an interval, such as 90s or 5m",
+        )
     if lowered.startswith(("tz=", "cron_tz=")):
-        raise InvalidTrigger(f"cron expression {_shown(expression)} names its timezone within",
-                             hint="give the timezone beside the expression")
+        raise InvalidTrigger(
+            f"cron expression {_shown(expression)} names its timezone within",
+            hint="give the timezone beside the expression",
+        )
     return ALIASES.get(lowered, text)
 
 
@@ -179,7 +193,8 @@ def _normal_term(term: str, field: Field, expression: str) -> str:
         high = 7 if field is WEEKDAY and high == 0 and found["high"] == "SUN" else high
     if high < low:
         raise _refusal(field, f"range {term!r} runs backwards", expression)
-    return f"{low}-{high}{step}"
+    # cronsim takes 5-5/2 for 5/2, that is 5-59/2: a range of one value has no use for its step.
+    return f"{low}-{high}{step}" if high > low else str(low)
 
 
 def _value(text: str, field: Field, expression: str) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import MAXYEAR, UTC, datetime, timedelta
+from datetime import MAXYEAR, UTC, datetime, time, timedelta
 from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, Protocol
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 MICROSECOND: Final = timedelta(microseconds=1)
 SECOND: Final = timedelta(seconds=1)
 _NO_SHIFT: Final = timedelta(0)
+_YEAR_MIN: Final = limits.INSTANT_MIN.year
+_YEAR_MAX: Final = limits.INSTANT_MAX.year
 
 _INSTANT: Final = re.compile(
     r"(\d{4})-?(\d\d)-?(\d\d)[Tt ](\d\d):?(\d\d)(?::?(\d\d)(?:[.,](\d{1,9}))?)?(?: ?([Zz]|[+-]\d\d(?::?\d\d)?))?",
@@ -47,8 +49,9 @@ def zone(name: str) -> ZoneInfo:
         except (LookupError, ValueError, OSError):  # absent, a path or not a zone file, a folder such as "Europe"
             pass
     shown = name[: limits.NAME_CHARS_MAX]
-    raise InvalidTimezone(f"unknown timezone {shown!r}: an IANA name such as Europe/Riga or UTC is needed",
-                          hint=_near(shown))
+    raise InvalidTimezone(
+        f"unknown timezone {shown!r}: an IANA name such as Europe/Riga or UTC is needed", hint=_near(shown)
+    )
 
 
 def check_timezone(name: str) -> str:
@@ -59,8 +62,8 @@ def check_timezone(name: str) -> str:
 
 def _near(name: str) -> str:
     """Say which known zone comes closest: by name in any case, by its last part (`riga`), then by spelling."""
-    from difflib import get_close_matches  # noqa: PLC0415 - only a refusal pays for it
-    from zoneinfo import available_timezones  # noqa: PLC0415
+    from difflib import get_close_matches  # only a refusal pays for it
+    from zoneinfo import available_timezones
 
     wanted = name.strip().lower().replace(" ", "_")
     known = {known.lower(): known for known in sorted(available_timezones())}
@@ -83,41 +86,50 @@ def parse_instant(text: str, *, timezone: str) -> datetime:
     Without an offset it is read in `timezone`: a wall time that a jump skips moves to the first instant after the
     jump, one that comes twice means its first pass. A date without a time is refused, for it would have to be
     guessed whether its start or its end is meant; so are years outside limits.INSTANT_MIN..INSTANT_MAX and seconds of
-    60. Digits of a second beyond the sixth are dropped. Raises InvalidTrigger, which names the value, or InvalidTimezone.
+    60. Digits of a second beyond the sixth are dropped. Raises InvalidTrigger, which names the value, or
+    InvalidTimezone.
     """
+    wall, offset = read_instant(text)
     here = zone(timezone)
+    instant = resolve(wall, here) if offset is None else (wall - offset).replace(tzinfo=UTC)
+    if not limits.INSTANT_MIN <= instant <= limits.INSTANT_MAX:
+        raise _out_of_range(text)
+    return instant
+
+
+def read_instant(text: str) -> tuple[datetime, timedelta | None]:
+    """Return the wall time written in `text` and its offset from UTC, None when none is written.
+
+    Raises InvalidTrigger, as parse_instant says.
+    """
     shown = repr(text[: limits.NAME_CHARS_MAX])
     found = _INSTANT.fullmatch(text.strip())
     if found is None:
         if _DATE.fullmatch(text.strip()):
             raise InvalidTrigger(f"{shown} is a date without a time of day", hint=f"add the time: {text.strip()}T09:00")
         raise InvalidTrigger(f"{shown} is not a date and time", hint=_INSTANT_HINT)
-    year, month, day, hour, minute, second, fraction, offset = found.groups()
+    *numbers, fraction, offset = found.groups("0")
+    year, month, day, hour, minute, second = map(int, numbers)
     try:
-        wall = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second or 0),  # noqa: DTZ001 - a wall
-                        int((fraction or "")[:6].ljust(6, "0")))
-        instant = _resolve_bounded(wall, here) if offset is None else (wall - _offset(offset)).replace(tzinfo=UTC)
-    except (ValueError, OverflowError) as exc:
+        wall = datetime(year, month, day, hour, minute, second, int(fraction[:6].ljust(6, "0")))  # noqa: DTZ001 - a wall
+        shift = None if found[8] is None else _offset(offset)
+    except ValueError as exc:
         raise InvalidTrigger(f"{shown} is not a date and time: {exc}", hint=_INSTANT_HINT) from exc
-    if not limits.INSTANT_MIN <= instant <= limits.INSTANT_MAX:
-        raise InvalidTrigger(
-            f"{shown} is outside the years {limits.INSTANT_MIN.year} to {limits.INSTANT_MAX.year}", hint=_INSTANT_HINT)
-    return instant
+    if not _YEAR_MIN <= year <= _YEAR_MAX:
+        raise _out_of_range(text)
+    return wall, shift
+
+
+def _out_of_range(text: str) -> InvalidTrigger:
+    shown = repr(text[: limits.NAME_CHARS_MAX])
+    return InvalidTrigger(f"{shown} is outside the years {_YEAR_MIN} to {_YEAR_MAX}", hint=_INSTANT_HINT)
 
 
 def _offset(text: str) -> timedelta:
     if text in {"Z", "z"}:
         return _NO_SHIFT
-    hours, minutes = int(text[1:3]), int(text[3:].lstrip(":") or 0)
-    if hours > 23 or minutes > 59:
-        raise ValueError(f"offset {text} is outside -23:59 to +23:59")
-    return timedelta(hours=hours, minutes=minutes) * (-1 if text[0] == "-" else 1)
-
-
-def _resolve_bounded(wall: datetime, here: ZoneInfo) -> datetime:
-    if not limits.INSTANT_MIN.year <= wall.year <= limits.INSTANT_MAX.year:
-        raise ValueError(f"year {wall.year} is outside {limits.INSTANT_MIN.year} to {limits.INSTANT_MAX.year}")
-    return resolve(wall, here)
+    of_day = time(int(text[1:3]), int(text[3:].lstrip(":") or 0))
+    return timedelta(hours=of_day.hour, minutes=of_day.minute) * (-1 if text[0] == "-" else 1)
 
 
 def to_wall(instant: datetime, here: ZoneInfo) -> datetime:
@@ -195,8 +207,9 @@ def _spans(here: ZoneInfo, year: int) -> tuple[Span, ...]:
         probes.append(probes[-1] + limits.OFFSET_PROBE_EVERY)
     probes.append(end - SECOND)
     cuts = [begin]
-    cuts += [_change(here, low, high) for low, high in pairwise(probes)
-             if offset_at(here, low) != offset_at(here, high)]
+    cuts += [
+        _change(here, low, high) for low, high in pairwise(probes) if offset_at(here, low) != offset_at(here, high)
+    ]
     if cuts[1:2] == [begin]:
         del cuts[0]
     return tuple(

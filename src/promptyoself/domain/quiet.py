@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
 _DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_WINDOW: Final = re.compile(r"([0-9]{1,2}):([0-9]{2})-([0-9]{1,2}):([0-9]{2})")
+_EVERY_DAY: Final = frozenset(range(7))
+_CLOCK: Final = "[0-9]{1,2}:[0-9]{2}"
+_QUIET: Final = re.compile(
+    rf"(?P<begin>{_CLOCK}) ?- ?(?P<end>{_CLOCK})(?: +(?P<days>(?!hold|skip)[a-z,-]+))?(?: +(?P<mode>hold|skip))?"
+)
 _HINT: Final = "write them as 22:00-07:00, with days and what to do if you like: 22:00-07:00 mon-fri skip"
 _CHAIN_MAX: Final = 8
 """Windows that may follow each other without a pause, which only a clock change can bring about."""
@@ -40,7 +44,7 @@ class QuietHours:
 
     begin: time
     end: time
-    weekdays: frozenset[int] = frozenset(range(7))
+    weekdays: frozenset[int] = _EVERY_DAY
     mode: QuietMode = QuietMode.HOLD
 
     @classmethod
@@ -49,24 +53,19 @@ class QuietHours:
 
         Raises InvalidInput, which names what cannot be read; begin and end may not be the same.
         """
-        words = text.lower().split()
-        found = _WINDOW.fullmatch(words[0]) if words else None
-        if found is None or len(words) > 3:
+        found = _QUIET.fullmatch(text.strip().lower())
+        if found is None:
             raise _refused(text, "cannot be read")
-        numbers = [int(number) for number in found.groups()]
-        begin, end = _clock(text, *numbers[:2]), _clock(text, *numbers[2:])
+        begin, end = _clock(text, found["begin"]), _clock(text, found["end"])
         if begin == end:
             raise _refused(text, "begin and end at the same time")
-        mode = QuietMode(words.pop()) if words[-1] in set(QuietMode) else QuietMode.HOLD
-        if len(words) > 2:
-            raise _refused(text, f"hold or skip is meant by {words[2][:50]!r}?")
-        weekdays = frozenset(_weekdays(text, words[1])) if len(words) == 2 else frozenset(range(7))
-        return cls(begin, end, weekdays, mode)
+        weekdays = frozenset(_weekdays(text, found["days"])) if found["days"] else _EVERY_DAY
+        return cls(begin, end, weekdays, QuietMode(found["mode"] or QuietMode.HOLD))
 
     def __str__(self) -> str:
         """Return the text that parse reads as these hours."""
         words = [f"{self.begin:%H:%M}-{self.end:%H:%M}"]
-        if len(self.weekdays) < 7:
+        if self.weekdays != _EVERY_DAY:
             words.append(",".join(_day_ranges(self.weekdays)))
         return " ".join([*words, self.mode] if self.mode is not QuietMode.HOLD else words)
 
@@ -103,12 +102,14 @@ def _refused(text: str, what: str) -> InvalidInput:
     return InvalidInput(f"quiet hours {text[: limits.NAME_CHARS_MAX]!r}: {what}", hint=_HINT)
 
 
-def _clock(text: str, hour: int, minute: int) -> time:
-    if (hour, minute) == (24, 0):
-        return time(0, 0)
-    if hour > 23 or minute > 59:
-        raise _refused(text, f"{hour:02}:{minute:02} is outside 00:00 to 24:00")
-    return time(hour, minute)
+def _clock(text: str, clock: str) -> time:
+    if clock == "24:00":
+        return time()
+    hour, _, minute = clock.partition(":")
+    try:
+        return time(int(hour), int(minute))
+    except ValueError as exc:
+        raise _refused(text, f"{clock} is outside 00:00 to 24:00") from exc
 
 
 def _weekdays(text: str, days: str) -> Iterable[int]:

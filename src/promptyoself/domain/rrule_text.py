@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from math import prod
 from typing import Final
 
 from promptyoself.domain import limits
@@ -30,7 +31,8 @@ _RANGES: Final = {  # part: (lowest, highest, whether negative ones count from t
 }
 _PARTS: Final = {"FREQ", "INTERVAL", "COUNT", "UNTIL", "WKST", "BYDAY", *_RANGES}
 _BYDAY: Final = re.compile(r"([+-]?[0-9]{1,2})?(MO|TU|WE|TH|FR|SA|SU)")
-_STAMP: Final = re.compile(r"(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)(\d\d)(Z)?)?", re.ASCII)
+_STAMP: Final = re.compile(r"(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)(\d\d)(?P<utc>Z)?)?", re.ASCII)
+_WEEKS_MAX: Final = 53
 _HINT: Final = "such as FREQ=WEEKLY;BYDAY=MO,FR;BYHOUR=9;BYMINUTE=0;BYSECOND=0 (RFC 5545)"
 
 
@@ -51,8 +53,8 @@ class Rule:
 def parse_rrule(expression: str, timezone: str, anchor_at: datetime) -> Rule:
     """Return the rule that `expression` says, on the wall clock of `timezone`.
 
-    Without a DTSTART it begins at `anchor_at` (aware UTC), whose date and time of day stand for parts not given. An UNTIL
-    that is only a date includes that day. Raises InvalidTrigger, whose message names part, value and range.
+    Without a DTSTART it begins at `anchor_at` (aware UTC), whose date and time of day stand for parts not given. An
+    UNTIL that is only a date includes that day. Raises InvalidTrigger, whose message names part, value and range.
     """
     start, parts = _lines(expression, timezone)
     here = zone(timezone)
@@ -68,10 +70,16 @@ def parse_rrule(expression: str, timezone: str, anchor_at: datetime) -> Rule:
         dtstart=dtstart,
         interval=_integer("INTERVAL", parts.get("INTERVAL", "1"), limits.RRULE_INTERVAL_MAX),
         wkst=_wkst(parts.get("WKST", "MO")),
-        by_weekday=plain, by_nth=nth, by_weekno=numbers.get("BYWEEKNO", ()), by_yearday=numbers.get("BYYEARDAY", ()),
-        by_setpos=numbers.get("BYSETPOS", ()), by_month=numbers.get("BYMONTH", ()),
+        by_weekday=plain,
+        by_nth=nth,
+        by_weekno=numbers.get("BYWEEKNO", ()),
+        by_yearday=numbers.get("BYYEARDAY", ()),
+        by_setpos=numbers.get("BYSETPOS", ()),
+        by_month=numbers.get("BYMONTH", ()),
         by_monthday=numbers.get("BYMONTHDAY", ()),
-        by_hour=numbers.get("BYHOUR", ()), by_minute=numbers.get("BYMINUTE", ()), by_second=numbers.get("BYSECOND", ()),
+        by_hour=numbers.get("BYHOUR", ()),
+        by_minute=numbers.get("BYMINUTE", ()),
+        by_second=numbers.get("BYSECOND", ()),
     )
     recurrence = _completed(recurrence)
     until_at = _stamp("UNTIL", parts["UNTIL"], timezone, is_end=True) if "UNTIL" in parts else None
@@ -94,14 +102,18 @@ def _lines(expression: str, timezone: str) -> tuple[datetime | None, dict[str, s
         elif name.split(";")[0] == "DTSTART" and start is None:
             start = _dtstart(name, value, timezone)
         else:
-            raise InvalidTrigger(f"rrule line {line.strip()[:80]!r} is not understood: one DTSTART and one RRULE are", hint=_HINT)
+            raise InvalidTrigger(
+                f"rrule line {line.strip()[:80]!r} is not understood: it takes one DTSTART, one RRULE", hint=_HINT
+            )
     if rule is None:
         raise InvalidTrigger("rrule is empty: it needs at least FREQ", hint=_HINT)
     parts: dict[str, str] = {}
     for item in rule.strip(";").split(";"):
         key, equals, value = (text.strip() for text in item.partition("="))
         if not equals or key not in _PARTS or not value:
-            raise InvalidTrigger(f"rrule part {item[:80]!r} is not understood; known are {', '.join(sorted(_PARTS))}", hint=_HINT)
+            raise InvalidTrigger(
+                f"rrule part {item[:80]!r} is not understood; known are {', '.join(sorted(_PARTS))}", hint=_HINT
+            )
         if key in parts:
             raise InvalidTrigger(f"rrule part {key} is given twice", hint=_HINT)
         parts[key] = value
@@ -112,8 +124,10 @@ def _dtstart(name: str, value: str, timezone: str) -> datetime:
     for parameter in name.split(";")[1:]:
         key, _, wanted = parameter.partition("=")
         if key == "TZID" and wanted != timezone.upper():
-            raise InvalidTrigger(f"rrule's TZID={wanted[:80]} is not the schedule's timezone {timezone}",
-                                 hint="give the same timezone beside the rule")
+            raise InvalidTrigger(
+                f"rrule's TZID={wanted[:80]} is not the schedule's timezone {timezone}",
+                hint="give the same timezone beside the rule",
+            )
         if key not in {"TZID", "VALUE"}:
             raise InvalidTrigger(f"rrule's DTSTART parameter {key[:80]!r} is not understood", hint=_HINT)
     return _stamp("DTSTART", value, timezone, is_end=False)
@@ -122,21 +136,21 @@ def _dtstart(name: str, value: str, timezone: str) -> datetime:
 def _stamp(name: str, value: str, timezone: str, *, is_end: bool) -> datetime:
     """Return the instant (aware UTC) of `19970902T090000`, in UTC with a Z behind it, or of a date alone."""
     found = _STAMP.fullmatch(value)
+    years = f"{limits.INSTANT_MIN.year} to {limits.RECURRENCE_END.year - 1}"
+    if found is None or not limits.INSTANT_MIN.year <= int(found[1]) < limits.RECURRENCE_END.year:
+        raise InvalidTrigger(
+            f"rrule's {name} {value[:80]!r} is not a date and time such as 20270328T090000, from {years}", hint=_HINT
+        )
+    year, month, day, hour, minute, second = map(int, found.groups("0")[:6])
     try:
-        if found is None:
-            raise ValueError("it is written as 20270328T090000")
-        numbers = [int(number) for number in found.groups()[:6] if number is not None]
-        wall = datetime(*numbers[:3], *numbers[3:])  # type: ignore[misc,arg-type]  # noqa: DTZ001 - a wall
-        if not limits.INSTANT_MIN.year <= wall.year < limits.RECURRENCE_END.year:
-            raise ValueError(f"the year is outside {limits.INSTANT_MIN.year} to {limits.RECURRENCE_END.year - 1}")
+        wall = datetime(year, month, day, hour, minute, second)  # noqa: DTZ001 - a wall
     except ValueError as exc:
         raise InvalidTrigger(f"rrule's {name} {value[:80]!r} is not a date and time: {exc}", hint=_HINT) from exc
-    if found[7]:
+    if found["utc"]:
         return wall.replace(tzinfo=UTC)
-    here = zone(timezone)
-    if is_end and len(numbers) == 3:
-        return resolve(wall + timedelta(days=1), here) - timedelta(seconds=1)
-    return resolve(wall, here, last_pass=is_end)
+    if is_end and found[4] is None:
+        return resolve(wall + timedelta(days=1), zone(timezone)) - timedelta(seconds=1)
+    return resolve(wall, zone(timezone), last_pass=is_end)
 
 
 def _freq(parts: dict[str, str]) -> Freq:
@@ -144,7 +158,9 @@ def _freq(parts: dict[str, str]) -> Freq:
         return Freq[parts.get("FREQ", "")]
     except KeyError as exc:
         known = ", ".join(freq.name for freq in Freq)
-        raise InvalidTrigger(f"rrule's FREQ {parts.get('FREQ', '(missing)')[:80]!r} is not one of {known}", hint=_HINT) from exc
+        raise InvalidTrigger(
+            f"rrule's FREQ {parts.get('FREQ', '(missing)')[:80]!r} is not one of {known}", hint=_HINT
+        ) from exc
 
 
 def _integer(name: str, text: str, highest: int) -> int:
@@ -170,9 +186,11 @@ def _byday(text: str | None) -> tuple[tuple[int, ...], tuple[tuple[int, int], ..
     for item in text.split(",") if text else ():
         found = _BYDAY.fullmatch(item)
         number = int(found[1]) if found and found[1] else None
-        if found is None or number == 0 or abs(number or 0) > 53:
-            raise InvalidTrigger(f"rrule's BYDAY {item[:80]!r} is not a day such as MO, 1MO (first) or -1FR (last), "
-                                 "numbers 1-53", hint=_HINT)
+        if found is None or number == 0 or abs(number or 0) > _WEEKS_MAX:
+            raise InvalidTrigger(
+                f"rrule's BYDAY {item[:80]!r} is not a day such as MO, 1MO or -1FR (numbers 1-{_WEEKS_MAX})",
+                hint=_HINT,
+            )
         if number is None:
             plain.add(_WEEKDAYS.index(found[2]))
         else:
@@ -195,8 +213,8 @@ def _check_combinations(freq: Freq, given: set[str], *, has_nth: bool) -> None:
         "BYMONTHDAY with FREQ=WEEKLY": "BYMONTHDAY" in given and freq is Freq.WEEKLY,
         f"a numbered BYDAY with FREQ={freq.name}": has_nth and freq not in {Freq.YEARLY, Freq.MONTHLY},
         "a numbered BYDAY with BYWEEKNO": has_nth and "BYWEEKNO" in given,
-        "BYSETPOS without another BY part": "BYSETPOS" in given and not any(
-            name.startswith("BY") and name != "BYSETPOS" for name in given),
+        "BYSETPOS without another BY part": "BYSETPOS" in given
+        and not any(name.startswith("BY") and name != "BYSETPOS" for name in given),
     }
     for what, is_so in forbidden.items():
         if is_so:
@@ -213,20 +231,18 @@ def _completed(rule: Recurrence) -> Recurrence:
         rule = replace(rule, by_monthday=(start.day,))
     elif not has_days and rule.freq is Freq.WEEKLY:
         rule = replace(rule, by_weekday=(start.weekday(),))
-    if rule.freq <= Freq.DAILY:
-        rule = replace(rule, by_hour=rule.by_hour or (start.hour,))
-    if rule.freq <= Freq.HOURLY:
-        rule = replace(rule, by_minute=rule.by_minute or (start.minute,))
-    if rule.freq <= Freq.MINUTELY:
-        rule = replace(rule, by_second=rule.by_second or (start.second,))
-    times = 1
-    if rule.freq <= Freq.DAILY:
-        times *= len(rule.by_hour)
-    if rule.freq <= Freq.HOURLY:
-        times *= len(rule.by_minute)
-    if rule.freq <= Freq.MINUTELY:
-        times *= len(rule.by_second)
+    rule = replace(
+        rule,
+        by_hour=rule.by_hour or ((start.hour,) if rule.freq <= Freq.DAILY else ()),
+        by_minute=rule.by_minute or ((start.minute,) if rule.freq <= Freq.HOURLY else ()),
+        by_second=rule.by_second or ((start.second,) if rule.freq <= Freq.MINUTELY else ()),
+    )
+    lists = (rule.by_hour, rule.by_minute, rule.by_second)
+    times = prod(len(numbers) for numbers in lists[max(0, rule.freq - Freq.DAILY) :])
     if times > limits.RRULE_TIMES_MAX:
-        raise InvalidTrigger(f"rrule's BYHOUR, BYMINUTE and BYSECOND make {times} times in one period; "
-                             f"the most is {limits.RRULE_TIMES_MAX}", hint="use a finer FREQ, such as MINUTELY")
+        raise InvalidTrigger(
+            f"rrule's BYHOUR, BYMINUTE and BYSECOND make {times} times in one period; "
+            f"the most is {limits.RRULE_TIMES_MAX}",
+            hint="use a finer FREQ, such as MINUTELY",
+        )
     return rule

@@ -8,7 +8,7 @@ Rule by rule: section 3.3.10 of RFC 5545; where that leaves a choice, dateutil's
 from __future__ import annotations
 
 from bisect import bisect_right
-from calendar import monthrange
+from calendar import isleap, monthrange
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from enum import IntEnum
@@ -70,8 +70,14 @@ class Recurrence:
     @cached_property
     def times_of_day(self) -> tuple[int, ...]:
         """Seconds since midnight at which a matching day has fire times, ascending; for DAILY and coarser."""
-        return tuple(sorted(h * 3600 + m * 60 + s for h in set(self.by_hour) for m in set(self.by_minute)
-                            for s in set(self.by_second)))
+        return tuple(
+            sorted(
+                h * 3600 + m * 60 + s
+                for h in set(self.by_hour)
+                for m in set(self.by_minute)
+                for s in set(self.by_second)
+            )
+        )
 
     def walls(self, after: datetime) -> Iterator[datetime]:
         """Yield the naive walls of the rule, ascending, strictly later than `after`.
@@ -86,8 +92,13 @@ class Recurrence:
 
     def _walls_of_days(self, first: date) -> Iterator[datetime]:
         midnight = time()
-        for _, days in groupby(self._days(self._period_begin(first)), key=self._period):
-            for day, seconds in self._picked(list(days)):
+        give_up = first + limits.TRIGGER_HORIZON
+        for _, group in groupby(self._days(self._period_begin(first)), key=self._period):
+            days = list(group)
+            if days[0] > give_up:  # days match, but BYSETPOS picks none of them
+                return
+            for day, seconds in self._picked(days):
+                give_up = day + limits.TRIGGER_HORIZON
                 yield datetime.combine(day, midnight) + timedelta(seconds=seconds)
 
     def _picked(self, days: list[date]) -> Iterable[tuple[date, int]]:
@@ -165,7 +176,7 @@ class Recurrence:
                 return
 
     def _periods(self, day_offset_s: int, from_second: int) -> Iterator[int | None]:
-        """Yield the beginnings (seconds of day) of the periods of one day that match, and None for one looked at in vain.
+        """Yield when the periods of one day that match begin (seconds of day), and None for each looked at in vain.
 
         `day_offset_s` is the day's midnight counted from the first period of all.
         """
@@ -187,8 +198,11 @@ class Recurrence:
         """Return the seconds of day of one hour, minute or second, those that BYSETPOS names when it is given."""
         seconds = [period]
         if self.freq is Freq.HOURLY:
-            seconds = [period + minute * 60 + second
-                       for minute in sorted(set(self.by_minute)) for second in sorted(set(self.by_second))]
+            seconds = [
+                period + minute * 60 + second
+                for minute in sorted(set(self.by_minute))
+                for second in sorted(set(self.by_second))
+            ]
         elif self.freq is Freq.MINUTELY:
             seconds = [period + second for second in sorted(set(self.by_second))]
         if not self.by_setpos:
@@ -218,7 +232,7 @@ def _month_days(rule: Recurrence, year: int, month: int) -> tuple[int, ...]:
         days = [day for day in days if (first_weekday + day - 1) % 7 in rule.by_weekday or day in nth]
     if rule.by_yearday:
         before = date(year, month, 1).timetuple().tm_yday - 1
-        year_length = 366 if monthrange(year, 2)[1] == 29 else 365
+        year_length = 365 + isleap(year)
         wanted = {number if number > 0 else year_length + 1 + number for number in rule.by_yearday}
         days = [day for day in days if before + day in wanted]
     if rule.by_weekno:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 from promptyoself.domain import limits
 from promptyoself.domain.cron import parse_cron
 from promptyoself.domain.errors import InvalidTrigger, TriggerNeverFires
-from promptyoself.domain.intervals import format_duration, parse_duration
+from promptyoself.domain.intervals import Phase, format_duration, parse_duration
 from promptyoself.domain.localtime import MICROSECOND, check_timezone, instants_of, parse_instant, zone
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ class Trigger:
 
     `expression` is verbatim what the caller gave, `timezone` an IANA name. `anchor_at` is an interval's phase zero
     (`start_at`, else the moment of creation), the instant itself of a once, and the DTSTART of an rrule that gives
-    none. Nothing fires before `start_at` or after `end_at` (both inclusive). `jitter` does not move fire times; jitter_for
-    says by how much a delivery waits beyond one. All instants are aware UTC.
+    none. Nothing fires before `start_at` or after `end_at` (both inclusive). `jitter` does not move fire times;
+    jitter_for says by how much a delivery waits beyond one. All instants are aware UTC.
     """
 
     kind: TriggerKind
@@ -85,8 +85,8 @@ def make_trigger(
 ) -> Trigger:
     """Return a trigger that will fire at least once later than `now`, or refuse it with a sentence that says why.
 
-    Instants must be aware. Raises InvalidTimezone, InvalidInterval, InvalidTrigger (a past time, an expression that cannot
-    be read, bounds that contradict each other, a jitter outside 0..limits.JITTER_MAX) or TriggerNeverFires.
+    Instants must be aware. Raises InvalidTimezone, InvalidInterval, InvalidTrigger (a past time, an expression that
+    cannot be read, bounds that contradict each other, a jitter outside 0..limits.JITTER_MAX) or TriggerNeverFires.
     """
     kind = TriggerKind(kind)
     if len(expression) > limits.EXPRESSION_CHARS_MAX:
@@ -98,14 +98,25 @@ def make_trigger(
     if kind is TriggerKind.ONCE:
         anchor_at = parse_instant(expression, timezone=timezone)
         if anchor_at <= now:
-            raise InvalidTrigger(f"{expression.strip()!r} is not in the future: it is {_shown(now, timezone)} now",
-                                 hint="give a time in the future")
-    trigger = Trigger(kind=kind, expression=expression, timezone=timezone, anchor_at=anchor_at, start_at=start_at,
-                      end_at=end_at, jitter=jitter)
+            raise InvalidTrigger(
+                f"{expression.strip()!r} is not in the future: it is {_shown(now, timezone)} now",
+                hint="give a time in the future",
+            )
+    trigger = Trigger(
+        kind=kind,
+        expression=expression,
+        timezone=timezone,
+        anchor_at=anchor_at,
+        start_at=start_at,
+        end_at=end_at,
+        jitter=jitter,
+    )
     if next_fire_at(trigger, after=now) is None:
         bounds = " between its start and its end" if start_at or end_at else ""
-        raise TriggerNeverFires(f"{kind} {expression.strip()!r} never fires{bounds}",
-                                hint="no instant in the next 50 years matches; promptyoself preview shows what a rule does")
+        raise TriggerNeverFires(
+            f"{kind} {expression.strip()!r} never fires{bounds}",
+            hint="no instant of the next 50 years matches; preview shows when a rule fires",
+        )
     return trigger
 
 
@@ -139,7 +150,7 @@ def _unbounded(trigger: Trigger, *, after: datetime) -> Iterator[datetime]:
         case TriggerKind.ONCE:
             return iter([trigger.anchor_at] if trigger.anchor_at > after else [])
         case TriggerKind.INTERVAL:
-            return _interval_fires(trigger, after=after)
+            return _phase(trigger).fires(after=after)
         case TriggerKind.CRON:
             return instants_of(parse_cron(trigger.expression), zone(trigger.timezone), after=after)
         case TriggerKind.RRULE:
@@ -148,7 +159,9 @@ def _unbounded(trigger: Trigger, *, after: datetime) -> Iterator[datetime]:
             assert_never(trigger.kind)
 
 
-# -- intervals: anchor + k * period, so that nothing drifts -------------------------------------------------
+def _phase(trigger: Trigger) -> Phase:
+    """Return an interval's period and phase: a start is its first fire, else that comes one period after creation."""
+    return Phase(trigger.anchor_at, _period(trigger.expression), first_k=0 if trigger.start_at is not None else 1)
 
 
 @lru_cache(maxsize=4096)
@@ -156,29 +169,11 @@ def _period(expression: str) -> timedelta:
     return parse_duration(expression)
 
 
-def _first_k(trigger: Trigger) -> int:
-    """Return the k of the first fire: with a start that is the start itself, else one period after creation."""
-    return 0 if trigger.start_at is not None else 1
-
-
-def _k_after(trigger: Trigger, after: datetime) -> int:
-    """Return the k of the first fire strictly later than `after`."""
-    return max(_first_k(trigger), (after - trigger.anchor_at) // _period(trigger.expression) + 1)
-
-
-def _interval_fires(trigger: Trigger, *, after: datetime) -> Iterator[datetime]:
-    period = _period(trigger.expression)
-    fire_at = trigger.anchor_at + _k_after(trigger, after) * period
-    while fire_at < limits.RECURRENCE_END:
-        yield fire_at
-        fire_at += period
-
-
 # -- rrule --------------------------------------------------------------------------------------------------
 
 
 def _rrule_fires(trigger: Trigger, *, after: datetime) -> Iterator[datetime]:
-    from promptyoself.domain.rrule_text import parse_rrule  # noqa: PLC0415 - schedules of other kinds need none of it
+    from promptyoself.domain.rrule_text import parse_rrule  # schedules of other kinds need none of it
 
     rule = parse_rrule(trigger.expression, trigger.timezone, trigger.anchor_at)
     fires: Iterator[datetime]
@@ -196,7 +191,7 @@ def _rrule_fires(trigger: Trigger, *, after: datetime) -> Iterator[datetime]:
 @lru_cache(maxsize=64)
 def _counted_fires(trigger: Trigger) -> tuple[datetime, ...]:
     """Return all fire times of a rule with COUNT, which can only be counted from its beginning."""
-    from promptyoself.domain.rrule_text import parse_rrule  # noqa: PLC0415
+    from promptyoself.domain.rrule_text import parse_rrule
 
     rule = parse_rrule(trigger.expression, trigger.timezone, trigger.anchor_at)
     floor = rule.begin_at.replace(microsecond=0) - MICROSECOND
@@ -217,7 +212,7 @@ def last_fire_at(trigger: Trigger, *, not_before: datetime, not_after: datetime)
         return None
     if trigger.kind is TriggerKind.INTERVAL:
         last = min(not_after, trigger.end_at or not_after)
-        return trigger.anchor_at + (_k_after(trigger, last) - 1) * _period(trigger.expression)
+        return _phase(trigger).latest(last)
     # `found` fires and is in range; nothing later than `beyond` does. The first looks are near the end.
     beyond, step = not_after, timedelta(minutes=1)
     while beyond > found:
@@ -234,14 +229,14 @@ def count_fires(trigger: Trigger, *, after: datetime, until: datetime, limit: in
     """Return how many fire times lie in (`after`, `until`], at most `limit`; instants are aware UTC."""
     if trigger.kind is TriggerKind.INTERVAL:
         floor = max(_utc(after, "after"), (trigger.start_at or after) - MICROSECOND)
-        last = min(_utc(until, "until"), trigger.end_at or limits.RECURRENCE_END, limits.RECURRENCE_END - MICROSECOND)
-        return min(max(0, _k_after(trigger, last) - _k_after(trigger, floor)), limit)
+        last = min(_utc(until, "until"), trigger.end_at or until, limits.RECURRENCE_END - MICROSECOND)
+        return min(_phase(trigger).count(after=floor, until=last), limit)
     return sum(1 for _ in islice(fire_times(trigger, after=after, until=until), limit))
 
 
 def period_hint(trigger: Trigger, *, after: datetime) -> timedelta | None:
     """Return the smallest gap among the next limits.PERIOD_SAMPLE fire times, or None when fewer than two are left."""
-    fires = islice(fire_times(trigger, after=after), limits.PERIOD_SAMPLE)
+    fires = islice(fire_times(trigger, after=after, until=after + limits.TRIGGER_HORIZON), limits.PERIOD_SAMPLE)
     return min((later - earlier for earlier, later in pairwise(fires)), default=None)
 
 
@@ -252,7 +247,7 @@ def jitter_for(trigger: Trigger, *, fire_at: datetime, schedule_uid: str) -> tim
     """
     if not trigger.jitter:
         return _NO_TIME
-    from hashlib import blake2b  # noqa: PLC0415 - few schedules have jitter
+    from hashlib import blake2b  # few schedules have jitter
 
     seed = f"{schedule_uid}\n{_utc(fire_at, 'fire_at').isoformat()}".encode()
     fraction = int.from_bytes(blake2b(seed, digest_size=8).digest())
@@ -264,16 +259,16 @@ def jitter_for(trigger: Trigger, *, fire_at: datetime, schedule_uid: str) -> tim
 
 def describe(trigger: Trigger) -> str:
     """Return the rule in words, with its zone: `at 09:00 on Monday to Friday (Europe/Riga)`."""
-    from promptyoself.domain import words  # noqa: PLC0415 - a planner pass needs no words
+    from promptyoself.domain import words  # a planner pass needs no words
 
     return words.describe(trigger)
 
 
 def warnings_for(trigger: Trigger, *, now: datetime) -> list[str]:
     """Return sentences about what may surprise: either day, uneven steps, clock changes in the next 8 days, jitter."""
-    from promptyoself.domain import words  # noqa: PLC0415
+    from promptyoself.domain import surprises
 
-    return words.warnings_for(trigger, now=_utc(now, "now"))
+    return surprises.warnings_for(trigger, now=_utc(now, "now"))
 
 
 # -- checks -------------------------------------------------------------------------------------------------
