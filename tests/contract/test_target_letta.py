@@ -458,6 +458,24 @@ def test_a_run_that_outlives_an_outage_is_followed_to_its_end() -> None:
     run(scene)
 
 
+def test_one_run_that_cannot_be_shown_keeps_no_other_waiting() -> None:
+    async def scene() -> None:
+        fake = FakeLetta(unshown={"run-1"})
+        async with fake, target(fake) as letta:
+            fake.agents.add("agent-2")
+            unshown, shown = await accepted(letta), await accepted_at(letta, fake, 2)
+            assert unshown == "run-1"
+            following = [asyncio.ensure_future(letta.follow(sent(run_id))) for run_id in (unshown, shown)]
+            fake.finish(shown)
+            assert isinstance(await following[1], Done)
+            assert not following[0].done()
+            fake.unshown.clear()
+            fake.finish(unshown)
+            assert isinstance(await following[0], Done)
+
+    run(scene)
+
+
 def test_a_hundred_runs_are_followed_by_lists_and_not_one_by_one() -> None:
     async def scene() -> None:
         fake = FakeLetta()

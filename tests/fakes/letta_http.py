@@ -61,6 +61,8 @@ class FakeLetta:
     prompts: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     """Path and body of every prompt that was read."""
     requests: list[str] = field(default_factory=list)
+    unshown: set[str] = field(default_factory=set)
+    """Runs that the server fails to show."""
     cancelled: list[str] = field(default_factory=list)
     is_gone: bool = False
     """True: every connection is cut, as while a proxy's server is away."""
@@ -336,6 +338,8 @@ class FakeLetta:
         return _json([_shown(run) for run in found[: int(request.query["limit"])]])
 
     async def _run(self, request: web.Request) -> web.Response:
+        if request.match_info["run"] in self.unshown:
+            return _json({"detail": "An unknown error occurred"}, 500)
         run = self.runs.get(request.match_info["run"])
         return _json({"detail": "Run not found with id"}, 404) if run is None else _json(_shown(run))
 

@@ -16,6 +16,7 @@ from promptyoself.targets.letta_evidence import Evidence, Life, Run, run_of
 from promptyoself.targets.letta_http import Broken, LettaHttp
 
 LIST_RUNS_MAX = 1000
+_TROUBLE = frozenset({"unreachable", "unauthorized", "overloaded"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +149,10 @@ class RunPoller:
         """Look at one run; False when the server could not be asked."""
         found = await self._evidence.run(watch.run_id)
         if isinstance(found, Refused):
-            return False
+            if found.code in _TROUBLE or found.status in {502, 503}:
+                return False
+            self._next(watch)  # one run that Letta cannot show must not keep the others waiting
+            return True
         self._outage_pause_s = 0.0
         suspect_since_s = self._suspect_since_s(watch)
         if found is None:
@@ -222,7 +226,8 @@ class RunPoller:
     def _drop(self, watch: _Watch) -> None:
         if self._watches.get(watch.run_id) is watch:
             del self._watches[watch.run_id]
-            self._changed.set()
+            if not self._watches:
+                self._changed.set()
 
 
 def as_ended(run: Run, life: Life) -> Run:
