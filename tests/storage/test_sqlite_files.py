@@ -23,8 +23,9 @@ from promptyoself.domain.errors import (
     StoreUnsafe,
 )
 from promptyoself.domain.ports import ScheduleFilter
+from promptyoself.storage.migrate import migrations
 from promptyoself.storage.places import file_system_of, is_network
-from promptyoself.storage.sqlite import SqliteStore
+from promptyoself.storage.sqlite import SqliteStore, _make
 from tests.contract.lane_suite import add_schedule
 from tests.factories import a_fact
 from tests.storage.conftest import SOON, OpenStore, Start
@@ -87,6 +88,33 @@ def test_many_processes_may_make_it_at_once(start: Start) -> None:
     answers = [process.communicate(timeout=60)[0].strip() for process in processes]
     assert [process.returncode for process in processes] == [0] * 4
     assert len(set(answers)) == 1
+
+
+def test_the_second_of_two_makers_takes_what_the_first_has_made(open_store: OpenStore, path: Path) -> None:
+    store = open_store()
+    add_schedule(store)
+    _make(path, migrations("sqlite"), lambda: "f" * 32, SOON)
+    again = open_store()
+    assert again.uid == store.uid
+    with again.reading() as tx:
+        assert len(tx.schedules(ScheduleFilter())) == 1
+
+
+def test_every_connection_keeps_what_is_promised(open_store: OpenStore) -> None:
+    """No test can cut the power; so what survives it is looked up."""
+    store = open_store()
+    store.change_mark()
+    with store.reading():
+        pass
+    for connection in (store._writing, store._reading, store._watching):
+        assert connection is not None
+        for pragma, value in {
+            "journal_mode": "wal",
+            "synchronous": 2,
+            "foreign_keys": 1,
+            "busy_timeout": 10_000,
+        }.items():
+            assert connection.execute(f"PRAGMA {pragma}").fetchone() == (value,)
 
 
 def test_a_link_is_followed(open_store: OpenStore, path: Path, tmp_path: Path) -> None:
