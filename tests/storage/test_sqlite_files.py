@@ -140,6 +140,7 @@ MOUNTS = """\
 34 22 0:43 / /twice rw - cifs //host/x rw
 35 34 0:44 / /twice rw - tmpfs none rw
 36 22 0:45 / /share rw - cifs //host/x rw
+37 22 8:3 / /home rw - ext4 /dev/sdc rw
 """
 
 
