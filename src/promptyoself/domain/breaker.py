@@ -43,7 +43,7 @@ class Breaker:
 
     def probe_after_s(self, probes: int) -> float:
         """Return seconds until the next probe, after `probes` that failed: from 1 s, factor 2, cap 30 s."""
-        doublings = min(probes + self.opened - 1, 10)
+        doublings = min(probes + max(0, self.opened - 1), 10)
         longest = limits.BREAKER_PROBE_MAX.total_seconds()
         return min(longest, limits.BREAKER_PROBE_FIRST.total_seconds() * 2.0**doublings)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import unicodedata
 from datetime import datetime, timedelta
 
+from promptyoself.domain import limits
 from promptyoself.domain.models import OPERATOR, Delivery, DeliveryKind, EnvelopeMode, Schedule
 from promptyoself.domain.triggers import describe, format_duration, zone
 
@@ -61,16 +62,32 @@ def _identity(schedule: Schedule) -> str:
 def _timing(schedule: Schedule, delivery: Delivery, *, now: datetime) -> str:
     if delivery.kind is DeliveryKind.RUN_NOW:
         return f"Sent on request at {_shown(delivery.fire_at, schedule)}, outside its schedule."
+    planned = f"planned for {_shown(delivery.fire_at, schedule)}"
+    if delivery.fire_number == 0:
+        return f"Sent again on request at {_shown(delivery.planned_at, schedule)}, {planned}."
     repetitions = schedule.definition.max_repetitions
     number = f"Fire {delivery.fire_number}" + (f" of {repetitions}" if repetitions else "")
-    text = f"{number}, planned for {_shown(delivery.fire_at, schedule)}"
     late = now - delivery.planned_at
+    text = f"{number}, {planned}{_held(schedule, delivery)}"
     text += f"; it is {_rounded(late)} late." if late > _ON_TIME else "; it is on time."
-    if delivery.missed == 1:
-        text += " It stands for 1 earlier fire time that was missed."
-    elif delivery.missed > 1:
-        text += f" It stands for {delivery.missed} earlier fire times that were missed."
-    return text
+    return text + _missed(delivery.missed)
+
+
+def _held(schedule: Schedule, delivery: Delivery) -> str:
+    """A jitter is nobody's news; a night is."""
+    if delivery.planned_at - delivery.fire_at <= schedule.definition.trigger.jitter:
+        return ""
+    return f", held by quiet hours until {_shown(delivery.planned_at, schedule)}"
+
+
+def _missed(missed: int) -> str:
+    if missed == 0:
+        return ""
+    if missed == 1:
+        return " It stands for 1 earlier fire time that was missed."
+    # Counting ends at MISSED_COUNT_MAX, the newest included.
+    least = "at least " if missed >= limits.MISSED_COUNT_MAX - 1 else ""
+    return f" It stands for {least}{missed} earlier fire times that were missed."
 
 
 def _particulars(schedule: Schedule, delivery: Delivery) -> str:

@@ -7,7 +7,7 @@ Pure: a schedule, its unfinished deliveries and the time go in, a `Plan` comes o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from promptyoself.domain import limits
@@ -66,6 +66,9 @@ def plan(schedule: Schedule, *, unfinished: Sequence[Delivery], now: datetime, a
     openings = [_opening(schedule, fire_at, now=now) for fire_at in chosen]
     openings = _without_overlap(schedule, openings, unfinished)
     openings, pause_reason = _within_allowance(openings, allowance)
+    if pause_reason is not None and schedule.definition.trigger.kind is TriggerKind.ONCE:
+        # It has no later fire time to make up for a skipped one: it waits, and arrives late when it is resumed.
+        return replace(_nothing(schedule), pause_reason=pause_reason)
     standing = [opening for opening in openings if opening.skip_reason is None]
     superseded = _superseded(schedule, unfinished) if standing else ()
     passed_over = total - len(chosen)
@@ -73,7 +76,7 @@ def plan(schedule: Schedule, *, unfinished: Sequence[Delivery], now: datetime, a
         missed = sum(1 + old.missed for old in superseded) + (passed_over if _stands_for_missed(schedule) else 0)
         at = openings.index(standing[0])
         openings[at] = _with_missed(standing[0], missed)
-    fire_count = schedule.fire_count + len(standing) - min(len(superseded), len(standing))
+    fire_count = max(0, schedule.fire_count - len(superseded)) + len(standing)
     return Plan(
         openings=tuple(openings),
         superseded=superseded,
@@ -133,7 +136,7 @@ def _newest(schedule: Schedule, *, not_before: datetime, now: datetime, most: in
 
 def _opening(schedule: Schedule, fire_at: datetime, *, now: datetime) -> Opening:
     definition = schedule.definition
-    planned_at = fire_at + jitter_for(definition.trigger, fire_at=fire_at, schedule_uid=schedule.uid)
+    planned_at = fire_at + _jitter(schedule, fire_at)
     reason = None
     quiet = definition.policy.quiet_hours
     release_at = quiet.release_at(planned_at, zone(definition.trigger.timezone)) if quiet else None
@@ -148,6 +151,14 @@ def _opening(schedule: Schedule, fire_at: datetime, *, now: datetime) -> Opening
     return Opening(fire_at=fire_at, planned_at=planned_at, missed=0, skip_reason=reason)
 
 
+def _jitter(schedule: Schedule, fire_at: datetime) -> timedelta:
+    """Return the jitter, kept within the gap to the next fire time, which would supersede it unsent."""
+    trigger = schedule.definition.trigger
+    jitter = jitter_for(trigger, fire_at=fire_at, schedule_uid=schedule.uid)
+    following = next_fire_at(trigger, after=fire_at) if jitter else None
+    return jitter if following is None else jitter % (following - fire_at)
+
+
 def _without_overlap(schedule: Schedule, openings: list[Opening], unfinished: Sequence[Delivery]) -> list[Opening]:
     """Skip what overlaps. `catch_up all` queues whatever `overlap` says: skipping would undo what it asks for.
 
@@ -159,7 +170,9 @@ def _without_overlap(schedule: Schedule, openings: list[Opening], unfinished: Se
         room = max(0, limits.CATCH_UP_ALL_MAX - len(unfinished))
         reason = f"queue full: {limits.CATCH_UP_ALL_MAX} deliveries of this schedule wait already"
         return openings[:room] + [_skip(opening, reason) for opening in openings[room:]]
-    if in_flight is None or policy.overlap is Overlap.QUEUE:
+    is_once = schedule.definition.trigger.kind is TriggerKind.ONCE
+    # A one-off (moved while its old time is in flight) has no later fire time: it queues, rather than never come.
+    if in_flight is None or is_once or policy.overlap is Overlap.QUEUE:
         return openings
     reason = f"overlap: delivery {in_flight.id} was still {in_flight.state}"
     return [_skip(opening, reason) for opening in openings]
@@ -189,6 +202,7 @@ def _superseded(schedule: Schedule, unfinished: Sequence[Delivery]) -> tuple[Del
         if delivery.kind is DeliveryKind.SCHEDULED
         and delivery.state is DeliveryState.PENDING
         and delivery.attempts == 0
+        and delivery.fire_number > 0  # not one that a person asked for again
     )
 
 

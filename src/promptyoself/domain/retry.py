@@ -55,8 +55,9 @@ def before_send(delivery: Delivery, schedule: Schedule, *, now: datetime) -> Ste
     """Return how a due pending delivery ends instead of being sent; None when it is to be sent."""
     if schedule.state is ScheduleState.CANCELLED:
         return _end(delivery, DeliveryState.CANCELLED, now, "the schedule was cancelled", FactKind.SKIPPED)
-    if now >= delivery.retry_until:
+    if now >= delivery.retry_until and delivery.first_sent_at is not None:
         return _give_up(delivery, now, "retry_for used up")
+    # What was never tried (no executor, all stopped) gets its one try, however late: late rather than never.
     expires_after = schedule.definition.policy.expires_after
     never_sent = delivery.attempts == 0 and delivery.fire_number > 0
     if expires_after is not None and never_sent and now > delivery.fire_at + expires_after:
@@ -93,7 +94,7 @@ def after(delivery: Delivery, result: AnyResult, *, now: datetime, fraction: flo
     """Return what `result` makes of a delivery in flight. `fraction` in 0..1 draws the backoff."""
     match result:
         case Accepted():
-            return _accepted(delivery, result, now=now)
+            return _accepted(delivery, result, now=now, fraction=fraction)
         case Done():
             return _delivered(delivery, result, now=now)
         case Busy():
@@ -119,10 +120,18 @@ def after(delivery: Delivery, result: AnyResult, *, now: datetime, fraction: flo
 
 
 def revive(delivery: Delivery, *, now: datetime, retry_for: timedelta) -> Delivery:
-    """Return a dead, skipped or cancelled delivery as due now, with all its attempts and time again."""
+    """Return a dead, skipped or cancelled delivery as due now, with all its attempts and time again.
+
+    It leaves its schedule's count of fires (`fire_number` 0, as a run-now has): a person asked for it, so it neither
+    expires nor is superseded. One that ended in doubt says that it may be a repeat.
+    """
     return replace(
         delivery,
         state=DeliveryState.PENDING,
+        fire_number=0,
+        maybe_repeat=delivery.maybe_repeat or delivery.unknown_since is not None,
+        accepted_at=None,
+        run_id=None,
         reason="retried by hand",
         error_code=None,
         due_at=now,
@@ -137,13 +146,18 @@ def revive(delivery: Delivery, *, now: datetime, retry_for: timedelta) -> Delive
     )
 
 
-def _accepted(delivery: Delivery, result: Accepted, *, now: datetime) -> Step:
+def _accepted(delivery: Delivery, result: Accepted, *, now: datetime, fraction: float) -> Step:
+    if _has_outlived_its_time(delivery, now=now):
+        going_on = Undecided(detail=f"run {result.run_id} goes on beyond its time")
+        return _undecided(delivery, going_on, now=now, fraction=fraction)
     moved = replace(
         delivery,
         state=DeliveryState.ACCEPTED,
         run_id=result.run_id,
         accepted_at=delivery.accepted_at or now,
         sent_at=delivery.sent_at or now,
+        # Becoming unknown has used up this attempt; how its run ends decides that now.
+        attempts=max(0, delivery.attempts - (delivery.state is DeliveryState.UNKNOWN)),
         unknown_since=None,
         reason=None,
         error_code=None,
@@ -151,6 +165,14 @@ def _accepted(delivery: Delivery, result: Accepted, *, now: datetime) -> Step:
         due_at=now,
     )
     return Step(delivery=moved, outcome=AttemptOutcome.ACCEPTED, fact=FactKind.ACCEPTED)
+
+
+def _has_outlived_its_time(delivery: Delivery, *, now: datetime) -> bool:
+    """A run that was followed to its limit, and cancelled, is not followed again: the bound on doubt ends it."""
+    accepted_at = delivery.accepted_at
+    return (
+        delivery.state is DeliveryState.UNKNOWN and accepted_at is not None and now - accepted_at >= limits.RUN_TIME_MAX
+    )
 
 
 def _delivered(delivery: Delivery, result: Done, *, now: datetime) -> Step:
@@ -252,7 +274,8 @@ def _unknown(delivery: Delivery, *, now: datetime, code: str, text: str) -> Step
         attempts=delivery.attempts + 1,
         refusals=0,
         unknown_since=now,
-        due_at=now,
+        # A run that is there and cannot be followed is not asked about in a tight loop.
+        due_at=now + limits.SETTLE_FIRST if delivery.state is DeliveryState.ACCEPTED else now,
         reason=_bounded(text),
         error_code=code,
     )
@@ -262,7 +285,8 @@ def _unknown(delivery: Delivery, *, now: datetime, code: str, text: str) -> Step
 def _absent(delivery: Delivery, *, now: datetime) -> Step:
     """Proven never to have arrived: send it again, unmarked, at once."""
     if delivery.cancel_requested:
-        return _end(delivery, DeliveryState.CANCELLED, now, "cancelled; it never arrived", FactKind.SETTLED)
+        text, outcome = "cancelled; it never arrived", AttemptOutcome.ABANDONED
+        return _end(delivery, DeliveryState.CANCELLED, now, text, FactKind.SETTLED, outcome)
     moved = replace(
         delivery,
         state=DeliveryState.PENDING,
