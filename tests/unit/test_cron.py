@@ -204,6 +204,12 @@ def test_after_in_the_first_pass_a_star_fires_in_the_second_too() -> None:
     )
 
 
+def test_a_second_pass_is_not_leapt_over_when_the_next_date_is_a_year_away() -> None:
+    first_pass = datetime(2027, 10, 31, 0, 45, tzinfo=UTC)  # 03:45 in Riga, for the first time
+    yearly = cron("*/30 3 31 10 *", "Europe/Riga")
+    assert next_fire_at(yearly, after=first_pass) == datetime(2027, 10, 31, 1, 0, tzinfo=UTC)
+
+
 # -- what an expression says --------------------------------------------------------------------------------
 
 
