@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sqlite3
 from typing import Final
 
@@ -55,11 +56,19 @@ def _by_primary_code(code: int, exc: Exception, location: str) -> StoreError:
     if code in _CORRUPT:
         return StoreCorrupt(f"{location} is damaged, or no database of promptyoself: {exc}", hint=RESTORE)
     if code == sqlite3.SQLITE_CANTOPEN:
+        if _is_on_read_only(location):
+            return read_only(location)
         return StoreError(
             f"the database {location} cannot be opened: {exc}",
             hint="check that its folder exists, and that file and folder are yours to read and write",
         )
     return StoreError(f"the database {location} failed: {exc}", hint="promptyoself doctor looks at it more closely")
+
+
+def _is_on_read_only(location: str) -> bool:
+    """Return whether the file is there and its folder takes no new one: WAL's own files then cannot be opened."""
+    folder = os.path.dirname(location)  # noqa: PTH120  a text, `:memory:` too
+    return os.path.exists(location) and not os.access(folder, os.W_OK)  # noqa: PTH110  as above
 
 
 def _without_code(exc: Exception, location: str) -> StoreError:
