@@ -110,11 +110,13 @@ def test_prompts_by_once_interval_and_cron_arrive_with_envelope_and_verbatim(des
     verbatim = 'remember: "tea" & {braces} \\n $HOME <b>ü</b> 🍵\nsecond line'
     desk.run("register", "--agent-id", agent, "--prompt", verbatim, "--time", soon(4), "--name", "tea time")
     desk.run("register", "--agent-id", agent, "--prompt", "each 3s", "--every", "3s", "--max-repetitions", "3")
-    desk.run("register", "--agent-id", agent, "--prompt", "each minute", "--cron", "* * * * *", "--max-repetitions", "1")
+    desk.run(
+        "register", "--agent-id", agent, "--prompt", "each minute", "--cron", "* * * * *", "--max-repetitions", "1"
+    )
     with desk.loop():
         until(lambda: desk.states(agent).count("delivered") == 5, within_s=120)
     prompts = desk.prompts(agent)
-    assert sorted(prompts) == sorted([verbatim, "each 3s", "each 3s", "each 3s", "each minute"])
+    assert sorted(prompts) == sorted([verbatim, "each 3s", "each 3s", "each 3s", "minutely"])
     received = desk.received(agent)
     assert [kind for kind, _ in received] == ["system_message", "user_message"] * 5
     envelope = received[prompts.index(verbatim) * 2][1]
@@ -123,6 +125,9 @@ def test_prompts_by_once_interval_and_cron_arrive_with_envelope_and_verbatim(des
     assert CLOSING in envelope
     assert REPEAT_MARK not in envelope
     for delivery in desk.deliveries(agent):
+        if delivery["state"] == "skipped":  # a slow machine: the run before was still going on
+            assert delivery["reason"].startswith("overlap")
+            continue
         assert delivery["run_id"].startswith("run-")
         assert delivery["lateness_ms"] >= 0
         assert "stub reply" in delivery["reply_excerpt"]
@@ -130,7 +135,7 @@ def test_prompts_by_once_interval_and_cron_arrive_with_envelope_and_verbatim(des
 
 def test_a_failed_run_is_tried_again_under_a_new_otid_and_arrives(desk: Desk) -> None:
     agent = desk.server.create_agent("fails-once")
-    desk.run("register", "--agent-id", agent, "--prompt", "HTTP:500*3 then fine", "--time", soon(2))
+    desk.run("register", "--agent-id", agent, "--prompt", "HTTP:500*3 then fine", "--time", soon(4))
     with desk.loop():
         until(lambda: desk.states(agent) == ["delivered"], within_s=90)
     attempts = desk.run("history", "--id", "1")["deliveries"][0]["attempts"]
@@ -140,7 +145,7 @@ def test_a_failed_run_is_tried_again_under_a_new_otid_and_arrives(desk: Desk) ->
 
 def test_an_executor_killed_in_mid_run_is_followed_by_one_that_does_not_send_again(desk: Desk) -> None:
     agent = desk.server.create_agent("takeover")
-    desk.run("register", "--agent-id", agent, "--prompt", "SLEEP:6 long work", "--time", soon(2))
+    desk.run("register", "--agent-id", agent, "--prompt", "SLEEP:6 long work", "--time", soon(4))
     with desk.loop() as first:
         until(lambda: desk.states(agent) == ["accepted"], within_s=30)
         first.kill()
@@ -154,10 +159,11 @@ def test_an_executor_killed_in_mid_run_is_followed_by_one_that_does_not_send_aga
 
 def test_an_agent_that_is_talked_to_is_waited_for_and_execute_answers_busy(desk: Desk) -> None:
     agent = desk.server.create_agent("busy")
-    desk.run("register", "--agent-id", agent, "--prompt", "when you are free", "--time", soon(1))
-    body = {"messages": [{"role": "user", "content": "SLEEP:8 a person talks"}]}
+    due_at = time.monotonic() + 5
+    desk.run("register", "--agent-id", agent, "--prompt", "when you are free", "--time", soon(5))
+    body = {"messages": [{"role": "user", "content": "SLEEP:15 a person talks"}]}
     desk.server.call("POST", f"/v1/agents/{agent}/messages/async", body)
-    time.sleep(1.5)
+    until(lambda: time.monotonic() > due_at, within_s=10)
     started = time.monotonic()
     answer = desk.run("execute", "--wait", "5")
     assert time.monotonic() - started < 15
@@ -182,8 +188,8 @@ def call_execute() -> str:
 '''
     tool = desk.server.call("PUT", "/v1/tools/", {"source_code": source, "source_type": "python"})
     agent = desk.server.create_agent("calls-execute", tool_ids=[tool["id"]])
-    desk.run("register", "--agent-id", agent, "--prompt", "CALL_TOOL:call_execute:{}", "--time", soon(2))
-    desk.run("register", "--agent-id", agent, "--prompt", "the next one", "--time", soon(2.1))
+    desk.run("register", "--agent-id", agent, "--prompt", "CALL_TOOL:call_execute:{}", "--time", soon(6))
+    desk.run("register", "--agent-id", agent, "--prompt", "the next one", "--time", soon(6.1))
     with desk.loop():
         until(lambda: desk.states(agent) == ["delivered", "delivered"], within_s=90)
     messages = desk.server.call("GET", f"/v1/agents/{agent}/messages?limit=100&order=asc")
@@ -194,13 +200,17 @@ def call_execute() -> str:
 
 @pytest.mark.parametrize("has_redis", [True, False])
 def test_letta_killed_in_mid_run_loses_nothing_and_the_repeat_says_so(
-    letta_server: LettaServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_redis: bool
+    letta_server: LettaServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    has_redis: bool,
 ) -> None:
     """The bounds on doubt are minutes in production; here they are seconds, everything else is as it is."""
     monkeypatch.setattr(limits, "SETTLE_FOR", timedelta(seconds=5))
     desk = Desk(letta_server.up(redis=has_redis), tmp_path)
     agent = letta_server.create_agent("killed")
-    desk.run("register", "--agent-id", agent, "--prompt", "SLEEP:8 delicate", "--time", soon(2))
+    desk.run("register", "--agent-id", agent, "--prompt", "SLEEP:8 delicate", "--time", soon(4))
     try:
         asyncio.run(_kill_letta_in_mid_run(desk, agent))
         assert desk.prompts(agent) == ["SLEEP:8 delicate"], "the first was lost with the server; the repeat arrived"
@@ -217,7 +227,7 @@ async def _kill_letta_in_mid_run(desk: Desk, agent: str) -> None:
         settings = LettaSettings(base_url=desk.server.url)
         return {"letta": LettaTarget(settings, clock, LettaPace(lost_after_s=5.0))}
 
-    settings = load_settings(desk.environ, tmp_cwd(desk), flags={})
+    settings = load_settings(desk.environ, desk.db.parent, flags={})
     world = World(settings, make_targets=targets, targets=("letta",))
     stop = asyncio.Event()
 
@@ -244,9 +254,5 @@ async def _kill_letta_in_mid_run(desk: Desk, agent: str) -> None:
 
 async def _until_states(desk: Desk, agent: str, wanted: set[str], *, within_s: float) -> None:
     async with asyncio.timeout(within_s):
-        while set(await asyncio.to_thread(desk.states, agent)) != wanted:
+        while set(await asyncio.to_thread(desk.states, agent)) != wanted:  # noqa: ASYNC110  another process's state
             await asyncio.sleep(0.3)
-
-
-def tmp_cwd(desk: Desk) -> Path:
-    return desk.db.parent
