@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import timedelta
 
+    from promptyoself.application.passes import Entry
     from promptyoself.interfaces.services import Services
 
 START_WITHIN_S = 30.0
@@ -20,9 +21,17 @@ STOP_WITHIN_S = 60.0
 class BackgroundLoop:
     """Plans and delivers in a thread of its own from `start` to `stop`. Starting and stopping twice is one of each."""
 
-    def __init__(self, open_services: Callable[[], Services], *, interval: timedelta) -> None:
+    def __init__(
+        self,
+        open_services: Callable[[], Services],
+        *,
+        interval: timedelta,
+        on_entry: Callable[[Entry], None] | None = None,
+    ) -> None:
+        """`on_entry` is told of each delivery, in the loop's thread."""
         self._open_services = open_services
         self._interval = interval
+        self._on_entry = on_entry
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stop: Callable[[], None] | None = None
@@ -62,7 +71,7 @@ class BackgroundLoop:
         services: Services | None = None
         try:
             services = self._open_services()
-            asyncio.run(services.run_until(self._arm, interval=self._interval, mode="loop"))
+            asyncio.run(services.run_until(self._arm, interval=self._interval, mode="loop", on_entry=self._on_entry))
         except BaseException as failure:  # noqa: BLE001  a thread has nobody to raise to; `start` raises it
             self._failure = failure
         finally:

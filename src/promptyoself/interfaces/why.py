@@ -48,7 +48,7 @@ def _state(stored: Schedule, timezone: str, *, now: datetime) -> str:
             until = f" until {moment(stored.paused_until, timezone, now=now)}" if stored.paused_until else ""
             return f"it is paused{until}: {stored.state_reason}."
         case ScheduleState.COMPLETED:
-            return f"it has completed after {stored.fire_count} fires."
+            return f"it has completed; it fired {stored.fire_count} time{'s' if stored.fire_count != 1 else ''}."
         case ScheduleState.CANCELLED:
             return f"it is {stored.state_reason or 'cancelled'}."
         case _:

@@ -1,0 +1,182 @@
+"""A world for the doors: a real SQLite store, a clock that stands still, a Letta that answers as it is told."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from promptyoself.application.passes import Entry
+from promptyoself.application.requests import Defaults
+from promptyoself.domain.models import OPERATOR
+from promptyoself.domain.ports import AgentInfo, TargetStatus
+from promptyoself.interfaces.cli import run
+from promptyoself.interfaces.services import LoopReport, Services, Setting
+from promptyoself.storage.sqlite import SqliteStore
+
+NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+"""A Monday, nine o'clock UTC."""
+
+
+class StillClock:
+    def __init__(self) -> None:
+        self.at = NOW
+
+    def now(self) -> datetime:
+        return self.at
+
+    def monotonic(self) -> float:
+        return (self.at - NOW).total_seconds()
+
+
+class FakeServices:
+    """Services as a test wants them; `letta` is what the server says: an agent, or the error it raises."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock = StillClock()
+        self.path = folder / "promptyoself.db"
+        self.owner = OPERATOR
+        self.timezone = "UTC"
+        self.timezone_source = "flag"
+        self.agent_id: str | None = None
+        self.letta: AgentInfo | Exception = AgentInfo(id="agent-1", name="one", description=None)
+        self.asked: list[str] = []
+        self.entries: list[Entry] = []
+        self.flags: Mapping[str, str | None] = {}
+        self.damage: list[str] = []
+        self.waited: timedelta | None = None
+        self._store: SqliteStore | None = None
+        self._uids = 0
+
+    @property
+    def store(self) -> SqliteStore:
+        if self._store is None:
+            self._store = SqliteStore.open(self.path, new_uid=self.new_uid)
+        return self._store
+
+    @property
+    def defaults(self) -> Defaults:
+        return Defaults(
+            timezone=self.timezone, target="letta", targets=frozenset({"letta", "inbox"}), agent_id=self.agent_id
+        )
+
+    @property
+    def settings(self) -> Sequence[Setting]:
+        return [Setting(name="PROMPTYOSELF_LOG", value="warning", source="default")]
+
+    def new_uid(self) -> str:
+        self._uids += 1
+        return f"{self._uids:032x}"
+
+    def check_agent(self, agent_id: str) -> AgentInfo:
+        self.asked.append(agent_id)
+        if isinstance(self.letta, Exception):
+            raise self.letta
+        return self.letta
+
+    def ping(self) -> TargetStatus:
+        if isinstance(self.letta, Exception):
+            raise self.letta
+        return TargetStatus(url="http://letta", version="0.16.8", latency_ms=12.3)
+
+    def list_agents(self) -> list[AgentInfo]:
+        if isinstance(self.letta, Exception):
+            raise self.letta
+        return [self.letta]
+
+    def upload_tool(self, source_code: str, *, name: str | None, description: str | None) -> tuple[str, str]:
+        if isinstance(self.letta, Exception):
+            raise self.letta
+        return "tool-1", name or f"{len(source_code)} {description}"
+
+    def execute(self, *, wait: timedelta, on_entry: Callable[[Entry], None] | None = None) -> list[Entry]:
+        self.waited = wait
+        for entry in self.entries:
+            if on_entry is not None:
+                on_entry(entry)
+        return self.entries
+
+    def run_loop(
+        self, *, interval: timedelta, mode: str, on_entry: Callable[[Entry], None] | None = None
+    ) -> LoopReport:
+        self.waited = interval
+        for entry in self.execute(wait=interval, on_entry=on_entry):
+            assert entry.schedule.id, mode
+        return LoopReport(deliveries=len(self.entries), accepted=len(self.entries), is_clean=True)
+
+    async def run_until(
+        self,
+        arm: Callable[[asyncio.Event], Callable[[], None]],
+        *,
+        interval: timedelta,
+        mode: str,
+        on_entry: Callable[[Entry], None] | None = None,
+    ) -> LoopReport:
+        stopping = asyncio.Event()
+        disarm = arm(stopping)
+        await stopping.wait()
+        disarm()
+        return self.run_loop(interval=interval, mode=mode, on_entry=on_entry)
+
+    def backup(self, path: str) -> None:
+        self.store.backup(path)
+
+    def problems(self) -> list[str]:
+        return self.damage
+
+    def close(self) -> None:
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+
+class Answer(NamedTuple):
+    """What one call of the program gave."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The one JSON object on stdout; anything else there fails the test."""
+        document = json.loads(self.out)
+        assert isinstance(document, dict)
+        assert self.out.endswith("}\n")
+        return document
+
+
+class Door:
+    """Calls the program in this process, as `promptyoself ...` or as SMCP does."""
+
+    def __init__(self, folder: Path) -> None:
+        self.services = FakeServices(folder)
+
+    def open(self, flags: Mapping[str, str | None]) -> Services:
+        self.services.flags = flags
+        return self.services
+
+    def call(self, *argv: str, is_tty: bool = False, is_debug: bool = False, door: str = "cli") -> Answer:
+        out, err = io.StringIO(), io.StringIO()
+        code = run(argv, services=self.open, stdout=out, stderr=err, is_tty=is_tty, door=door, is_debug=is_debug)
+        return Answer(code, out.getvalue(), err.getvalue())
+
+    def ok(self, *argv: str) -> dict[str, Any]:
+        answer = self.call(*argv)
+        assert answer.code == 0, answer
+        assert answer.json["status"] == "success"
+        return answer.json
+
+    def refused(self, *argv: str, code: int = 1) -> dict[str, Any]:
+        answer = self.call(*argv)
+        assert answer.code == code, answer
+        document = answer.json
+        assert isinstance(document["error"], str)
+        assert document["error"]
+        assert isinstance(document["code"], str)
+        assert "status" not in document
+        return document
