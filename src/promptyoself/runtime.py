@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import random
-import secrets
+import os
 import time
 from datetime import UTC, datetime
 
@@ -23,13 +22,12 @@ class SystemClock:
 class SystemChance:
     """This machine's chance."""
 
-    def __init__(self) -> None:
-        self._random = random.Random()
-
     def fraction(self) -> float:
         """Return a number in 0..1 (1 excluded)."""
-        return self._random.random()
+        import random  # it brings hashlib, and a command that stores a row draws no number
+
+        return random.random()
 
     def token(self) -> str:
         """Return 32 hex digits that nobody else has."""
-        return secrets.token_hex(16)
+        return os.urandom(16).hex()

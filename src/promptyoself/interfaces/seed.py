@@ -114,7 +114,7 @@ def _changes(stored: Schedule, wanted: dict[str, Any], first: datetime | None) -
     trigger = stored.definition.trigger
     kind, value = wanted.pop("schedule_type", None), wanted.pop("schedule_value", None)
     options = {"prompt" if name == "prompt_text" else name: given for name, given in wanted.items()}
-    unknown = options.keys() - set(ScheduleRequest.__dataclass_fields__)
+    unknown = options.keys() - set(ScheduleRequest.__annotations__)
     if unknown:
         raise InvalidInput(f"a schedule has no {', '.join(sorted(unknown))}", hint="see docs/smcp.md")
     if kind is None and value is None and first is None:
