@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from promptyoself.application.schedules import Caller
+from promptyoself.application.schedules import Caller, check_allowance
 from promptyoself.domain import limits, retry
 from promptyoself.domain.errors import Conflict, DeliveryNotFound, Forbidden, NotFound
 from promptyoself.domain.models import Delivery, DeliveryState, Fact, FactKind, InboxMessage, ScheduleState
@@ -55,6 +55,8 @@ def retry_by_hand(tx: Tx, delivery_id: int, *, caller: Caller, now: datetime) ->
         else:
             hint = "it is still on its way; nothing needs to be done"
         raise Conflict(f"delivery {delivery_id} is {delivery.state} and cannot be retried", hint=hint)
+    if not caller.is_operator:
+        check_allowance(tx, caller.owner, now=now)
     schedule = tx.schedule(delivery.schedule_id)
     if schedule is None or schedule.state is ScheduleState.CANCELLED:
         raise Conflict(f"schedule {delivery.schedule_id} is cancelled", hint="register it again to run it")

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
+from itertools import chain, repeat
 from typing import TypeVar
 
 from promptyoself.application.ends import after_delivery
@@ -36,9 +37,9 @@ from promptyoself.domain.ports import (
     Address,
     Chance,
     Clock,
-    Final,
     FollowResult,
     Message,
+    Refused,
     SendResult,
     Sent,
     SettleResult,
@@ -131,6 +132,7 @@ class Dispatcher:
         self._executor_id = executor_id
         self._watch = watch
         self._stopping = asyncio.Event()
+        self._owed: set[asyncio.Task[None]] = set()
 
     def stop(self) -> None:
         """Claim nothing more, and stop following: accepted deliveries are left for the next executor."""
@@ -161,9 +163,25 @@ class Dispatcher:
                     break
         finally:
             if turn.is_leased:
-                with suppress(StoreError):  # the lease then runs out by itself
-                    await asyncio.shield(self._writer.write(lambda tx: tx.release_lane(lane, token=turn.token)))
+                await asyncio.shield(self._give_back(lane, turn.token))
         return not turn.is_refused
+
+    async def _give_back(self, lane: str, token: str) -> None:
+        """Free the lane. Its lease would not run out by itself: this executor's heartbeat renews all it holds."""
+        try:
+            await self._writer.write(lambda tx: tx.release_lane(lane, token=token))
+        except StoreError as error:
+            _log.error("lane.release_failed lane=%r code=%s error=%s", lane, error.code, error)
+            owed = asyncio.ensure_future(self._give_back_later(lane, token))
+            self._owed.add(owed)
+            owed.add_done_callback(self._owed.discard)
+
+    async def _give_back_later(self, lane: str, token: str) -> None:
+        for wait_s in chain(_RECORD_WAITS_S, repeat(_RECORD_WAITS_S[-1])):  # as long as this process lives
+            await asyncio.sleep(wait_s)
+            with suppress(StoreError):
+                await self._writer.write(lambda tx: tx.release_lane(lane, token=token))
+                return
 
     async def _carry_next(self, turn: _Turn) -> bool:
         """Claim and carry one delivery; False when the turn is over."""
@@ -171,6 +189,8 @@ class Dispatcher:
         if slot is None:  # the breaker is open
             return False
         try:
+            if self._stopping.is_set():  # it was told so while it waited for the slot
+                return False
             turn.is_leased = True  # from here on the lane may be ours, also when the answer to the claim is lost
             claim = await self._write_and_tell(turn, lambda tx: self._claim(tx, turn))
             if claim is None:
@@ -222,11 +242,13 @@ class Dispatcher:
             self._note(turn, ending, written, attempt=None)
             return None
         is_late_first = delivery.first_sent_at is None and now - delivery.planned_at > limits.LATE_FIRST_SEND
+        # What may have arrived is asked about once more: its agent was busy, perhaps with this very prompt.
+        must_look = is_late_first or delivery.maybe_repeat
         leased = retry.lease(delivery, token=turn.token, now=now)
         if not tx.save_delivery(leased, was=delivery):
             return None
         attempt = tx.add_attempt(delivery.id, executor_id=self._executor_id, otid=otid_of(delivery), started_at=now)
-        return _Claim(_Duty.LOOK_FIRST if is_late_first else _Duty.SEND, leased, schedule, attempt, now)
+        return _Claim(_Duty.LOOK_FIRST if must_look else _Duty.SEND, leased, schedule, attempt, now)
 
     def _claim_in_flight(
         self, tx: Tx, delivery: Delivery, schedule: Schedule, turn: _Turn, *, now: datetime
@@ -264,7 +286,7 @@ class Dispatcher:
         target = self._targets.get(delivery.target)
         if target is None:
             detail = f"this executor has no target {delivery.target!r}"
-            return Final(code="unknown_target", detail=detail)
+            return Refused(code="unknown_target", detail=detail)  # another executor may have it
         message = Message(
             address=_address(delivery),
             otid=otid_of(delivery),
@@ -295,7 +317,17 @@ class Dispatcher:
         """Renew the lease before a send when little of it is left (a stopped process, a slow disk)."""
         if abs(self._clock.now() - claim.claimed_at) < limits.LEASE_MARGIN:
             return True
-        return await self._writer.write(lambda tx: self._lease(tx, turn, now=self._clock.now()))
+        return await self._writer.write(lambda tx: self._renew(tx, claim, turn))
+
+    def _renew(self, tx: Tx, claim: _Claim, turn: _Turn) -> bool:
+        """Renew the lease, if the delivery is still in our hands.
+
+        The lane alone does not tell: who took it over may have carried the delivery and given the lane back.
+        """
+        current = tx.delivery(claim.delivery.id)
+        if current is None or current.lease_token != turn.token or current.state is not claim.delivery.state:
+            return False
+        return self._lease(tx, turn, now=self._clock.now())
 
     async def _follow(self, claim: _Claim, turn: _Turn) -> AnyResult | _StillRunning:
         delivery = claim.delivery
@@ -305,11 +337,13 @@ class Dispatcher:
         since = delivery.accepted_at or self._clock.now()
         left = (since + limits.RUN_TIME_MAX - self._clock.now()).total_seconds()
         left = min(left, limits.RUN_TIME_MAX.total_seconds())  # the wall clock may have stepped back
+        # A run whose executor was away may have ended long ago: it is looked at before it is called too long.
+        left = max(left, limits.LAST_LOOK.total_seconds())
         budget = left
         if turn.follow_until_s is not None:
             budget = min(budget, turn.follow_until_s - self._clock.monotonic())
         sent = self._sent(claim)
-        following = asyncio.ensure_future(target.follow(sent))
+        following = asyncio.ensure_future(_bounded(target.follow(sent), limits.RUN_TIME_MAX * 2, "follow"))
         stopping = asyncio.ensure_future(self._stopping.wait())
         try:
             await asyncio.wait({following, stopping}, timeout=max(0.0, budget), return_when=asyncio.FIRST_COMPLETED)
@@ -318,10 +352,9 @@ class Dispatcher:
             if self._stopping.is_set() or budget < left:
                 return _StillRunning()
         finally:
-            for task in (following, stopping):
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+            following.cancel()
+            stopping.cancel()
+            await asyncio.gather(following, stopping, return_exceptions=True)
         await _bounded(target.cancel_run(sent), timedelta(seconds=10), "cancel")
         minutes = limits.RUN_TIME_MAX // timedelta(minutes=1)
         return Unclear(
@@ -355,7 +388,7 @@ class Dispatcher:
         recorded = await self._record(claim, turn, result)
         if recorded is None:
             return False
-        if isinstance(result, Accepted):
+        if isinstance(result, Accepted) and recorded.state is DeliveryState.ACCEPTED:
             following = replace(claim, duty=_Duty.FOLLOW, delivery=recorded)
             return await self._conclude(following, turn, await self._follow(following, turn))
         return True

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from promptyoself.application.reopening import reopen
 from promptyoself.domain import limits
 from promptyoself.domain.models import AttemptOutcome, Delivery, DeliveryState, Fact, FactKind, Schedule, ScheduleState
 from promptyoself.domain.ports import Tx
+from promptyoself.domain.triggers import next_fire_at
 
 
 def complete_if_over(tx: Tx, schedule: Schedule, *, now: datetime) -> Schedule:
@@ -31,7 +33,26 @@ def after_delivery(
         tx.save_schedule(schedule)
     elif outcome is AttemptOutcome.FINAL:
         schedule = _count_final(tx, schedule, delivery, now=now)
+    elif _was_only_edited(schedule, delivery, outcome):
+        reopen(tx, schedule, delivery, now=now)
     return complete_if_over(tx, schedule, now=now)
+
+
+def _was_only_edited(schedule: Schedule, delivery: Delivery, outcome: AttemptOutcome | None) -> bool:
+    """An edit in flight, after which the attempt came to nothing: the newest fire time must not be lost by it."""
+    is_edited = schedule.state in {ScheduleState.ACTIVE, ScheduleState.PAUSED} and schedule.revision > delivery.revision
+    if not is_edited or delivery.state is not DeliveryState.CANCELLED or outcome not in _CAME_TO_NOTHING:
+        return False
+    if delivery.fire_number == 0:  # a person asked for it, whatever the rule
+        return True
+    is_of_the_rule = next_fire_at(schedule.definition.trigger, after=delivery.fire_at - _TICK) == delivery.fire_at
+    return is_of_the_rule and schedule.last_fire_at == delivery.fire_at
+
+
+_TICK = timedelta(microseconds=1)
+_CAME_TO_NOTHING = frozenset(
+    {AttemptOutcome.REFUSED, AttemptOutcome.BUSY, AttemptOutcome.FAILED, AttemptOutcome.ABANDONED}
+)
 
 
 def _count_final(tx: Tx, schedule: Schedule, delivery: Delivery, *, now: datetime) -> Schedule:

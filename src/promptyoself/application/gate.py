@@ -149,6 +149,9 @@ class Gate:
                 return await self._targets[name].probe()
         except TimeoutError:
             return Refused(code="timeout", detail="the probe was not answered", is_target_wide=True)
+        except Exception as fault:  # noqa: BLE001  a fault of an adapter must not keep its door shut for ever
+            _log.exception("target.fault during=probe target=%s", name)
+            return Refused(code="target_fault", detail=type(fault).__name__, is_target_wide=True)
 
     async def _record(self, name: str, *, is_open: bool, reason: str | None) -> None:
         now = self._clock.now()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -15,6 +16,7 @@ from promptyoself.application.dispatcher import Dispatcher, Report
 from promptyoself.application.gate import Gate
 from promptyoself.application.planner import plan_pass
 from promptyoself.domain import limits
+from promptyoself.domain.errors import StoreError
 from promptyoself.domain.models import AttemptOutcome, Delivery, DeliveryState, Schedule, ScheduleState
 from promptyoself.domain.ports import Clock, DeliveryFilter, Tx, Writer
 
@@ -109,7 +111,8 @@ class Pass:
         seen: set[str] = set()
         running: set[asyncio.Task[bool]] = set()
         while True:
-            fresh = [lane for lane in await self._ready(gate, started_at, len(seen)) if lane not in seen]
+            ready = await self._ready(gate, started_at, len(seen), done=len(seen) - len(running))
+            fresh = [lane for lane in ready if lane not in seen]
             for lane in fresh:
                 seen.add(lane)
                 turn = dispatcher.run_lane(lane, most=limits.LIST_MAX, follow_until_s=until_s, carried=self._carried)
@@ -120,18 +123,19 @@ class Pass:
             for task in done:
                 task.result()
 
-    async def _ready(self, gate: Gate, started_at: datetime, seen: int) -> list[str]:
+    async def _ready(self, gate: Gate, started_at: datetime, seen: int, done: int) -> list[str]:
         targets = gate.open_targets()
         if not targets or seen >= limits.LANES_ACTIVE_MAX * 10:
             return []
-        return await self._writer.read(
-            lambda tx: tx.ready_lanes(now=started_at, limit=limits.LANES_PREFETCH, targets=targets)
-        )
+        # Lanes that had their turn may still be ready (a run that goes on): ask beyond them.
+        limit = limits.LANES_PREFETCH + done
+        return await self._writer.read(lambda tx: tx.ready_lanes(now=started_at, limit=limit, targets=targets))
 
     async def _renew(self) -> None:
         while True:
             await asyncio.sleep(limits.LEASE_RENEW_EVERY.total_seconds())
-            await self._writer.write(self._renew_in)
+            with suppress(StoreError):  # a lease has time for two more tries
+                await self._writer.write(self._renew_in)
 
     def _renew_in(self, tx: Tx) -> int:
         return tx.renew_lanes(self._executor_id, until=self._clock.now() + limits.LEASE)
@@ -141,6 +145,7 @@ class Pass:
         waiting = tx.deliveries(DeliveryFilter(states=(DeliveryState.PENDING,), limit=limits.LIST_MAX))
         reasons = {health.target: health.reason for health in tx.target_health() if health.is_open}
         switch = tx.stop_switch()
+        is_stopped = switch is not None and (switch.until is None or switch.until > self._clock.now())
         entries: list[Entry] = []
         for delivery in waiting:
             schedule = tx.schedule(delivery.schedule_id)
@@ -148,7 +153,7 @@ class Pass:
             if schedule is None or not is_due or schedule.state is ScheduleState.PAUSED:
                 continue
             holder = tx.lane_holder(delivery.lane, now=self._clock.now())
-            if switch is not None:
+            if switch is not None and is_stopped:
                 outcome, error = "retrying", f"all deliveries are paused: {switch.reason}"
             elif holder is not None:
                 outcome, error = "busy", f"the agent's lane is held by executor {holder}; it will be delivered in turn"

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from promptyoself.application.ends import complete_if_over
 from promptyoself.domain import guard, limits
+from promptyoself.domain.errors import InvalidInput
 from promptyoself.domain.keys import idempotency_key
 from promptyoself.domain.models import (
     OPERATOR,
@@ -71,19 +72,37 @@ def plan_batch(tx: Tx, *, now: datetime, store_uid: str) -> PassReport:
     due = tx.schedules_due(now=now, limit=limits.SCHEDULES_PER_PASS_MAX)
     opened = 0
     for schedule in due:
-        if schedule.state is ScheduleState.PAUSED:
-            resume(tx, schedule, now=now, actor=ACTOR)
-        else:
-            opened += _plan_one(tx, schedule, now=now, store_uid=store_uid)
+        try:
+            opened += _plan_or_resume(tx, schedule, now=now, store_uid=store_uid)
+        except InvalidInput as error:  # its zone left the machine's data, say: the others must not wait for it
+            _pause(tx, replace(schedule, updated_at=now), f"its rule cannot be read: {error}", actor=ACTOR, now=now)
     return PassReport(len(due), opened)
 
 
-def resume(tx: Tx, schedule: Schedule, *, now: datetime, actor: str) -> Schedule:
-    """Let a paused schedule go on from `now`: fire times of the pause are gone, a one-off arrives late.
+def _plan_or_resume(tx: Tx, schedule: Schedule, *, now: datetime, store_uid: str) -> int:
+    if schedule.state is ScheduleState.PAUSED:
+        schedule = resume(tx, schedule, now=now, actor=ACTOR)
+    is_due = schedule.next_fire_at is not None and schedule.next_fire_at <= now
+    return _plan_one(tx, schedule, now=now, store_uid=store_uid) if is_due else 0
 
+
+def _pause(tx: Tx, schedule: Schedule, reason: str, *, actor: str, now: datetime) -> None:
+    reason = reason[: limits.REASON_CHARS_MAX]
+    tx.save_schedule(replace(schedule, state=ScheduleState.PAUSED, state_reason=reason, paused_until=None))
+    detail: dict[str, str | int | bool | None] = {"reason": reason}
+    tx.add_fact(Fact(kind=FactKind.PAUSED, at=now, schedule_id=schedule.id, actor=actor, detail=detail))
+
+
+def resume(tx: Tx, schedule: Schedule, *, now: datetime, actor: str) -> Schedule:
+    """Let a paused schedule go on: fire times of the pause are gone, a one-off arrives late.
+
+    It goes on from `now`, or from the end that the pause was given when nobody was there then: what came after it
+    was missed, and is catch-up's.
     What was due and unsent when the pause began goes out now, with its time for retries anew.
     """
-    trigger_next = schedule.next_fire_at if _is_one_off(schedule) else first_fire_at(schedule, now=now)
+    until = schedule.paused_until
+    since = now if until is None or until > now else until - timedelta(microseconds=1)
+    trigger_next = schedule.next_fire_at if _is_one_off(schedule) else first_fire_at(schedule, now=since)
     active = replace(
         schedule,
         state=ScheduleState.ACTIVE,
@@ -111,7 +130,7 @@ def _plan_one(tx: Tx, schedule: Schedule, *, now: datetime, store_uid: str) -> i
     decided = plan(schedule, unfinished=unfinished, now=now, allowance=_allowance(tx, schedule, now=now))
     _supersede(tx, decided, now=now)
     opened = 0
-    number = schedule.fire_count - len(decided.superseded)
+    number = max(0, schedule.fire_count - len(decided.superseded))
     for opening in decided.openings:
         number += opening.skip_reason is None
         opened += _open(tx, schedule, opening, number=number, now=now, store_uid=store_uid)
@@ -124,9 +143,8 @@ def _plan_one(tx: Tx, schedule: Schedule, *, now: datetime, store_uid: str) -> i
         updated_at=now,
     )
     if decided.pause_reason is not None:
-        moved = replace(moved, state=ScheduleState.PAUSED, state_reason=decided.pause_reason)
-        detail: dict[str, str | int | bool | None] = {"reason": decided.pause_reason}
-        tx.add_fact(Fact(kind=FactKind.PAUSED, at=now, schedule_id=schedule.id, actor="guard", detail=detail))
+        _pause(tx, moved, decided.pause_reason, actor="guard", now=now)
+        return opened
     tx.save_schedule(moved)
     complete_if_over(tx, moved, now=now)
     return opened

@@ -141,8 +141,8 @@ def _retrigger(old: Trigger, request: ScheduleRequest, *, now: datetime) -> Trig
     if not given and all(option is None for option in window):
         return old
     kind, expression = _one_trigger(request) if given else (old.kind, old.expression)
-    if not given and kind is TriggerKind.INTERVAL and request.start_at is None:
-        # The grid of an interval stays where it was: only the window or the zone changes.
+    if not given and kind in {TriggerKind.INTERVAL, TriggerKind.RRULE} and request.start_at is None:
+        # The grid (of a rule: what its INTERVAL and COUNT count from) stays; only the window or the zone changes.
         made = _trigger(kind, expression, request, timezone=request.timezone or old.timezone, now=now, old=old)
         return replace(made, anchor_at=old.anchor_at)
     return _trigger(kind, expression, request, timezone=request.timezone or old.timezone, now=now, old=old)

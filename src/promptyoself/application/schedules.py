@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from promptyoself.application import planner
 from promptyoself.application.ends import complete_if_over
+from promptyoself.application.reopening import reopen
 from promptyoself.application.requests import Defaults, ScheduleRequest, define, redefine
 from promptyoself.domain import guard, limits
 from promptyoself.domain.errors import Conflict, Forbidden, InvalidInput, ScheduleNotFound
@@ -31,7 +31,7 @@ from promptyoself.domain.models import (
     StopSwitch,
 )
 from promptyoself.domain.planning import first_fire_at
-from promptyoself.domain.ports import NewSchedule, ScheduleFilter, Tx
+from promptyoself.domain.ports import DeliveryFilter, NewSchedule, ScheduleFilter, Tx
 from promptyoself.domain.triggers import next_fire_at, period_hint
 
 LIVE_STATES = (ScheduleState.ACTIVE, ScheduleState.PAUSED)
@@ -83,7 +83,7 @@ def register(
         if known is not None:
             if not caller.may_touch(known):
                 raise Forbidden(f"the key {definition.key!r} belongs to another's schedule", hint="choose another key")
-            kept = _keep_grid(known.definition, definition)
+            kept = _keep_grid(known.definition, definition, now=now)
             return Registered(_edit(tx, known, kept, caller=caller, now=now), is_new=False)
     provenance = _provenance(tx, caller, now=now)
     _check_guard_of_creation(tx, provenance, caller, now=now)
@@ -163,7 +163,7 @@ def cancel(tx: Tx, schedule_id: int, *, caller: Caller, now: datetime) -> Schedu
     schedule = find(tx, schedule_id, caller=caller)
     if schedule.state is ScheduleState.CANCELLED:
         return schedule
-    if schedule.state is ScheduleState.COMPLETED:
+    if schedule.state is ScheduleState.COMPLETED and not tx.unfinished_deliveries(schedule.id):
         raise Conflict(f"schedule {schedule_id} has completed; there is nothing to cancel")
     cancelled = replace(
         schedule,
@@ -202,6 +202,8 @@ def resume(tx: Tx, schedule_id: int, *, caller: Caller, now: datetime) -> Schedu
         return schedule
     if not caller.is_operator:
         guard.check_active(tx.guard_usage(schedule.provenance.owner, since=now - timedelta(hours=1)))
+    from promptyoself.application import planner  # a planner pass logs, and plans; no other use case here does
+
     return planner.resume(tx, schedule, now=now, actor=caller.label)
 
 
@@ -211,9 +213,7 @@ def run_now(tx: Tx, schedule_id: int, *, caller: Caller, store_uid: str, now: da
     if schedule.state is ScheduleState.CANCELLED:
         raise Conflict(f"schedule {schedule_id} is cancelled", hint="register it again to run it")
     if not caller.is_operator:
-        usage = tx.guard_usage(caller.owner, since=now - timedelta(hours=1))
-        if guard.allowance(usage) <= 0:
-            raise guard.deliveries_exceeded()
+        check_allowance(tx, caller.owner, now=now)
     new = NewDelivery(
         schedule_id=schedule.id,
         revision=schedule.revision,
@@ -237,6 +237,19 @@ def run_now(tx: Tx, schedule_id: int, *, caller: Caller, store_uid: str, now: da
     return delivery
 
 
+def check_allowance(tx: Tx, agent_id: str, *, now: datetime) -> None:
+    """Refuse one more delivery to an agent that asks for it itself. Raises LimitExceeded.
+
+    What it asks for of others' schedules counts too, or it could keep itself awake with an operator's.
+    """
+    since = now - timedelta(hours=1)
+    newest = tx.deliveries(DeliveryFilter(agent_id=agent_id, limit=limits.LIST_MAX // 10))
+    asked_for = [one for one in newest if one.kind is DeliveryKind.RUN_NOW and one.created_at >= since]
+    is_at_limit = len(asked_for) >= limits.AGENT_DELIVERIES_PER_HOUR_MAX
+    if is_at_limit or guard.allowance(tx.guard_usage(agent_id, since=since)) <= 0:
+        raise guard.deliveries_exceeded()
+
+
 def stop_all(tx: Tx, *, caller: Caller, reason: str | None, until: datetime | None, now: datetime) -> StopSwitch:
     """Stop all deliveries at once, leaving the schedules as they are. Operators only."""
     _operators_only(caller)
@@ -254,9 +267,13 @@ def start_all(tx: Tx, *, caller: Caller, now: datetime) -> None:
     tx.add_fact(Fact(kind=FactKind.ALL_RESUMED, at=now, actor=caller.label))
 
 
-def _keep_grid(old: Definition, new: Definition) -> Definition:
-    """Registering the same rule under the same key again must not shift its fire times to the new `now`."""
-    if replace(new.trigger, anchor_at=old.trigger.anchor_at) == old.trigger:
+def _keep_grid(old: Definition, new: Definition, *, now: datetime) -> Definition:
+    """Registering the same rule under the same key again must not shift its fire times to the new `now`.
+
+    A rule that has run out (a COUNT) starts anew.
+    """
+    is_same = replace(new.trigger, anchor_at=old.trigger.anchor_at) == old.trigger
+    if is_same and next_fire_at(old.trigger, after=now) is not None:
         return replace(new, trigger=old.trigger)
     return new
 
@@ -264,14 +281,21 @@ def _keep_grid(old: Definition, new: Definition) -> Definition:
 def _edit(tx: Tx, old: Schedule, definition: Definition, *, caller: Caller, now: datetime) -> Schedule:
     if definition == old.definition and old.state in LIVE_STATES:
         return old
+    changed = _changed_names(old.definition, definition)
+    is_same_rule = definition.trigger == old.definition.trigger and old.state in LIVE_STATES
     edited = replace(old, definition=definition, revision=old.revision + 1, finals_in_row=0, updated_at=now)
     if old.state not in LIVE_STATES:
+        _check_guard_of_revival(tx, old, caller, now=now)
         edited = replace(edited, state=ScheduleState.ACTIVE, state_reason=None, fire_count=0)
-    is_same_rule = definition.trigger == old.definition.trigger and old.state in LIVE_STATES
-    if not is_same_rule or edited.is_exhausted:
+    waiting = _withdraw(tx, old, reason="the schedule was edited", now=now) if set(changed) & _SENT_FIELDS else []
+    if not is_same_rule:
+        # Fires of the old rule that were never sent go with it, from the count of repetitions too.
+        unsent = [one for one in waiting if one.fire_number > 0]
+        waiting = [one for one in waiting if one.fire_number == 0]
+        edited = replace(edited, fire_count=max(0, edited.fire_count - len(unsent)))
+    if not is_same_rule or edited.is_exhausted or edited.next_fire_at is None:
         edited = replace(edited, next_fire_at=first_fire_at(edited, now=now))
     tx.save_schedule(edited)
-    changed = _changed_names(old.definition, definition)
     tx.add_fact(
         Fact(
             kind=FactKind.EDITED,
@@ -281,10 +305,8 @@ def _edit(tx: Tx, old: Schedule, definition: Definition, *, caller: Caller, now:
             detail={"revision": edited.revision, "changed": ", ".join(changed)},
         )
     )
-    if set(changed) & _SENT_FIELDS:
-        waiting = _withdraw(tx, old, reason="the schedule was edited", now=now)
-        if is_same_rule:
-            _reopen(tx, edited, waiting, now=now)
+    for one in waiting:
+        reopen(tx, edited, one, now=now)
     return complete_if_over(tx, edited, now=now)
 
 
@@ -307,29 +329,6 @@ def _withdraw(tx: Tx, schedule: Schedule, *, reason: str, now: datetime) -> list
         else:
             tx.save_delivery(replace(delivery, cancel_requested=True), was=delivery)
     return waiting
-
-
-def _reopen(tx: Tx, schedule: Schedule, waiting: list[Delivery], *, now: datetime) -> None:
-    """An edit of the text alone must not lose what was due: it goes out under the new revision."""
-    meta_uid = tx.store_uid()
-    for old in waiting:
-        key = idempotency_key(meta_uid, schedule.uid, revision=schedule.revision, kind=old.kind, fire_at=old.fire_at)
-        tx.add_delivery(
-            NewDelivery(
-                schedule_id=schedule.id,
-                revision=schedule.revision,
-                kind=old.kind,
-                target=schedule.definition.target,
-                lane=schedule.lane,
-                key=key,
-                fire_at=old.fire_at,
-                planned_at=old.planned_at,
-                fire_number=old.fire_number,
-                missed=old.missed,
-                created_at=now,
-            ),
-            retry_until=old.retry_until,
-        )
 
 
 def _provenance(tx: Tx, caller: Caller, *, now: datetime) -> Provenance:
@@ -370,6 +369,11 @@ def _check_guard_of_creation(tx: Tx, provenance: Provenance, caller: Caller, *, 
         usage = tx.guard_usage(caller.owner, since=now - timedelta(hours=1))
         root = provenance.root_uid
         guard.check_creation(usage, descendants=tx.live_descendants(root) if root else 0)
+
+
+def _check_guard_of_revival(tx: Tx, schedule: Schedule, caller: Caller, *, now: datetime) -> None:
+    if not caller.is_operator:
+        guard.check_active(tx.guard_usage(schedule.provenance.owner, since=now - timedelta(hours=1)))
 
 
 def _must_be_live(schedule: Schedule, what: str) -> None:

@@ -74,6 +74,8 @@ BUSY_BACKOFF_FIRST: Final = timedelta(seconds=1)
 BUSY_BACKOFF_MAX: Final = timedelta(seconds=30)
 RUN_TIME_MAX: Final = timedelta(minutes=30)
 """How long an agent's run is followed before its delivery is unknown."""
+LAST_LOOK: Final = timedelta(seconds=15)
+"""How long a run taken over late is followed at least, so that one which has ended is seen to have ended."""
 SETTLE_FIRST: Final = timedelta(seconds=2)
 SETTLE_MAX: Final = timedelta(seconds=20)
 """Pauses between the questions asked about an unknown delivery."""

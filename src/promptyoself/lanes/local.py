@@ -145,6 +145,7 @@ class LocalLanes:
     async def _pass(self) -> bool:
         """Plan one batch, start ready lanes, set the timer; True when more is due at once."""
         planned = await self._work.plan()
+        self._hungry.clear()  # who still is says so now; a target whose breaker has opened meanwhile is not
         for target in self._work.open_targets():
             await self._start_ready(target)
         if planned >= limits.SCHEDULES_PER_PASS_MAX:
