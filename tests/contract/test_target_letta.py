@@ -497,6 +497,28 @@ def test_a_hundred_runs_are_followed_by_lists_and_not_one_by_one() -> None:
     run(scene)
 
 
+def test_runs_that_are_older_than_a_thousand_others_are_still_followed_by_lists() -> None:
+    async def scene() -> None:
+        fake = FakeLetta()
+        fake.agents = {f"agent-{n}" for n in range(20)}
+        async with fake, target(fake, pace=LettaPace(look_first_s=0.05, look_last_s=0.05)) as letta:
+            taken = [await letta.send(message(f"key{n}#0", agent_id=f"agent-{n}")) for n in range(20)]
+            run_ids = [result.run_id for result in taken if isinstance(result, Accepted)]
+            assert len(run_ids) == 20
+            for _ in range(1000):
+                fake.add_run("agent-busy")
+            fake.requests.clear()
+            following = [asyncio.ensure_future(letta.follow(sent(run_id))) for run_id in run_ids]
+            while fake.requests.count("GET /v1/runs/") < 6:  # noqa: ASYNC110  bounded by the scene
+                await asyncio.sleep(0.01)
+            assert sum(request.startswith("GET /v1/runs/run-") for request in fake.requests) == 0
+            for run_id in run_ids:
+                fake.finish(run_id)
+            assert all(isinstance(result, Done) for result in await asyncio.gather(*following))
+
+    run(scene)
+
+
 def test_cancelling_a_follow_stops_nothing_at_the_server() -> None:
     async def scene() -> None:
         fake = FakeLetta()

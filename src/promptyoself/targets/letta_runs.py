@@ -1,21 +1,24 @@
 """Waiting for runs to end: one poller for all of them, so that a thousand waits are not a thousand polling loops.
 
 A run is looked at often while it is young and seldom when it is old, so that its end is noticed within about a tenth of
-its age. When many are due at once, one list of active runs answers for all that are still going.
+its age. While many are waited for, their looks fall on common instants: one list of active runs, a few pages long, then
+answers for all that are still going.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from promptyoself.domain.ports import Clock, Refused
 from promptyoself.targets.letta_answers import of_read
 from promptyoself.targets.letta_evidence import Evidence, Life, Run, run_of
-from promptyoself.targets.letta_http import Broken, LettaHttp
+from promptyoself.targets.letta_http import Broken, LettaHttp, segment
 
 LIST_RUNS_MAX = 1000
+LIST_PAGES_MAX = 20
 _TROUBLE = frozenset({"unreachable", "unauthorized", "overloaded"})
 
 
@@ -135,15 +138,31 @@ class RunPoller:
             self._put_off(due)
 
     async def _not_listed(self, due: list[_Watch]) -> list[_Watch]:
-        query = f"background=true&statuses=created&statuses=running&limit={LIST_RUNS_MAX}&order=desc"
-        reply = await self._http.ask("GET", f"/v1/runs/?{query}")
-        if isinstance(reply, Broken) or of_read(reply):
+        going = await self._listed({watch.run_id for watch in due})
+        if going is None:
             return due[: self._pace.at_once_max]
-        going = {run.id for run in map(run_of, reply.items)}
         open_ones = {watch for watch in due if watch.run_id in going and not self._is_suspect(watch)}
         for watch in open_ones:
             self._next(watch)
         return [watch for watch in due if watch not in open_ones]
+
+    async def _listed(self, wanted: set[str]) -> set[str] | None:
+        """Return which of these runs the server lists as active, newest first; None when it cannot be asked.
+
+        Ends where so few are missing that asking for each costs less than another page.
+        """
+        query = f"background=true&statuses=created&statuses=running&limit={LIST_RUNS_MAX}&order=desc"
+        before, found = "", set[str]()
+        for _ in range(LIST_PAGES_MAX):
+            reply = await self._http.ask("GET", f"/v1/runs/?{query}{before}")
+            if isinstance(reply, Broken) or of_read(reply):
+                return None
+            page = [run_of(item).id for item in reply.items]
+            found |= wanted.intersection(page)
+            if len(page) < LIST_RUNS_MAX or len(wanted) - len(found) <= self._pace.at_once_max:
+                break
+            before = f"&before={segment(page[-1])}"
+        return found
 
     async def _look_at(self, watch: _Watch) -> bool:
         """Look at one run; False when the server could not be asked."""
@@ -216,7 +235,14 @@ class RunPoller:
         pause_s = min(
             max((now_s - watch.began_s) * self._pace.look_per_age, self._pace.look_first_s), self._pace.look_last_s
         )
-        watch.next_at_s = now_s + pause_s
+        is_alone = len(self._watches) <= self._pace.at_once_max
+        watch.next_at_s = now_s + pause_s if is_alone else self._common_instant(now_s, pause_s)
+
+    def _common_instant(self, now_s: float, pause_s: float) -> float:
+        """Return an instant half a pause to one and a half from now that many looks share."""
+        first_s = self._pace.look_first_s
+        grid_s = first_s * 2.0 ** int(math.log2(pause_s / first_s)) if pause_s > first_s > 0 else pause_s
+        return math.ceil((now_s + grid_s / 2) / grid_s) * grid_s if grid_s > 0 else now_s
 
     def _end(self, watch: _Watch, outcome: Run | Loss) -> None:
         if not watch.ended.done():
