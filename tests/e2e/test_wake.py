@@ -12,8 +12,8 @@ from tests.e2e.stage import Receiver, Stage, wait_for
 
 pytestmark = pytest.mark.slow
 
-TRIES = 5
-"""The middle one of five counts: a loaded machine may hold up one, polling each 60 s would hold up all."""
+TRIES = 3
+"""The middle one of three counts: a loaded machine may hold up one, polling each 60 s would hold up all."""
 
 
 @pytest.fixture
