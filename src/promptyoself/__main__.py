@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
 def main(door: str = "cli") -> int:
     """Run the command line of this process and return its exit code. `door` says who started it: cli or smcp."""
     _heed_sigterm()
-    stdout, stderr = sys.stdout, sys.stderr
+    # A parent may have closed either: Python then has None in its place.
+    stdout, stderr = sys.stdout or _nowhere(), sys.stderr or _nowhere()
     for stream in (stdout, stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, TextIOWrapper):
             # A terminal without UTF-8 shows what it can; JSON is ASCII in any case.
             stream.reconfigure(errors="backslashreplace")
     from promptyoself.interfaces.cli import run
@@ -33,7 +35,7 @@ def main(door: str = "cli") -> int:
         door=door,
         is_debug=os.environ.get("PROMPTYOSELF_LOG", "").lower() == "debug",
     )
-    _leave_quietly()
+    _leave_quietly(stdout)
     return code
 
 
@@ -60,12 +62,16 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _leave_quietly() -> None:
+def _nowhere() -> TextIO:
+    return Path(os.devnull).open("w", encoding="utf-8")
+
+
+def _leave_quietly(stdout: TextIO) -> None:
     """Keep Python from complaining at exit when the reader of stdout has gone."""
     try:
-        sys.stdout.flush()
+        stdout.flush()
     except (OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
 
 
 if __name__ == "__main__":

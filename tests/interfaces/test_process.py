@@ -121,6 +121,14 @@ def test_a_reader_that_has_gone_is_no_reason_to_complain(program: Program) -> No
     assert process.returncode in {0, 1}
 
 
+@pytest.mark.parametrize("closed", ["1>&-", "2>&-", "1>&- 2>&-", "1>/dev/full"])
+def test_a_stdout_or_stderr_that_is_not_there_is_no_crash(program: Program, closed: str) -> None:
+    shell = program.start("sh", "-c", f"exec '{sys.executable}' -m promptyoself list {closed}")
+    _, err = shell.communicate(timeout=BOUND_S)
+    assert b"Traceback" not in err
+    assert shell.returncode in {0, 1}
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_loop_ends_in_good_order_with_one_object(program: Program, number: signal.Signals) -> None:
     program.run("register", "--agent-id", "a", "--prompt", "x", "--every", "1s", "--target", "inbox")

@@ -8,6 +8,7 @@ import textwrap
 from promptyoself.interfaces.commands import COMMANDS, GLOBALS, Command, Option
 
 _WIDTH_MAX = 110
+_ALONE = [("--version", "print the version"), ("--describe", "describe the commands as SMCP asks for it")]
 _ENVIRONMENT = (
     "PROMPTYOSELF_DB, PROMPTYOSELF_TIMEZONE, LETTA_BASE_URL, LETTA_API_KEY, LETTA_AGENT_ID; "
     "`promptyoself config` shows each and where it came from."
@@ -31,8 +32,7 @@ def _of_program() -> str:
             *_rows(rows),
             "",
             "options of every command:",
-            *_rows([_row(option) for option in GLOBALS]),
-            *_rows([("--version", "print the version"), ("--describe", "describe the commands as SMCP asks for it")]),
+            *_rows([_row(option) for option in GLOBALS] + _ALONE),
             "",
             "settings:",
             *_wrapped(_ENVIRONMENT, indent="  "),
