@@ -192,6 +192,9 @@ class TestUnknown:
     def test_it_is_asked_about_at_once(self) -> None:
         assert after(leased(), UNCLEAR).delivery.due_at == NOW + MINUTE
 
+    def test_it_uses_up_an_attempt(self) -> None:
+        assert after(leased(attempts=2), UNCLEAR).delivery.attempts == 3
+
     def test_a_run_that_is_there_but_cannot_be_followed_is_not_asked_about_in_a_tight_loop(self) -> None:
         assert after(accepted(), UNCLEAR).delivery.due_at == NOW + MINUTE + limits.SETTLE_FIRST
 
