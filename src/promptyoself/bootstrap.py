@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING
 from promptyoself import __version__
 from promptyoself.config import Settings, load_settings
 from promptyoself.domain.models import OPERATOR, Executor
+from promptyoself.domain.values import dataclass
 from promptyoself.runtime import SystemChance, SystemClock
 from promptyoself.storage.sqlite import SqliteStore
 
@@ -330,6 +329,8 @@ class World:
         return self._store
 
     def _executor(self, mode: str) -> Executor:
+        import socket
+
         now = self._clock.now()
         host = socket.gethostname()
         return Executor(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from promptyoself.application.reopening import reopen
@@ -10,6 +9,7 @@ from promptyoself.domain import limits
 from promptyoself.domain.models import AttemptOutcome, Delivery, DeliveryState, Fact, FactKind, Schedule, ScheduleState
 from promptyoself.domain.ports import Tx
 from promptyoself.domain.triggers import next_fire_at
+from promptyoself.domain.values import replace
 
 
 def complete_if_over(tx: Tx, schedule: Schedule, *, now: datetime) -> Schedule:

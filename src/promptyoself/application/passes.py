@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from promptyoself.application.dispatcher import Dispatcher, Report
@@ -19,6 +18,7 @@ from promptyoself.domain import limits
 from promptyoself.domain.errors import StoreError
 from promptyoself.domain.models import AttemptOutcome, Delivery, DeliveryState, Schedule, ScheduleState
 from promptyoself.domain.ports import Clock, DeliveryFilter, Tx, Writer
+from promptyoself.domain.values import dataclass, replace
 
 _OUTCOMES = {
     DeliveryState.ACCEPTED: "accepted",

@@ -7,7 +7,6 @@ happen; the delivery's UNIQUE key makes a second planner's attempt harmless.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from promptyoself.application.ends import complete_if_over
@@ -26,6 +25,7 @@ from promptyoself.domain.models import (
 )
 from promptyoself.domain.planning import Opening, Plan, first_fire_at, plan
 from promptyoself.domain.ports import Clock, Tx, Writer
+from promptyoself.domain.values import dataclass, replace
 
 _log = logging.getLogger(__name__)
 

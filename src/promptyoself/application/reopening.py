@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 
 from promptyoself.domain.keys import idempotency_key
 from promptyoself.domain.models import Delivery, NewDelivery, Schedule
 from promptyoself.domain.ports import Tx
+from promptyoself.domain.values import replace
 
 
 def reopen(tx: Tx, schedule: Schedule, old: Delivery, *, now: datetime) -> None:

@@ -6,7 +6,6 @@ cleared (name, key, conversation, end, window ...).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TypeVar
@@ -24,6 +23,7 @@ from promptyoself.domain.triggers import (
     parse_duration,
     parse_instant,
 )
+from promptyoself.domain.values import dataclass, replace
 
 E = TypeVar("E", bound=StrEnum)
 

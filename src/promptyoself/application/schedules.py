@@ -7,7 +7,6 @@ what is unsent until it is resumed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from promptyoself.application.ends import complete_if_over
@@ -33,6 +32,7 @@ from promptyoself.domain.models import (
 from promptyoself.domain.planning import first_fire_at
 from promptyoself.domain.ports import DeliveryFilter, NewSchedule, ScheduleFilter, Tx
 from promptyoself.domain.triggers import next_fire_at, period_hint
+from promptyoself.domain.values import dataclass, replace
 
 LIVE_STATES = (ScheduleState.ACTIVE, ScheduleState.PAUSED)
 

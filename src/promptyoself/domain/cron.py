@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from copy import copy
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from promptyoself.domain import limits
 from promptyoself.domain.errors import InvalidTrigger, TriggerNeverFires
+from promptyoself.domain.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from promptyoself.domain import limits
 from promptyoself.domain.errors import InvalidInterval
+from promptyoself.domain.values import dataclass
 
 _NUMBER: Final = rf"([0-9]{{1,{limits.DURATION_DIGITS_MAX}}})"
 _COMPACT: Final = re.compile(rf"(?:{_NUMBER}w ?)?(?:{_NUMBER}d ?)?(?:{_NUMBER}h ?)?(?:{_NUMBER}m ?)?(?:{_NUMBER}s)?")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import UTC, datetime, timedelta
 
 from promptyoself.domain.models import Delivery, DeliveryKind
@@ -16,6 +15,8 @@ def idempotency_key(store_uid: str, schedule_uid: str, *, revision: int, kind: D
     The same occurrence has the same key whoever computes it, and two databases never share one.
     `store_uid` is 32 hex digits; `fire_at` is aware.
     """
+    import hashlib  # few commands open a delivery
+
     fire_us = (fire_at - _EPOCH) // timedelta(microseconds=1)
     name = f"{schedule_uid}/{revision}/{kind}/{fire_us}".encode()
     # SHA-1 is what version 5 prescribes; nothing here rests on it being hard to collide on purpose.

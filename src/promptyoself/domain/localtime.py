@@ -9,7 +9,6 @@ hours and more are corrections of the clock, which nothing makes up.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import MAXYEAR, UTC, datetime, time, timedelta
 from functools import lru_cache
 from itertools import pairwise
@@ -18,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 from promptyoself.domain import limits
 from promptyoself.domain.errors import InvalidTimezone, InvalidTrigger
+from promptyoself.domain.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

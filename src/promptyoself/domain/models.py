@@ -6,13 +6,13 @@ Instants are aware UTC and end in `_at`; durations are `timedelta`. A changed th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from promptyoself.domain import limits
 from promptyoself.domain.quiet import QuietHours
 from promptyoself.domain.triggers import Trigger
+from promptyoself.domain.values import dataclass, field
 
 OPERATOR = "operator"
 """The owner of every schedule that no agent owns. Operators have no guard limits."""

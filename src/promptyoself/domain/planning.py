@@ -7,7 +7,6 @@ Pure: a schedule, its unfinished deliveries and the time go in, a `Plan` comes o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from promptyoself.domain import limits
@@ -21,6 +20,7 @@ from promptyoself.domain.triggers import (
     next_fire_at,
     zone,
 )
+from promptyoself.domain.values import dataclass, replace
 
 _TICK = timedelta(microseconds=1)
 

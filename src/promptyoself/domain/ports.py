@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
@@ -28,6 +27,7 @@ from promptyoself.domain.models import (
     StopSwitch,
     TargetHealth,
 )
+from promptyoself.domain.values import dataclass
 
 T = TypeVar("T")
 

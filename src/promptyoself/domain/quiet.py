@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Self
@@ -12,6 +11,7 @@ from promptyoself.domain import limits
 from promptyoself.domain.errors import InvalidInput
 from promptyoself.domain.localtime import resolve, to_wall
 from promptyoself.domain.localtime import zone as zone_of
+from promptyoself.domain.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

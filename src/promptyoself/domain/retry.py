@@ -11,7 +11,6 @@ ended, and what the journal says. docs/architecture.md draws the states.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
@@ -31,6 +30,7 @@ from promptyoself.domain.ports import (
     Unclear,
     Undecided,
 )
+from promptyoself.domain.values import dataclass, replace
 
 TARGET_WIDE = "target: "
 """A reason that starts so says that the target refused all: when it recovers, the wait is cut short."""

@@ -7,7 +7,6 @@ text costs no more than honest text.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from math import prod
@@ -17,6 +16,7 @@ from promptyoself.domain import limits
 from promptyoself.domain.errors import InvalidTrigger
 from promptyoself.domain.localtime import resolve, to_wall, zone
 from promptyoself.domain.rrules import Freq, Recurrence
+from promptyoself.domain.values import dataclass, replace
 
 _WEEKDAYS: Final = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 _RANGES: Final = {  # part: (lowest, highest, whether negative ones count from the end)

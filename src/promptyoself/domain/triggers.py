@@ -7,7 +7,6 @@ docs/time.md says the same for users.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
@@ -19,6 +18,7 @@ from promptyoself.domain.cron import parse_cron
 from promptyoself.domain.errors import InvalidTrigger, TriggerNeverFires
 from promptyoself.domain.intervals import Phase, format_duration, parse_duration
 from promptyoself.domain.localtime import MICROSECOND, check_timezone, instants_of, parse_instant, zone
+from promptyoself.domain.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from promptyoself.application.requests import define
 from promptyoself.domain import limits
 from promptyoself.domain.errors import InvalidInput
 from promptyoself.domain.triggers import describe, fire_times, parse_instant, warnings_for
+from promptyoself.domain.values import replace
 from promptyoself.interfaces import wire
 from promptyoself.interfaces.advice import zone_warnings
 from promptyoself.interfaces.cli_schedules import request_of

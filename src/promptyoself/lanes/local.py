@@ -14,7 +14,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -22,6 +21,7 @@ from promptyoself.domain import limits
 from promptyoself.domain.errors import StoreError
 from promptyoself.domain.models import Executor
 from promptyoself.domain.ports import Clock, Store, Tx, Writer
+from promptyoself.domain.values import dataclass, replace
 
 _log = logging.getLogger(__name__)
 
@@ -224,7 +224,7 @@ class LocalLanes:
         """Notice other processes' commits, a clock that was set, and a machine that slept."""
         mark = -1
         wall, steady = self._clock.now(), self._clock.monotonic()
-        while True:  # the mark is a file's, and signals nobody: it has to be looked at
+        while True:  # noqa: ASYNC110  the mark is a file's and signals nobody: it has to be looked at
             await asyncio.sleep(limits.CHANGE_POLL_EVERY.total_seconds())
             now, now_steady = self._clock.now(), self._clock.monotonic()
             stepped = (now - wall) - timedelta(seconds=now_steady - steady)

@@ -8,11 +8,11 @@ from __future__ import annotations
 import sqlite3
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
 from promptyoself.domain.errors import StoreCorrupt, StoreError, StoreTooNew
+from promptyoself.domain.values import dataclass
 from promptyoself.storage.queries import SQL_FOLDER, queries
 
 APPLICATION_ID: Final = 0x50794F53

@@ -6,13 +6,13 @@ Deliveries go through letta.py. Here are `test`, `agents`, `upload` and the chec
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from time import monotonic  # noqa: TID251  a latency shown to people; nothing is decided by it
 from typing import TYPE_CHECKING, Any, cast
 
 from promptyoself.domain.agents import validate_agent_id
 from promptyoself.domain.errors import AgentNotFound, ConfigError, InvalidInput, TargetRefused, TargetUnreachable
 from promptyoself.domain.ports import AgentInfo, TargetStatus
+from promptyoself.domain.values import dataclass
 from promptyoself.targets.letta_settings import LettaSettings
 
 if TYPE_CHECKING:

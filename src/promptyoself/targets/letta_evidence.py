@@ -7,13 +7,13 @@ recognised from its first millisecond.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
 from promptyoself.domain import limits
 from promptyoself.domain.ports import Address, Refused
+from promptyoself.domain.values import dataclass
 from promptyoself.targets.letta_answers import NO_REDIS, is_unknown_route, of_read
 from promptyoself.targets.letta_http import Broken, LettaHttp, Reply, instant, segment
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -16,6 +15,7 @@ from urllib.parse import quote
 
 import aiohttp
 
+from promptyoself.domain.values import dataclass
 from promptyoself.targets.letta_settings import LettaSettings
 
 ANSWER_BYTES_MAX = 32 * 1024 * 1024

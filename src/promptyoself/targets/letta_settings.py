@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Literal, get_args
 from urllib.parse import urlsplit
 
 from promptyoself.domain.errors import ConfigError
 from promptyoself.domain.secret import Secret
+from promptyoself.domain.values import dataclass
 
 LettaMode = Literal["auto", "background", "async", "blocking"]
 LETTA_URL_DEFAULT = "http://localhost:8283"
