@@ -1,0 +1,348 @@
+"""The oracle: what must be true of a healed world, judged by what its callers asked and what its agents received.
+
+Fire times are those of promises.py, worked out by hand. What was received is the server's own truth. Our tables are
+read only as claims, which have to agree with both.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from promptyoself.domain import limits
+from promptyoself.domain.models import Delivery, DeliveryKind, DeliveryState, Schedule, ScheduleState
+from tests.simulation.letta import Run, RunState, Try
+from tests.simulation.promises import Change, Promise
+from tests.simulation.story import StoryWorld
+
+_PLANNED = re.compile(r"planned for \w{3} (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC")
+_STANDS_FOR = re.compile(r"It stands for (\d+) earlier")
+_REPEAT = "may be a repeat"
+_SLACK_S = 10.0
+"""An executor that is well for this long has looked at what is due (a look each CHANGE_POLL, and every timer)."""
+_CALM_LATE_S = 25.0
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A prompt that an agent has received, as its messages show it."""
+
+    run: Run
+    schedule_id: int
+    fire_at: datetime | None
+    """None: sent on request."""
+    missed: int
+
+
+def complaints(world: StoryWorld) -> list[str]:
+    """Return what is wrong with a healed world; nothing when all is well."""
+    return list(_Oracle(world).judge())
+
+
+class _Oracle:
+    def __init__(self, world: StoryWorld) -> None:
+        self.world = world
+        self.claims = world.claims()
+        self.schedules: dict[int, Schedule] = {schedule.id: schedule for schedule in world.stored()}
+        self.receipts = [_receipt(run) for run in world.letta.runs if run.state is RunState.STORED]
+        self.rows: dict[int, dict[datetime, list[Delivery]]] = defaultdict(lambda: defaultdict(list))
+        for claim in self.claims:
+            if claim.kind is DeliveryKind.SCHEDULED:
+                self.rows[claim.schedule_id][claim.fire_at].append(claim)
+        self.received: dict[int, set[datetime]] = defaultdict(set)
+        for receipt in self.receipts:
+            if receipt.fire_at is not None:
+                self.received[receipt.schedule_id].add(receipt.fire_at)
+        self.tries: dict[int, list[Try]] = defaultdict(list)
+        for one in world.letta.tries:
+            self.tries[one.delivery_id].append(one)
+
+    def judge(self) -> Iterator[str]:
+        yield from self.world.letta.complaints
+        for promise in self.world.promises.values():
+            yield from self._nothing_lost(promise)
+            yield from self._nothing_invented(promise)
+            yield from self._asked_for(promise)
+        yield from self._nothing_doubled()
+        yield from self._nothing_early()
+        yield from self._claims_are_true()
+        yield from self._all_is_finished()
+        yield from self._in_order()
+        yield from self._newest_first_hand()
+        yield from self._breaker_held()
+        if self.world.is_calm:
+            yield from self._calm()
+
+    # -- lost, invented -------------------------------------------------------------------------------------
+
+    def _nothing_lost(self, promise: Promise) -> Iterator[str]:
+        fires = promise.fire_times(is_steady=not self.world.clock_steps)
+        rows, received = self.rows[promise.schedule_id], self.received[promise.schedule_id]
+        for index, fire_at in enumerate(fires):
+            if fire_at in received:
+                continue
+            name = f"schedule {promise.schedule_id} at {fire_at:%H:%M:%S}"
+            found = rows.get(fire_at)
+            if found is None:
+                later = fires[index + 1 :]
+                if self._had_to_be_planned(promise, fire_at, later[0] if later else None):
+                    yield f"LOST: {name} has neither arrived nor a record"
+                continue
+            reason = self._illegitimate(promise, found[-1])
+            if reason is not None:
+                yield f"LOST: {name} has not arrived: {reason}"
+
+    def _had_to_be_planned(self, promise: Promise, fire_at: datetime, next_at: datetime | None) -> bool:
+        """Say whether some executor was well for long enough, while this was the latest fire time, to see it."""
+        if self.world.clock_steps:
+            return False
+        from_s = (fire_at - self.world.wall(0)).total_seconds()
+        until_s = float("inf") if next_at is None else (next_at - self.world.wall(0)).total_seconds()
+        if promise.catch_up == "skip":
+            until_s = min(until_s, from_s + limits.MISFIRE_GRACE.total_seconds())
+        elif promise.catch_up == "all":
+            until_s = float("inf")
+        for at_s, _, change in promise.changes:
+            if change is not Change.RAN_NOW and at_s >= from_s - 0.5:
+                until_s = min(until_s, at_s)
+        if self._was_paused(promise, from_s):
+            return False
+        return self._was_well(from_s, until_s)
+
+    def _was_well(self, from_s: float, until_s: float) -> bool:
+        for health in (health for process in self.world.processes if process.is_serving for health in process.health):
+            end_s = min(until_s, self.world.loop.time() if health.to_s is None else health.to_s)
+            if end_s - max(from_s, health.from_s) >= _SLACK_S:
+                return True
+        return False
+
+    def _was_paused(self, promise: Promise, at_s: float) -> bool:
+        """Any pause before makes it uncertain when the schedule went on (it may end by itself)."""
+        last = [change for when_s, _, change in promise.changes if when_s <= at_s and change in _PAUSES]
+        return bool(last) and last[-1] is Change.PAUSED
+
+    def _illegitimate(self, promise: Promise, row: Delivery) -> str | None:
+        """Return why the record does not excuse that nothing arrived; None when it does."""
+        match row.state:
+            case DeliveryState.SKIPPED:
+                return self._skip_excused(promise, row)
+            case DeliveryState.DEAD:
+                return self._death_excused(promise, row)
+            case DeliveryState.CANCELLED:
+                changes = (Change.CANCELLED, Change.EDITED_RULE, Change.EDITED_TEXT)
+                return None if promise.did(*changes) else f"cancelled, though nobody did: {row.reason}"
+            case _:
+                return f"it is {row.state}"
+
+    def _skip_excused(self, promise: Promise, row: Delivery) -> str | None:
+        reason = row.reason or ""
+        later = [at for at in self.rows[promise.schedule_id] if at > row.fire_at]
+        if reason.startswith("superseded"):
+            if promise.catch_up == "all" or not later:
+                return f"superseded by nothing: {reason}"
+            if self.tries[row.id] and not self.world.clock_steps and not promise.did(Change.RETRIED):
+                sent = [one for one in self.tries[row.id] if one.otid in self.world.letta.ambiguous]
+                return "superseded after it may have arrived" if sent and row.attempts else None
+            return None
+        if reason.startswith("overlap"):
+            if promise.catch_up == "all" or promise.overlap == "queue":
+                return f"against its policy: {reason}"
+            earlier = [claim for claim in self.claims if claim.schedule_id == promise.schedule_id]
+            is_claimed = any(one.first_sent_at and one.first_sent_at <= row.created_at for one in earlier)
+            return None if is_claimed else f"nothing was in flight: {reason}"
+        if reason.startswith("expired"):
+            return None if promise.expires_after is not None else f"against its policy: {reason}"
+        return f"skipped: {reason}"
+
+    def _death_excused(self, promise: Promise, row: Delivery) -> str | None:
+        if promise.agent_id not in self.world.agents:
+            return None
+        if row.finished_at is not None and row.finished_at >= row.fire_at + promise.retry_for:
+            return None
+        unlucky = sum(run.key == row.key and run.state is not RunState.STORED for run in self.world.letta.runs)
+        unlucky += self.world.letta.hidden[row.key] + self.world.accidents
+        if len(self.tries[row.id]) >= limits.ATTEMPTS_MAX and unlucky >= limits.ATTEMPTS_MAX:
+            return None
+        return f"dead before its time, after {len(self.tries[row.id])} tries: {row.reason}"
+
+    def _nothing_invented(self, promise: Promise) -> Iterator[str]:
+        fires = set(promise.fire_times(is_steady=not self.world.clock_steps))
+        for fire_at in sorted(set(self.rows[promise.schedule_id]) | self.received[promise.schedule_id]):
+            if fire_at not in fires:
+                yield f"INVENTED: schedule {promise.schedule_id} at {fire_at.isoformat()} is no fire time of its rule"
+        known = {f"schedule {promise.schedule_id} text {number}" for number in range(promise.text + 1)}
+        for receipt in self.receipts:
+            if receipt.schedule_id == promise.schedule_id and receipt.run.prompt not in known:
+                yield f"ALTERED: {receipt.run.prompt!r} is no text of schedule {promise.schedule_id}"
+            if receipt.schedule_id == promise.schedule_id and receipt.run.agent_id != promise.agent_id:
+                yield f"MISDIRECTED: {receipt.run.prompt!r} went to {receipt.run.agent_id}"
+
+    def _asked_for(self, promise: Promise) -> Iterator[str]:
+        """Every run-now arrives, or died for a reason."""
+        asked = sum(change is Change.RAN_NOW for _, _, change in promise.changes)
+        rows = [c for c in self.claims if c.kind is DeliveryKind.RUN_NOW and c.schedule_id == promise.schedule_id]
+        arrived = {receipt.run.key for receipt in self.receipts if receipt.schedule_id == promise.schedule_id}
+        excused = sum(row.key not in arrived and self._illegitimate(promise, row) is None for row in rows)
+        came = sum(row.key in arrived for row in rows)
+        if came + excused < asked:
+            yield f"LOST: schedule {promise.schedule_id} was run by hand {asked} times; {came} came, {excused} excused"
+
+    # -- doubled, early, untrue -----------------------------------------------------------------------------
+
+    def _nothing_doubled(self) -> Iterator[str]:
+        by_key: dict[str, list[Receipt]] = defaultdict(list)
+        by_time: dict[tuple[int, datetime, str], set[str]] = defaultdict(set)
+        for receipt in self.receipts:
+            by_key[receipt.run.key].append(receipt)
+            if receipt.fire_at is not None:
+                by_time[receipt.schedule_id, receipt.fire_at, receipt.run.prompt].add(receipt.run.key)
+        for (schedule_id, fire_at, _), keys in by_time.items():
+            if len(keys) > 1:
+                yield f"DOUBLED: schedule {schedule_id} at {fire_at:%H:%M:%S} went out under {len(keys)} keys"
+        for key, receipts in by_key.items():
+            for repeat in receipts[1:]:
+                name = f"{repeat.run.prompt} ({repeat.run.id} after {receipts[0].run.id})"
+                if _REPEAT not in repeat.run.envelope:
+                    yield f"DOUBLED: {name} came again, and does not say so"
+                if not any(otid.startswith(key) for otid in self.world.letta.ambiguous):
+                    yield f"DOUBLED: {name} came again, though every end was seen"
+
+    def _nothing_early(self) -> Iterator[str]:
+        forward = sum((step for step in self.world.clock_steps if step > timedelta(0)), timedelta(0))
+        for receipt in self.receipts:
+            latest = self.world.wall(receipt.run.sent_s) + forward
+            if receipt.fire_at is not None and latest < receipt.fire_at:
+                yield f"EARLY: {receipt.run.prompt} of {receipt.fire_at:%H:%M:%S} went out at {latest:%H:%M:%S}"
+
+    def _claims_are_true(self) -> Iterator[str]:
+        arrived = {receipt.run.key for receipt in self.receipts}
+        for claim in self.claims:
+            if claim.state is DeliveryState.DELIVERED and claim.key not in arrived:
+                yield f"UNTRUE: delivery {claim.id} is marked delivered; its agent never received it"
+            is_hidden = any(otid.startswith(claim.key) for otid in self.world.letta.ambiguous)
+            if claim.state is not DeliveryState.DELIVERED and claim.key in arrived and not is_hidden:
+                yield f"UNTRUE: delivery {claim.id} is marked {claim.state} ({claim.reason}); its agent has received it"
+
+    # -- the end --------------------------------------------------------------------------------------------
+
+    def _all_is_finished(self) -> Iterator[str]:
+        for claim in self.claims:
+            if not claim.state.is_final:
+                yield f"UNFINISHED: delivery {claim.id} is {claim.state}: {claim.reason}"
+        for lane in self.world.held_lanes():
+            yield f"HELD: lane {lane} is still leased"
+        for schedule in self.schedules.values():
+            # Ten final errors in a row pause a schedule; only an agent that does not exist gives them here.
+            if schedule.state is ScheduleState.PAUSED and schedule.definition.agent_id in self.world.agents:
+                yield f"PAUSED: schedule {schedule.id}: {schedule.state_reason}"
+
+    # -- order, breaker -------------------------------------------------------------------------------------
+
+    def _in_order(self) -> Iterator[str]:
+        """First tries in a lane go by fire time, among what was stored and due at that moment."""
+        if self.world.clock_steps:
+            return
+        by_agent: dict[str, list[Delivery]] = defaultdict(list)
+        for claim in self.claims:
+            promise = self.world.promises[claim.schedule_id]
+            if self.tries[claim.id] and not promise.did(Change.PAUSED, Change.RETRIED):
+                by_agent[promise.agent_id].append(claim)
+        for claims in by_agent.values():
+            for late in claims:
+                for early in claims:
+                    if early.fire_at < late.fire_at and self._jumped(late, early):
+                        yield f"ORDER: delivery {late.id} of {late.fire_at:%H:%M:%S} went before {early.id}"
+
+    def _jumped(self, late: Delivery, early: Delivery) -> bool:
+        """Say whether `late` was first tried while `early` stood ready, first of its schedule and never tried."""
+        if early.schedule_id == late.schedule_id and early.kind is late.kind:
+            return self._first_s(late) < self._first_s(early)
+        late_at = self.world.wall(self._first_s(late))
+        # What is claimed with a look first is claimed long before its first try.
+        is_ready = early.created_at < late_at - timedelta(seconds=1) and early.planned_at <= late_at
+        if not is_ready or early.first_sent_at is None or self._first_s(early) <= self._first_s(late):
+            return False
+        if early.first_sent_at <= late_at:
+            return False
+        return not any(
+            other.schedule_id == early.schedule_id
+            and other.id != early.id
+            and other.fire_at <= early.fire_at
+            and (other.finished_at is None or other.finished_at >= late_at - timedelta(seconds=3))
+            for other in self.claims
+        )
+
+    def _newest_first_hand(self) -> Iterator[str]:
+        """What was never sent when the next fire time was opened is replaced by it; what was cancelled is not sent."""
+        for claim in self.claims:
+            promise = self.world.promises[claim.schedule_id]
+            if claim.sent_at is None or self.world.clock_steps or promise.did(Change.RETRIED):
+                continue
+            cancelled = [at for _, at, change in promise.changes if change is Change.CANCELLED]
+            if cancelled and claim.sent_at > cancelled[0]:
+                yield f"SENT ON: delivery {claim.id} was claimed after its schedule was cancelled"
+            if promise.catch_up == "all" or claim.kind is DeliveryKind.RUN_NOW or claim.first_sent_at is None:
+                continue
+            for fire_at, rows in self.rows[claim.schedule_id].items():
+                newer = rows[-1]
+                is_newer = fire_at > claim.fire_at and newer.revision == claim.revision
+                if is_newer and newer.state is not DeliveryState.SKIPPED and newer.created_at < claim.first_sent_at:
+                    yield f"STALE: delivery {claim.id} was first sent when {newer.id} had been opened already"
+
+    def _first_s(self, claim: Delivery) -> float:
+        return self.tries[claim.id][0].at_s
+
+    def _breaker_held(self) -> Iterator[str]:
+        """While the server refuses everybody, a process sends to find out, and then hardly at all."""
+        for from_s, until_s in self.world.outages:
+            counts: dict[str, int] = defaultdict(int)
+            for at_s, executor in self.world.letta.refused_wide:
+                if from_s <= at_s <= until_s:
+                    counts[executor] += 1
+            for executor, count in counts.items():
+                most = limits.BREAKER_REFUSALS + len(self.world.agents) + 1
+                if count > most:
+                    yield f"FLOOD: {executor} was refused {count} times in an outage of {until_s - from_s:.0f} s"
+
+    # -- calm worlds ----------------------------------------------------------------------------------------
+
+    def _calm(self) -> Iterator[str]:
+        """Without faults all arrives, soon, and nothing is said to be late, missed or repeated."""
+        for receipt in self.receipts:
+            if _REPEAT in receipt.run.envelope:
+                yield f"CALM: {receipt.run.prompt} is marked as a repeat"
+            if receipt.fire_at is None:
+                continue
+            promise = self.world.promises[receipt.schedule_id]
+            late_s = (self.world.wall(receipt.run.began_s) - receipt.fire_at).total_seconds()
+            if late_s > _CALM_LATE_S and not promise.did(Change.PAUSED):
+                yield f"CALM: {receipt.run.prompt} of {receipt.fire_at:%H:%M:%S} came {late_s:.0f} s late"
+            if receipt.missed and not promise.did(Change.PAUSED):
+                yield f"CALM: {receipt.run.prompt} of {receipt.fire_at:%H:%M:%S} stands for {receipt.missed} missed"
+        for promise in self.world.promises.values():
+            if promise.did(Change.PAUSED, Change.CANCELLED, Change.EDITED_RULE):
+                continue
+            missing = [
+                at
+                for at in promise.fire_times(is_steady=not self.world.clock_steps)
+                if at not in self.received[promise.schedule_id]
+            ]
+            for fire_at in missing:
+                yield f"CALM: schedule {promise.schedule_id} at {fire_at:%H:%M:%S} never came"
+
+
+_PAUSES = (Change.PAUSED, Change.RESUMED)
+
+
+def _receipt(run: Run) -> Receipt:
+    planned = _PLANNED.search(run.envelope)
+    missed = _STANDS_FOR.search(run.envelope)
+    return Receipt(
+        run=run,
+        schedule_id=int(run.prompt.split()[1]),
+        fire_at=datetime.strptime(planned[1], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC) if planned else None,
+        missed=int(missed[1]) if missed else 0,
+    )
