@@ -129,3 +129,13 @@ async def test_a_message_is_read_once_and_by_its_agent(stage: Stage) -> None:
     assert stage.tx(lambda tx: deliveries.inbox(tx, AGENT, caller=ME)) == []
     with pytest.raises(NotFound):
         stage.tx(lambda tx: deliveries.ack(tx, 99, caller=ME, now=stage.now))
+
+
+@played
+async def test_a_delivery_to_where_the_schedule_no_longer_goes_is_not_retried(stage: Stage) -> None:
+    schedule = stage.register(every="60m")
+    stage.target.sends += [Final(code="agent_not_found", detail="no such agent")]
+    await stage.fire()
+    stage.update(schedule.id, agent_id="another-agent")
+    with pytest.raises(Conflict, match="another agent"):
+        stage.retry(1)

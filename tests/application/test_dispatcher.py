@@ -84,6 +84,7 @@ async def test_a_failed_run_is_tried_again_under_a_new_otid(stage: Stage) -> Non
 async def test_a_refused_prompt_waits_and_arrives_when_the_target_is_back(stage: Stage) -> None:
     stage.register(every="60m")
     stage.target.sends += [Refused(code="connect", detail="nobody listens")] * 9
+    stage.target.settles += [Absent()] * 9  # from five minutes on it is asked about before it is sent
     await stage.fire()
     for _ in range(40):
         await stage.pass_time(minutes=1)

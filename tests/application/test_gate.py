@@ -140,3 +140,29 @@ async def test_a_record_that_cannot_be_written_does_not_stop_the_mending(stage: 
         stage.gate.note("inbox", DOWN)
     await stage.pass_time(seconds=timedelta(minutes=1).total_seconds())
     assert stage.gate.open_targets() == ["inbox"]
+
+
+@played
+async def test_slots_are_handed_over_in_the_order_of_asking(stage: Stage) -> None:
+    gate = stage.new_gate(most=1)
+    slot = await gate.enter("inbox")
+    asked = [stage.begin(gate.enter("inbox")) for _ in range(5)]
+    for waiter in asked:
+        await asyncio.sleep(0)
+        assert slot is not None
+        slot.release()
+        late = stage.begin(gate.enter("inbox"))
+        slot = await waiter
+        assert not late.done(), "one that came later has gone ahead"
+
+
+@played
+async def test_an_open_breaker_ends_with_its_executor(stage: Stage) -> None:
+    stage.target.probes += [DOWN] * 50
+    gate = stage.new_gate()
+    for _ in range(3):
+        gate.note("inbox", DOWN)
+    await stage.pass_time(seconds=3)
+    assert health(stage) == [True]
+    await gate.close()
+    assert health(stage) == [False]

@@ -213,6 +213,24 @@ async def test_a_run_now_goes_out_pause_or_not_and_leaves_the_schedule_alone(sta
 
 
 @played
+async def test_a_run_now_does_not_wait_behind_a_fire_that_waits_for_its_retry(stage: Stage) -> None:
+    schedule = stage.register(every="60m")
+    stage.target.sends += [Refused(code="later", detail="come back", retry_after=timedelta(minutes=10))]
+    await stage.fire()
+    run = stage.run_now(schedule.id)
+    await stage.deliver()
+    assert [message.delivery_id for message in stage.target.sent][-1] == run.id
+
+
+@played
+async def test_a_new_name_does_not_start_a_finished_schedule_again(stage: Stage) -> None:
+    schedule = stage.register(time=(stage.now + timedelta(minutes=1)).isoformat())
+    await stage.fire()
+    renamed = stage.update(schedule.id, name="done and named")
+    assert (renamed.state, renamed.definition.name) == (ScheduleState.COMPLETED, "done and named")
+
+
+@played
 async def test_a_finished_schedule_can_be_run_and_that_run_can_be_cancelled(stage: Stage) -> None:
     stage.register(time=(NOW + MINUTE).isoformat())
     await stage.fire()

@@ -264,6 +264,16 @@ class LaneContract:
             assert tx.renew_lanes("x-mine", until=NOW + 2 * LEASE) == 2
             assert [tx.lane_holder(lane, now=NOW + LEASE) for lane in lanes] == [None, "x-mine", "x-mine"]
 
+    def test_a_lease_given_by_a_clock_that_was_set_back_is_cut_by_whoever_renews(self, store: Store) -> None:
+        schedule = add_schedule(store)
+        add_delivery(store, schedule)
+        with store.transaction() as tx:
+            far = NOW + timedelta(hours=1)
+            assert tx.lease_lane(schedule.lane, token="dead", executor_id="x-dead", now=far, until=far + LEASE)
+            assert tx.renew_lanes("x-mine", until=NOW + LEASE) == 0
+            assert tx.lane_holder(schedule.lane, now=NOW + LEASE) is None
+        assert lease(store, schedule.lane, now=NOW + LEASE)
+
     def test_a_lane_that_is_not_there_cannot_be_leased(self, store: Store) -> None:
         assert not lease(store, "inbox nobody")
 

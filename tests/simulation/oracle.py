@@ -21,9 +21,9 @@ from tests.simulation.story import StoryWorld
 _PLANNED = re.compile(r"planned for \w{3} (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC")
 _STANDS_FOR = re.compile(r"It stands for (\d+) earlier")
 _REPEAT = "may be a repeat"
-_SLACK_S = 10.0
+_SLACK_S = 14.0
 """An executor that is well for this long has looked at what is due (a look each CHANGE_POLL, and every timer)."""
-_CALM_LATE_S = 25.0
+_CALM_LATE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)

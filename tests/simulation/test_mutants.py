@@ -20,7 +20,7 @@ from tests.simulation.clocks import BASE
 from tests.simulation.oracle import complaints
 from tests.simulation.story import StoryWorld
 
-SEEDS_MAX = 150
+SEEDS_MAX = 400
 """A fault that so many worlds do not show is one that the simulation is blind to."""
 
 Patch = pytest.MonkeyPatch

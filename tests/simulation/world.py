@@ -23,8 +23,11 @@ from tests.simulation.process import Perils, SimProcess, outside
 
 T = TypeVar("T")
 
-CHANGE_POLL = timedelta(seconds=8)
+CHANGE_POLL = timedelta(seconds=12)
 """How often a simulated process looks for others' commits: each look costs real time, 5 a second are too many."""
+HEALING_POLL = timedelta(seconds=45)
+"""The same while a world heals and nobody changes anything from outside any more."""
+_ENDINGS_MAX = 10
 HEAL_S_MAX = 6 * 3600.0
 _CALLER = Caller(door="simulation")
 
@@ -63,9 +66,9 @@ class World:
 
     # -- running --------------------------------------------------------------------------------------------
 
-    def drive(self, coro: Coroutine[Any, Any, T]) -> T:
+    def drive(self, coro: Coroutine[Any, Any, T], *, look_every: timedelta = CHANGE_POLL) -> T:
         """Run the world until `coro` has finished."""
-        poll, limits.CHANGE_POLL_EVERY = limits.CHANGE_POLL_EVERY, CHANGE_POLL  # type: ignore[misc]  # see CHANGE_POLL
+        poll, limits.CHANGE_POLL_EVERY = limits.CHANGE_POLL_EVERY, look_every  # type: ignore[misc]  # see CHANGE_POLL
         try:
             answer = self.loop.run_until_complete(coro)
         except AssertionError as fault:
@@ -78,7 +81,7 @@ class World:
 
     def heal(self) -> Self:
         """End every fault, and let everything that was promised arrive."""
-        self.drive(self._heal())
+        self.drive(self._heal(), look_every=HEALING_POLL)
         return self
 
     def close(self) -> None:
@@ -87,10 +90,7 @@ class World:
         for process in self.processes:
             process.on_death = lambda _process: None
             process.kill()
-        for task in list(self._kept):
-            task.cancel()
-        self.drive(asyncio.sleep(0.0))
-        self.drive(asyncio.sleep(0.0))
+        self.drive(self._end())
         self.loop.close()
         stores.give_back(self.store)
 
@@ -245,6 +245,16 @@ class World:
             states = [state for state in DeliveryState if not state.is_final]
             found = tx.deliveries(DeliveryFilter(states=states, limit=10))
         return [f"delivery {one.id} of schedule {one.schedule_id}: {one.state}, {one.reason}" for one in found]
+
+    async def _end(self) -> None:
+        """Let every task come to its end, so that none is left to the garbage collector."""
+        for _ in range(_ENDINGS_MAX):
+            left = asyncio.all_tasks() - {asyncio.current_task()}
+            if not left:
+                break
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left, timeout=60.0)
 
     # -- parts ----------------------------------------------------------------------------------------------
 

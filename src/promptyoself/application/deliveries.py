@@ -60,6 +60,11 @@ def retry_by_hand(tx: Tx, delivery_id: int, *, caller: Caller, now: datetime) ->
     schedule = tx.schedule(delivery.schedule_id)
     if schedule is None or schedule.state is ScheduleState.CANCELLED:
         raise Conflict(f"schedule {delivery.schedule_id} is cancelled", hint="register it again to run it")
+    if delivery.lane != schedule.lane:
+        raise Conflict(
+            f"delivery {delivery_id} was for another agent, target or conversation than schedule {schedule.id} is now",
+            hint=f"promptyoself run-now --id {schedule.id} sends the prompt as it is now",
+        )
     revived = retry.revive(delivery, now=now, retry_for=schedule.definition.policy.retry_for)
     tx.save_delivery(revived, was=delivery)
     tx.add_fact(

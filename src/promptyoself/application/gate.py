@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -27,7 +28,7 @@ class _Door:
     breaker: Breaker
     pace: Pace
     in_flight: int = 0
-    waiters: deque[asyncio.Future[None]] = field(default_factory=deque)
+    waiters: deque[asyncio.Future[bool]] = field(default_factory=deque)
     mending: asyncio.Task[None] | None = None
 
 
@@ -85,24 +86,33 @@ class Gate:
     async def enter(self, target: str) -> Slot | None:
         """Wait for a slot; None when the target's breaker is open, or opens meanwhile."""
         door = self._doors.get(target, self._unknown)
-        while not door.breaker.is_open:
-            if door.in_flight < door.pace.cap:
-                door.in_flight += 1
-                self._on_grant(target)
-                return Slot(self, door)
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if door.breaker.is_open:
+            return None
+        if door.in_flight >= door.pace.cap:
+            waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
             door.waiters.append(waiter)
             try:
-                await waiter
+                if not await waiter:
+                    return None
             except asyncio.CancelledError:
-                self._pass_on(door, waiter)
+                if waiter.done() and not waiter.cancelled() and waiter.result():
+                    self.leave(door)  # the slot was ours already: it goes to the next
+                elif waiter in door.waiters:
+                    door.waiters.remove(waiter)
                 raise
-        return None
+        else:
+            door.in_flight += 1
+        self._on_grant(target)
+        return Slot(self, door)
 
     def leave(self, door: _Door) -> None:
-        """Give back a slot; `Slot.release` calls this."""
+        """Give back a slot; `Slot.release` calls this. It goes to whoever waits longest."""
         door.in_flight -= 1
-        _wake(door, door.pace.cap - door.in_flight)
+        while door.waiters and door.in_flight < door.pace.cap:
+            waiter = door.waiters.popleft()
+            if not waiter.done():
+                door.in_flight += 1
+                waiter.set_result(True)
 
     def note(self, target: str, result: object) -> None:
         """Learn from a target's answer to a send."""
@@ -117,14 +127,16 @@ class Gate:
             door.pace.overloaded()
         if result.is_target_wide and door.breaker.refused():
             door.mending = asyncio.ensure_future(self._mend(target, door, result))
-            _wake(door, len(door.waiters))
+            _send_away(door)
 
     async def close(self) -> None:
-        """Stop probing."""
-        tasks = [door.mending for door in self._doors.values() if door.mending is not None]
-        for task in tasks:
+        """Stop probing. An open breaker ends with its executor: nothing is held back by it any more."""
+        mending = {name: door.mending for name, door in self._doors.items() if door.mending is not None}
+        for task in mending.values():
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*mending.values(), return_exceptions=True)
+        for name in mending:
+            await self._forget(name)
 
     async def _mend(self, name: str, door: _Door, why: Refused) -> None:
         """Say once that the target refuses all, probe until it does not, then let the waiting go at once."""
@@ -168,17 +180,16 @@ class Gate:
         except StoreError as error:  # the breaker works without its record; the log above said it
             _log.warning("target.health_not_recorded target=%s code=%s", name, error.code)
 
-    def _pass_on(self, door: _Door, waiter: asyncio.Future[None]) -> None:
-        """A cancelled waiter hands its wake-up to the next one."""
-        if waiter.done() and not waiter.cancelled():
-            _wake(door, 1)
-        elif waiter in door.waiters:
-            door.waiters.remove(waiter)
+    async def _forget(self, name: str) -> None:
+        """Take an open breaker out of view: the executor that kept it has ended."""
+        health = TargetHealth(target=name, is_open=False, reason=None, since=self._clock.now())
+        with suppress(StoreError):
+            await self._writer.write(lambda tx: tx.save_target_health(health))
 
 
-def _wake(door: _Door, count: int) -> None:
-    while count > 0 and door.waiters:
+def _send_away(door: _Door) -> None:
+    """Tell all who wait that the breaker is open."""
+    while door.waiters:
         waiter = door.waiters.popleft()
         if not waiter.done():
-            waiter.set_result(None)
-            count -= 1
+            waiter.set_result(False)

@@ -284,7 +284,7 @@ def _edit(tx: Tx, old: Schedule, definition: Definition, *, caller: Caller, now:
     changed = _changed_names(old.definition, definition)
     is_same_rule = definition.trigger == old.definition.trigger and old.state in LIVE_STATES
     edited = replace(old, definition=definition, revision=old.revision + 1, finals_in_row=0, updated_at=now)
-    if old.state not in LIVE_STATES:
+    if old.state is ScheduleState.CANCELLED or (old.state not in LIVE_STATES and set(changed) & _RULE_FIELDS):
         _check_guard_of_revival(tx, old, caller, now=now)
         edited = replace(edited, state=ScheduleState.ACTIVE, state_reason=None, fire_count=0)
     waiting = _withdraw(tx, old, reason="the schedule was edited", now=now) if set(changed) & _SENT_FIELDS else []
@@ -293,7 +293,8 @@ def _edit(tx: Tx, old: Schedule, definition: Definition, *, caller: Caller, now:
         unsent = [one for one in waiting if one.fire_number > 0]
         waiting = [one for one in waiting if one.fire_number == 0]
         edited = replace(edited, fire_count=max(0, edited.fire_count - len(unsent)))
-    if not is_same_rule or edited.is_exhausted or edited.next_fire_at is None:
+    is_live = edited.state in LIVE_STATES
+    if is_live and (not is_same_rule or edited.is_exhausted or edited.next_fire_at is None):
         edited = replace(edited, next_fire_at=first_fire_at(edited, now=now))
     tx.save_schedule(edited)
     tx.add_fact(
@@ -310,6 +311,8 @@ def _edit(tx: Tx, old: Schedule, definition: Definition, *, caller: Caller, now:
     return complete_if_over(tx, edited, now=now)
 
 
+_RULE_FIELDS = frozenset({"trigger", "max_repetitions"})
+"""A change of any of these starts a completed schedule again."""
 _SENT_FIELDS = frozenset({"agent_id", "prompt", "trigger", "target", "conversation"})
 """A change of any of these changes what would be sent, or whether: unsent deliveries of the old revision end."""
 

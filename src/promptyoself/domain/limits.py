@@ -133,6 +133,8 @@ AGENT_PROMPT_BYTES_MAX: Final = 64 * 1024
 LIST_MAX: Final = 10_000
 RETENTION_DEFAULT: Final = timedelta(days=30)
 RETENTION_BATCH: Final = 1000
+RETENTION_BATCHES_MAX: Final = 1000
+"""Batches of one hour's retention; what is left goes with the next."""
 STORE_BUSY_FOR: Final = timedelta(seconds=10)
 WRITES_PER_COMMIT_MAX: Final = 512
 WRITES_QUEUED_MAX: Final = 20_000

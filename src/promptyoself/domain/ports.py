@@ -223,7 +223,11 @@ class Tx(Protocol):
         ...
 
     def renew_lanes(self, executor_id: str, *, until: datetime) -> int:
-        """Move the lease end of every lane this executor holds; count them."""
+        """Move the lease end of every lane this executor holds; count them.
+
+        `until` is the latest that a lease can end now: one that ends later was given by a clock that was set back
+        since, and is cut to `until`, so that no lane waits for that clock.
+        """
         ...
 
     def lane_holder(self, lane: str, *, now: datetime) -> str | None:

@@ -215,8 +215,9 @@ class LocalLanes:
     async def _prune(self) -> None:
         before = self._clock.now() - self._retention
         try:
-            while await self._writer.write(lambda tx: tx.prune(before=before, limit=limits.RETENTION_BATCH)):
-                await asyncio.sleep(_PASS_GAP_S)
+            for _ in range(limits.RETENTION_BATCHES_MAX):
+                if not await self._writer.write(lambda tx: tx.prune(before=before, limit=limits.RETENTION_BATCH)):
+                    break
         except StoreError as error:
             _log.warning("retention.failed code=%s error=%s", error.code, error)
 
@@ -224,7 +225,7 @@ class LocalLanes:
         """Notice other processes' commits, a clock that was set, and a machine that slept."""
         mark = -1
         wall, steady = self._clock.now(), self._clock.monotonic()
-        while True:  # noqa: ASYNC110  the mark is a file's and signals nobody: it has to be looked at
+        while True:  # the mark is a file's and signals nobody: it has to be looked at
             await asyncio.sleep(limits.CHANGE_POLL_EVERY.total_seconds())
             now, now_steady = self._clock.now(), self._clock.monotonic()
             stepped = (now - wall) - timedelta(seconds=now_steady - steady)

@@ -19,6 +19,7 @@ from promptyoself.domain.models import (
     Attempt,
     AttemptOutcome,
     Delivery,
+    DeliveryKind,
     DeliveryState,
     Executor,
     Fact,
@@ -102,7 +103,7 @@ class SqliteTx(Statements):
             raise StoreError(f"schedule {schedule.id} is not in {self._location}")
         self._write_schedule("save_schedule", rows.schedule_values(schedule))
         if (was == ScheduleState.PAUSED) != (schedule.state is ScheduleState.PAUSED):
-            self._refresh_lanes(self._pass_turn(schedule.id))
+            self._refresh_lanes(self._pass_turn(schedule.id, DeliveryKind.SCHEDULED))
 
     def guard_usage(self, owner: str, *, since: datetime) -> GuardUsage:
         """Count the active schedules, creations and deliveries since; skipped and cancelled ones do not count."""
@@ -140,7 +141,7 @@ class SqliteTx(Statements):
         if delivery_id is None:
             return None
         if not new.state.is_final:
-            lanes = self._pass_turn(new.schedule_id)
+            lanes = self._pass_turn(new.schedule_id, new.kind)
             self._refresh_lanes(lanes | {new.lane} if new.state.is_in_flight else lanes)
         return rows.first_delivery(delivery_id, new, retry_until=retry_until)
 
@@ -179,7 +180,7 @@ class SqliteTx(Statements):
             return False
         lanes = {delivery.lane}
         if _may_move_the_turn(delivery.state, was.state):
-            lanes |= self._pass_turn(delivery.schedule_id)
+            lanes |= self._pass_turn(delivery.schedule_id, delivery.kind)
         self._refresh_lanes(lanes)
         return True
 
@@ -197,9 +198,9 @@ class SqliteTx(Statements):
             self._change("refresh_hastened_lanes", values)
         return hastened
 
-    def _pass_turn(self, schedule_id: int) -> set[str]:
-        """See to it that the right delivery of a schedule has the turn; return the lanes where that changed."""
-        values = {"schedule_id": schedule_id}
+    def _pass_turn(self, schedule_id: int, kind: DeliveryKind) -> set[str]:
+        """See to it that the right delivery of a schedule and kind has the turn; return the lanes that this changed."""
+        values = {"schedule_id": schedule_id, "kind": str(kind)}
         wanted = self._first("head_wanted", values)
         if wanted is not None and wanted["is_head"]:
             return set()
@@ -288,7 +289,8 @@ class SqliteTx(Statements):
         return self._change("release_lane", {"lane": lane, "token": token}) == 1
 
     def renew_lanes(self, executor_id: str, *, until: datetime) -> int:
-        """Move the lease end of every lane this executor holds; count them."""
+        """Move the lease end of every lane this executor holds; count them. Cut what ends later than `until` to it."""
+        self._change("cut_leases", {"until": micros(until)})
         return self._change("renew_lanes", {"executor_id": executor_id, "until": micros(until)})
 
     def lane_holder(self, lane: str, *, now: datetime) -> str | None:

@@ -193,20 +193,20 @@ UPDATE deliveries SET
 WHERE id = :id AND state = :was_state AND lease_token IS :was_lease_token
 
 -- name: head_wanted
--- Whose turn it is within a schedule: the earliest unfinished, leaving aside what a pause holds back (a run_now is
--- asked for by a person, pause or not).
+-- Whose turn it is within a schedule: the earliest unfinished of its kind, leaving aside what a pause holds back. A
+-- run_now is asked for by a person: neither a pause nor a fire time that waits for its retry holds it up.
 SELECT id, lane, is_head FROM deliveries
-WHERE schedule_id = :schedule_id AND state IN ('pending', 'leased', 'accepted', 'unknown')
+WHERE schedule_id = :schedule_id AND kind = :kind AND state IN ('pending', 'leased', 'accepted', 'unknown')
     AND (state <> 'pending' OR kind = 'run_now'
         OR NOT EXISTS (SELECT 1 FROM schedules WHERE id = :schedule_id AND state = 'paused'))
 ORDER BY fire_at, id LIMIT 1
 
 -- name: head_now
 -- Which one has the turn so far: its lane needs a new look when it loses it.
-SELECT id, lane FROM deliveries WHERE schedule_id = :schedule_id AND is_head = 1
+SELECT id, lane FROM deliveries WHERE schedule_id = :schedule_id AND kind = :kind AND is_head = 1
 
 -- name: set_head
--- Take the turn away, or give it. Taken before given: a UNIQUE index allows one head a schedule.
+-- Take the turn away, or give it. Taken before given: a UNIQUE index allows one head a schedule and kind.
 UPDATE deliveries SET is_head = :is_head WHERE id = :id
 
 -- name: refresh_lane
@@ -296,6 +296,11 @@ WHERE lane = :lane AND lease_token = :token
 -- name: renew_lanes
 -- All at once: thousands of lanes wait in one process.
 UPDATE lanes SET leased_until = :until WHERE lease_token IS NOT NULL AND executor_id = :executor_id
+
+-- name: cut_leases
+-- A lease that ends further ahead than any can was given by a clock that has been set back since: its runner, if it
+-- lives, renews it; if not, the lane must not wait for that clock.
+UPDATE lanes SET leased_until = :until WHERE lease_token IS NOT NULL AND leased_until > :until
 
 -- name: lane_holder
 -- Nobody, once the lease has run out.

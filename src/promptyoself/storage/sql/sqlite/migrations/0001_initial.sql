@@ -141,7 +141,7 @@ CREATE INDEX deliveries_of_schedule ON deliveries (schedule_id, created_at);
 CREATE INDEX deliveries_of_lane ON deliveries (lane);
 CREATE INDEX deliveries_unfinished ON deliveries (schedule_id, fire_at)
     WHERE state IN ('pending', 'leased', 'accepted', 'unknown');
-CREATE UNIQUE INDEX deliveries_head ON deliveries (schedule_id) WHERE is_head = 1;
+CREATE UNIQUE INDEX deliveries_head ON deliveries (schedule_id, kind) WHERE is_head = 1;
 CREATE INDEX deliveries_next ON deliveries (lane, fire_at, id, due_at) WHERE is_head = 1 AND state = 'pending';
 CREATE INDEX deliveries_due ON deliveries (lane, due_at) WHERE is_head = 1 AND state = 'pending';
 CREATE INDEX deliveries_in_flight ON deliveries (lane, due_at) WHERE state IN ('leased', 'accepted', 'unknown');
