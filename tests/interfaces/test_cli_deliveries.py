@@ -117,6 +117,6 @@ def test_execute_says_what_became_of_each_delivery(door: Door) -> None:
 
 def test_a_loop_ends_with_one_object(door: Door) -> None:
     answer = door.ok("execute", "--loop", "--interval", "30")
-    assert (answer["executed"], answer["clean"]) == (0, True)
+    assert (answer["count"], answer["clean"]) == (0, True)
     assert door.services.waited == timedelta(seconds=30)
     assert "--loop" in door.refused("execute", "--interval", "30", code=2)["error"]

@@ -137,7 +137,7 @@ def test_a_loop_ends_in_good_order_with_one_object(program: Program, number: sig
     process.send_signal(number)
     code, stopped, _ = program.finish(process)
     assert (code, stopped["status"]) == (0, "success")
-    assert stopped["executed"] >= 1
+    assert stopped["count"] >= 1
     assert "nothing is running" in " ".join(program.run("list")[1]["warnings"])
 
 

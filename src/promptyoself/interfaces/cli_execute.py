@@ -35,7 +35,7 @@ def _loop(call: Call) -> Document:
     call.say(f"Delivering from {call.services.store.location}. Ctrl-C ends it in good order.")
     report = call.services.run_loop(interval=interval, mode="loop", on_entry=lambda entry: call.say(sentence(entry)))
     return wire.success(
-        executed=report.accepted,
+        count=report.accepted,
         reports=report.deliveries,
         clean=report.is_clean,
         message=f"Scheduler stopped; {report.accepted} prompts executed",

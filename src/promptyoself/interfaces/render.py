@@ -139,9 +139,7 @@ def _preview(console: Console, document: Document) -> None:
 
 def _executed(console: Console, document: Document) -> None:
     _message(console, document)
-    waiting = (
-        [one for one in document["executed"] if not one["delivered"]] if isinstance(document["executed"], list) else []
-    )
+    waiting = [one for one in document.get("executed", []) if not one["delivered"]]
     if waiting:
         console.print(Text(f"{len(waiting)} not delivered; `promptyoself why --id N` says why.", style="yellow"))
 
