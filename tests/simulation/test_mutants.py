@@ -140,16 +140,16 @@ def key_of_the_moment(patch: Patch) -> None:
     patch.setattr(dispatcher, "otid_of", drawn)
 
 
-def fire_a_second_early(patch: Patch) -> None:
+def fire_early(patch: Patch) -> None:
     due = SqliteTx.schedules_due
 
     def soon(self: SqliteTx, *, now: datetime, limit: int) -> list[Schedule]:
-        return due(self, now=now + timedelta(seconds=2), limit=limit)
+        return due(self, now=now + timedelta(seconds=20), limit=limit)
 
     batch = planner.plan_batch
 
     def early(tx: Tx, *, now: datetime, store_uid: str) -> planner.PassReport:
-        return batch(tx, now=now + timedelta(seconds=2), store_uid=store_uid)
+        return batch(tx, now=now + timedelta(seconds=20), store_uid=store_uid)
 
     patch.setattr(SqliteTx, "schedules_due", soon)
     patch.setattr(planner, "plan_batch", early)
@@ -170,7 +170,7 @@ MUTANTS: list[Callable[[Patch], None]] = [
     one_otid_for_all_attempts,
     never_open_the_breaker,
     key_of_the_moment,
-    fire_a_second_early,
+    fire_early,
 ]
 
 
