@@ -176,7 +176,8 @@ class LocalLanes:
 
     async def _run(self, lane: str) -> None:
         try:
-            await self._work.run_lane(lane)
+            if not await self._work.run_lane(lane):
+                await asyncio.sleep(limits.CHANGE_POLL_EVERY.total_seconds())  # another's, as of just now
         except StoreError as error:
             _log.error("lane.store_failed lane=%r code=%s error=%s", lane, error.code, error)
             await asyncio.sleep(_STORE_RETRY_FIRST_S)
