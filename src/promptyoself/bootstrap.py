@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from promptyoself.application.gate import Gate
     from promptyoself.application.passes import Entry
     from promptyoself.application.requests import Defaults
-    from promptyoself.domain.ports import AgentInfo, Clock, Store, Target, TargetStatus, Writer
+    from promptyoself.domain.answers import Target
+    from promptyoself.domain.ports import AgentInfo, Clock, Store, TargetStatus, Writer
     from promptyoself.interfaces.services import LoopReport, Setting
     from promptyoself.storage.writer import ThreadWriter
     from promptyoself.targets.letta_settings import LettaSettings

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from promptyoself.application import deliveries
+from promptyoself.domain.answers import Final, Unclear, Undecided
 from promptyoself.domain.errors import Conflict, DeliveryNotFound, Forbidden, LimitExceeded, NotFound
 from promptyoself.domain.models import DeliveryState, FactKind, ScheduleState
-from promptyoself.domain.ports import Final, Unclear, Undecided
 from tests.application.stage import ME, OPERATOR, Stage, played
 from tests.factories import AGENT, MINUTE, NOW, a_message
 

@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from promptyoself.domain import limits
+from promptyoself.domain.answers import Absent, Accepted, Busy, Done, Failed, Final, Refused, Unclear, Undecided
 from promptyoself.domain.models import AttemptOutcome, DeliveryState, FactKind, ScheduleState
-from promptyoself.domain.ports import Absent, Accepted, Busy, Done, Failed, Final, Refused, Unclear, Undecided
 from tests.application.stage import Stage, played
 from tests.factories import AGENT, MINUTE, NOW
 

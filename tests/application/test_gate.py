@@ -7,8 +7,8 @@ from datetime import timedelta
 
 from promptyoself.application.gate import Slot
 from promptyoself.domain import limits
+from promptyoself.domain.answers import Done, Refused, Unclear
 from promptyoself.domain.models import DeliveryState, FactKind
-from promptyoself.domain.ports import Done, Refused, Unclear
 from tests.application.stage import Stage, played
 
 DOWN = Refused(code="connect", detail="nobody listens", is_target_wide=True)

@@ -6,8 +6,8 @@ import asyncio
 
 from promptyoself.application import schedules
 from promptyoself.domain import limits
+from promptyoself.domain.answers import Accepted, Busy, Done, Final, Refused, SendResult, Unclear
 from promptyoself.domain.errors import StoreError
-from promptyoself.domain.ports import Accepted, Busy, Done, Final, Refused, SendResult, Unclear
 from tests.application.stage import OPERATOR, Stage, played
 from tests.factories import AGENT, MINUTE, NOW
 

@@ -10,8 +10,8 @@ import pytest
 
 from promptyoself.application.planner import plan_due
 from promptyoself.domain import limits
+from promptyoself.domain.answers import Accepted
 from promptyoself.domain.models import FactKind, ScheduleState
-from promptyoself.domain.ports import Accepted
 from tests.application.stage import ME, Stage, played
 from tests.factories import MINUTE, NOW
 

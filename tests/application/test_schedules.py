@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from promptyoself.domain import limits
+from promptyoself.domain.answers import Absent, Accepted, Busy, Done, Failed, Refused, Unclear, Undecided
 from promptyoself.domain.errors import Conflict, Forbidden, InvalidInput, LimitExceeded, ScheduleNotFound
 from promptyoself.domain.models import DeliveryKind, DeliveryState, FactKind, ScheduleState
-from promptyoself.domain.ports import Absent, Accepted, Busy, Done, Failed, Refused, Unclear, Undecided
 from tests.application.stage import ME, OPERATOR, Stage, played
 from tests.factories import AGENT, MINUTE, NOW
 

@@ -9,8 +9,9 @@ from typing import TypeVar
 
 import pytest
 
+from promptyoself.domain.answers import Absent, Address, Done, Message, Refused, Sent, Target, Unclear, Undecided
 from promptyoself.domain.errors import StoreFull
-from promptyoself.domain.ports import Absent, Address, Done, Message, Refused, Sent, Target, Tx, Unclear, Undecided
+from promptyoself.domain.ports import Tx
 from promptyoself.storage.sqlite import SqliteStore
 from promptyoself.storage.writer import InlineWriter
 from promptyoself.targets.inbox import InboxTarget

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from promptyoself.domain import limits
-from promptyoself.domain.ports import (
+from promptyoself.domain.answers import (
     Absent,
     Accepted,
     Address,

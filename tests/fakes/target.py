@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import TypeVar, cast
 
-from promptyoself.domain.ports import Done, FollowResult, Message, Refused, SendResult, Sent, SettleResult
+from promptyoself.domain.answers import Done, FollowResult, Message, Refused, SendResult, Sent, SettleResult
 
 T = TypeVar("T")
 Meanwhile = Exception | Callable[[], None] | asyncio.Event

@@ -20,8 +20,9 @@ import pytest
 from promptyoself.bootstrap import World
 from promptyoself.config import load_settings
 from promptyoself.domain import limits
+from promptyoself.domain.answers import Target
 from promptyoself.domain.envelope import CLOSING, REPEAT_MARK
-from promptyoself.domain.ports import Clock, Target, Writer
+from promptyoself.domain.ports import Clock, Writer
 from promptyoself.targets.letta import LettaTarget
 from promptyoself.targets.letta_runs import LettaPace
 from promptyoself.targets.letta_settings import LettaSettings

@@ -18,8 +18,7 @@ from typing import Any
 
 import pytest
 
-from promptyoself.domain.errors import AgentNotFound, TargetRefused
-from promptyoself.domain.ports import (
+from promptyoself.domain.answers import (
     Accepted,
     Address,
     Busy,
@@ -32,6 +31,7 @@ from promptyoself.domain.ports import (
     Unclear,
     Undecided,
 )
+from promptyoself.domain.errors import AgentNotFound, TargetRefused
 from promptyoself.domain.secret import Secret
 from promptyoself.runtime import SystemClock
 from promptyoself.targets.letta import LettaTarget

@@ -16,7 +16,7 @@ from datetime import timedelta
 from enum import StrEnum, auto
 from typing import Any
 
-from promptyoself.domain.ports import (
+from promptyoself.domain.answers import (
     Absent,
     Accepted,
     Busy,

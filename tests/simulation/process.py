@@ -15,8 +15,9 @@ from promptyoself.application.dispatcher import Dispatcher
 from promptyoself.application.gate import Gate
 from promptyoself.application.passes import Entry, Pass
 from promptyoself.application.planner import plan_due
+from promptyoself.domain.answers import FollowResult, Message, Refused, SendResult, Sent, SettleResult
 from promptyoself.domain.models import Executor
-from promptyoself.domain.ports import FollowResult, Message, Refused, SendResult, Sent, SettleResult, Store, Tx
+from promptyoself.domain.ports import Store, Tx
 from promptyoself.lanes.local import LocalLanes, Work
 from tests.simulation.clocks import SimChance, SimClock, SimTimers
 from tests.simulation.letta import SimLetta

@@ -9,8 +9,9 @@ import pytest
 
 from promptyoself.application import dispatcher, planner
 from promptyoself.domain import breaker, planning, retry, triggers
+from promptyoself.domain.answers import Absent, Accepted, Done
 from promptyoself.domain.models import Delivery, DeliveryState, Schedule
-from promptyoself.domain.ports import Absent, Accepted, Done, Tx
+from promptyoself.domain.ports import Tx
 from promptyoself.domain.triggers import Trigger, TriggerKind, parse_duration
 from promptyoself.domain.values import replace
 from promptyoself.storage import sqlite_statements

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptyoself.domain import limits, retry
+from promptyoself.domain.answers import Absent, Accepted, Busy, Done, Failed, Final, Refused, Unclear, Undecided
 from promptyoself.domain.keys import otid_of
 from promptyoself.domain.models import AttemptOutcome, Delivery, DeliveryState, FactKind, Policy, ScheduleState
-from promptyoself.domain.ports import Absent, Accepted, Busy, Done, Failed, Final, Refused, Unclear, Undecided
 from tests.factories import MINUTE, NOW, a_definition, a_delivery, a_schedule
 
 S = DeliveryState

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -17,9 +17,24 @@ from enum import Enum, auto
 from itertools import chain, repeat
 from typing import TypeVar
 
+from promptyoself.application.asking import within_bounds
 from promptyoself.application.ends import after_delivery
 from promptyoself.application.gate import Gate
 from promptyoself.domain import limits, retry
+from promptyoself.domain.answers import (
+    Absent,
+    Accepted,
+    Address,
+    FollowResult,
+    Message,
+    Refused,
+    SendResult,
+    Sent,
+    SettleResult,
+    Target,
+    Unclear,
+    Undecided,
+)
 from promptyoself.domain.envelope import compose
 from promptyoself.domain.errors import StoreError
 from promptyoself.domain.keys import otid_of
@@ -31,24 +46,7 @@ from promptyoself.domain.models import (
     Fact,
     Schedule,
 )
-from promptyoself.domain.ports import (
-    Absent,
-    Accepted,
-    Address,
-    Chance,
-    Clock,
-    FollowResult,
-    Message,
-    Refused,
-    SendResult,
-    Sent,
-    SettleResult,
-    Target,
-    Tx,
-    Unclear,
-    Undecided,
-    Writer,
-)
+from promptyoself.domain.ports import Chance, Clock, Tx, Writer
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -304,7 +302,7 @@ class Dispatcher:
         timer = asyncio.get_running_loop().call_later(limits.SLOT_HELD_MAX.total_seconds(), release_slot)
         started_s = self._clock.monotonic()
         try:
-            result = await _bounded(target.send(message), limits.RUN_TIME_MAX, "send")
+            result = await within_bounds(target.send(message), limits.RUN_TIME_MAX, "send")
         finally:
             timer.cancel()
         self._gate.note(delivery.target, result)
@@ -347,7 +345,7 @@ class Dispatcher:
         if turn.follow_until_s is not None:
             budget = min(budget, turn.follow_until_s - self._clock.monotonic())
         sent = self._sent(claim)
-        following = asyncio.ensure_future(_bounded(target.follow(sent), limits.RUN_TIME_MAX * 2, "follow"))
+        following = asyncio.ensure_future(within_bounds(target.follow(sent), limits.RUN_TIME_MAX * 2, "follow"))
         stopping = asyncio.ensure_future(self._stopping.wait())
         try:
             await asyncio.wait({following, stopping}, timeout=max(0.0, budget), return_when=asyncio.FIRST_COMPLETED)
@@ -359,7 +357,7 @@ class Dispatcher:
             following.cancel()
             stopping.cancel()
             await asyncio.gather(following, stopping, return_exceptions=True)
-        await _bounded(target.cancel_run(sent), timedelta(seconds=10), "cancel")
+        await within_bounds(target.cancel_run(sent), timedelta(seconds=10), "cancel")
         minutes = limits.RUN_TIME_MAX // timedelta(minutes=1)
         return Unclear(
             code="run_time", detail=f"the agent's run did not end within {minutes} minutes and was cancelled"
@@ -369,7 +367,7 @@ class Dispatcher:
         target = self._targets.get(claim.delivery.target)
         if target is None:
             return Undecided(detail="this executor has no such target", is_unreachable=True)
-        result = await _bounded(target.settle(self._sent(claim)), timedelta(seconds=60), "settle")
+        result = await within_bounds(target.settle(self._sent(claim)), timedelta(seconds=60), "settle")
         if isinstance(result, Unclear):
             return Undecided(detail=result.detail, is_unreachable=True)
         return result
@@ -483,18 +481,6 @@ class Dispatcher:
         if step.delivery.state.is_final:
             return after_delivery(tx, schedule, step.delivery, outcome=step.outcome, now=now)
         return schedule
-
-
-async def _bounded(asked: Awaitable[T], within: timedelta, what: str) -> T | Unclear:
-    """Wait for a target's answer within a bound; neither silence nor a fault of the adapter stops a lane."""
-    try:
-        async with asyncio.timeout(within.total_seconds()):
-            return await asked
-    except TimeoutError:
-        return Unclear(code="timeout", detail=f"{what}: no answer within {within.total_seconds():.0f} s")
-    except Exception as fault:  # noqa: BLE001  a fault of an adapter must not stop the lane; it is logged and asked about
-        _log.exception("target.fault during=%s", what)
-        return Unclear(code="target_fault", detail=f"{what}: {type(fault).__name__}")
 
 
 def _address(delivery: Delivery) -> Address:

@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from promptyoself.domain import limits
+from promptyoself.domain.answers import Refused, Target, Unclear
 from promptyoself.domain.breaker import Breaker, Pace
 from promptyoself.domain.errors import StoreError
 from promptyoself.domain.models import Fact, FactKind, TargetHealth
-from promptyoself.domain.ports import Clock, Refused, Target, Tx, Unclear, Writer
+from promptyoself.domain.ports import Clock, Tx, Writer
 
 _log = logging.getLogger(__name__)
 _PROBE_TIME = timedelta(seconds=15)

@@ -15,8 +15,7 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from promptyoself.domain import backoff, limits
-from promptyoself.domain.models import AttemptOutcome, Delivery, DeliveryState, FactKind, Schedule, ScheduleState
-from promptyoself.domain.ports import (
+from promptyoself.domain.answers import (
     Absent,
     Accepted,
     Busy,
@@ -30,6 +29,7 @@ from promptyoself.domain.ports import (
     Unclear,
     Undecided,
 )
+from promptyoself.domain.models import AttemptOutcome, Delivery, DeliveryState, FactKind, Schedule, ScheduleState
 from promptyoself.domain.values import dataclass, replace
 
 TARGET_WIDE = "target: "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from promptyoself.domain.ports import Failed, FollowResult, Message, Refused, SendResult, Sent, SettleResult, Target
+from promptyoself.domain.answers import Failed, FollowResult, Message, Refused, SendResult, Sent, SettleResult, Target
 
 
 class FlakyTarget:

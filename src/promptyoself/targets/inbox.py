@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from promptyoself.domain.errors import StoreError
-from promptyoself.domain.models import InboxMessage
-from promptyoself.domain.ports import (
+from promptyoself.domain.answers import (
     Absent,
-    Clock,
     Done,
     FollowResult,
     Message,
@@ -14,11 +11,12 @@ from promptyoself.domain.ports import (
     SendResult,
     Sent,
     SettleResult,
-    Tx,
     Unclear,
     Undecided,
-    Writer,
 )
+from promptyoself.domain.errors import StoreError
+from promptyoself.domain.models import InboxMessage
+from promptyoself.domain.ports import Clock, Tx, Writer
 
 
 class InboxTarget:

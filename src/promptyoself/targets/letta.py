@@ -10,12 +10,10 @@ from datetime import timedelta
 
 from promptyoself.domain import limits
 from promptyoself.domain.agents import CONVERSATION_NEW, validate_agent_id, validate_conversation
-from promptyoself.domain.errors import InvalidInput
-from promptyoself.domain.ports import (
+from promptyoself.domain.answers import (
     Accepted,
     Address,
     Busy,
-    Clock,
     Done,
     Failed,
     Final,
@@ -28,6 +26,8 @@ from promptyoself.domain.ports import (
     Unclear,
     Undecided,
 )
+from promptyoself.domain.errors import InvalidInput
+from promptyoself.domain.ports import Clock
 from promptyoself.targets.letta_answers import is_unknown_route, is_without_redis, of_broken, of_read, of_refusal
 from promptyoself.targets.letta_evidence import Evidence, Run, reply_excerpt, run_of
 from promptyoself.targets.letta_http import Broken, LettaHttp, Reply, instant, segment

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from promptyoself.domain import limits
-from promptyoself.domain.ports import Busy, Failed, Final, Refused, SendResult, Unclear
+from promptyoself.domain.answers import Busy, Failed, Final, Refused, SendResult, Unclear
 from promptyoself.targets.letta_http import Broken, Reply
 
 NO_REDIS = "requires redis"

@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Any
 
 from promptyoself.domain import limits
-from promptyoself.domain.ports import Address, Refused
+from promptyoself.domain.answers import Address, Refused
 from promptyoself.domain.values import dataclass
 from promptyoself.targets.letta_answers import NO_REDIS, is_unknown_route, of_read
 from promptyoself.targets.letta_http import Broken, LettaHttp, Reply, instant, segment

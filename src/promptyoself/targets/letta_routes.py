@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Literal, cast
 
-from promptyoself.domain.ports import Clock, Message, Refused
+from promptyoself.domain.answers import Message, Refused
+from promptyoself.domain.ports import Clock
 from promptyoself.targets.letta_answers import is_unknown_route, is_without_redis, of_broken, of_read
 from promptyoself.targets.letta_evidence import TAG_FIELD, tag_of
 from promptyoself.targets.letta_http import Broken, LettaHttp, segment

@@ -12,7 +12,8 @@ import math
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from promptyoself.domain.ports import Clock, Refused
+from promptyoself.domain.answers import Refused
+from promptyoself.domain.ports import Clock
 from promptyoself.targets.letta_answers import of_read
 from promptyoself.targets.letta_evidence import Evidence, Life, Run, run_of
 from promptyoself.targets.letta_http import Broken, LettaHttp, segment

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from promptyoself.domain.ports import Absent, Accepted, Clock, Done, Failed, Refused, Sent, SettleResult, Undecided
+from promptyoself.domain.answers import Absent, Accepted, Done, Failed, Refused, Sent, SettleResult, Undecided
+from promptyoself.domain.ports import Clock
 from promptyoself.targets.letta_answers import run_failure
 from promptyoself.targets.letta_evidence import Evidence, Found, Life, Run, reply_excerpt
 from promptyoself.targets.letta_runs import LettaPace, as_ended
