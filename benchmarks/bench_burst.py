@@ -21,21 +21,19 @@ from pathlib import Path
 from promptyoself.application.passes import Entry
 from promptyoself.bootstrap import World
 from promptyoself.config import load_settings
-from promptyoself.domain.models import Definition, Provenance
-from promptyoself.domain.ports import (
+from promptyoself.domain.answers import (
     Absent,
-    Clock,
     Done,
     FollowResult,
     Message,
-    NewSchedule,
     Refused,
     SendResult,
     Sent,
     SettleResult,
     Target,
-    Writer,
 )
+from promptyoself.domain.models import Definition, Provenance
+from promptyoself.domain.ports import Clock, NewSchedule, Writer
 from promptyoself.domain.triggers import TriggerKind, make_trigger
 
 BATCH = 10_000
