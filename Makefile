@@ -32,7 +32,7 @@ check: .venv/.dev ## format check, lint, types, walls, then all of `make test`
 	$(MAKE) --no-print-directory test
 
 test-letta: .venv/.dev ## start a real Letta server with a stub LLM, and run the main job against it
-	trap '$(LETTA) down' EXIT; $(LETTA) up --redis && $(BIN)/python -m pytest -m letta $(PYTEST_ARGS)
+	trap '$(LETTA) down' EXIT; $(LETTA) up --redis && $(BIN)/python -m pytest -m letta --durations=12 $(PYTEST_ARGS)
 
 bench: .venv/.dev ## measure cold start and throughput
 	for file in benchmarks/bench_*.py; do $(BIN)/python "$$file"; done

@@ -235,11 +235,8 @@ def test_the_short_questions_are_answered(server: Server, agent: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("has_redis", [True, False])
-def test_a_run_killed_with_its_letta_is_lost_and_the_prompt_goes_out_again(
-    letta_server: LettaServer, *, has_redis: bool
-) -> None:
-    letta_server.up(redis=has_redis)
+def test_a_run_killed_with_its_letta_is_lost_and_the_prompt_goes_out_again(letta_server: LettaServer) -> None:
+    """With Redis; test_main_job kills a Letta without it, too, and goes the whole way."""
     agent = letta_server.create_agent(f"killed-{uuid.uuid4().hex[:8]}", include_base_tools=False)
 
     async def scene() -> None:
