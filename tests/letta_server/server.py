@@ -47,6 +47,7 @@ sys.path.insert(0, str(HERE.parents[1]))
 
 from tests.letta_server.processes import Daemon, as_user, tail  # noqa: E402  run by path too, like any program
 
+UV: Final = "uv==0.13.9"
 LETTA_VERSION: Final = "0.16.8"
 MODEL: Final = "openai-proxy/gpt-4.1"
 EMBEDDING: Final = "openai/text-embedding-3-small"
@@ -328,10 +329,14 @@ class Installation:
     def _install(self, requirements: Path) -> None:
         python = str(self.bin / "python")
         self._run([sys.executable, "-m", "venv", "--clear", str(self._venv)])
-        if uv := shutil.which("uv"):
-            with contextlib.suppress(LettaServerError):  # a shim may stand there with no uv behind it
-                self._run([uv, "pip", "install", "--python", python, "--no-deps", "-r", str(requirements)])
-                return
+        # A thousand megabytes: uv takes one minute where pip takes four, and is itself had from pip in seconds.
+        tools = self._home / "tools"
+        with contextlib.suppress(LettaServerError):
+            self._run([sys.executable, "-m", "venv", "--clear", str(tools)])
+            self._run([str(tools / "bin" / "pip"), "install", UV])
+            uv = str(tools / "bin" / "uv")
+            self._run([uv, "pip", "install", "--python", python, "--no-deps", "-r", str(requirements)])
+            return
         self._run([python, "-m", "pip", "install", "--no-deps", "-r", str(requirements)])
 
     def _fetch_source(self) -> None:
