@@ -9,7 +9,8 @@ import pytest
 
 from promptyoself.config import VARIABLES
 from promptyoself.domain import errors
-from promptyoself.interfaces.commands import COMMANDS, GLOBALS, Command, Option
+from promptyoself.interfaces.commands import COMMANDS, GLOBALS
+from promptyoself.interfaces.table import Command, Option
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src/promptyoself"
@@ -34,12 +35,14 @@ def error_codes() -> set[str]:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: str(command.name))
-def test_every_command_has_a_section_with_example_and_options(command: Command) -> None:
+def test_every_command_has_a_section_with_example_arguments_and_options(command: Command) -> None:
     text = section(command)
     assert f"promptyoself {command.example}" in text
     assert "Answer: " in text
     for option in command.options:
         assert re.search(rf"^\| `--{option.name}[ `].* \| {re.escape(option.help)}", text, re.MULTILINE), option.name
+    for argument in command.arguments:
+        assert re.search(rf"^\| `{argument.shown}` \| {re.escape(argument.help)}", text, re.MULTILINE), argument.name
 
 
 @pytest.mark.parametrize("option", GLOBALS, ids=lambda option: str(option.name))

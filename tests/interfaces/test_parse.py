@@ -7,8 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promptyoself.domain.errors import UsageError
-from promptyoself.interfaces.commands import COMMANDS, Command, Option
+from promptyoself.interfaces import parse as parser
+from promptyoself.interfaces.commands import COMMANDS, GLOBALS
+from promptyoself.interfaces.help import help_text
 from promptyoself.interfaces.parse import parse, require
+from promptyoself.interfaces.table import Argument, Command, Option
 
 TEXTS = [(command, option) for command in COMMANDS for option in command.options if option.kind == "text"]
 hostile = st.one_of(
@@ -110,3 +113,89 @@ def test_each_command_and_option_is_named_once() -> None:
         names = [option.name for option in command.options]
         assert len(set(names)) == len(names)
         assert command.example.startswith(command.name)
+        keys = [one.key for one in (*command.options, *GLOBALS)] + [one.key for one in command.arguments]
+        assert len(set(keys)) == len(keys)
+
+
+def test_a_command_that_agents_are_offered_has_no_arguments() -> None:
+    assert not [command.name for command in COMMANDS if command.is_tool and command.arguments]
+
+
+# -- arguments and options given again and again: a table of this test's own --------------------------------
+
+TOY = (
+    Command(
+        "toy", "Play.", "toy:toy", arguments=(Argument("text", "what"), Argument("file", "where", is_required=False))
+    ),
+    Command("toy shop", "Sell.", "toy:shop", arguments=(Argument("kind", "which", choices=("bear", "bus")),)),
+    Command("wake", "Wake.", "toy:wake", (Option("outage", "from/until", "texts"), Option("by", "who"))),
+)
+
+
+@pytest.fixture
+def toys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parser, "COMMANDS", TOY)
+    monkeypatch.setattr(parser, "find_command", lambda name: next((one for one in TOY if one.name == name), None))
+
+
+@pytest.mark.usefixtures("toys")
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        (["toy", "0 9 * * 1"], {"text": "0 9 * * 1"}),
+        (["toy", "a", "b"], {"text": "a", "file": "b"}),
+        (["toy", "-"], {"text": "-"}),
+        (["toy", ""], {"text": ""}),
+        (["toy", "--json", "a"], {"json": True, "text": "a"}),
+        (["toy", "a", "--json"], {"json": True, "text": "a"}),
+        (["toy", "--", "-5m"], {"text": "-5m"}),
+        (["toy", "a", "--", "--json"], {"text": "a", "file": "--json"}),
+        (["toy", "--", "--help"], {"text": "--help"}),
+        (["toy", "--", "--"], {"text": "--"}),
+        (["toy", "--db", "--", "a"], {"db": "--", "text": "a"}),
+        (["toy", "help"], {"text": "help"}),
+        (["toy", "shop", "bus"], {"kind": "bus"}),
+        (["toy", "--", "shop"], {"text": "shop"}),
+        (["wake", "--outage", "a/b", "--by", "me", "--outage", "--by"], {"outage": ("a/b", "--by"), "by": "me"}),
+        (["wake", "--outage=a"], {"outage": ("a",)}),
+    ],
+)
+def test_words_without_an_option_are_the_commands_arguments(words: list[str], options: dict[str, object]) -> None:
+    assert parse(words).options == options
+
+
+@pytest.mark.usefixtures("toys")
+@pytest.mark.parametrize(
+    ("words", "said", "hint"),
+    [
+        (["toy"], "^toy needs TEXT$", "promptyoself"),
+        (["toy", "a", "b", "c"], "^toy takes TEXT FILE; 'c' is one word too many$", "into quotes"),
+        (["toy", "-5m"], "toy has no option '-5m'", "A TEXT that begins with - comes after --"),
+        (["toy", "shop"], "^toy shop needs KIND$", "promptyoself"),
+        (["toy", "shop", "beer"], "toy shop cannot use 'beer' as KIND", "did you mean bear?"),
+        (["toy", "shop", "x"], "toy shop cannot use 'x' as KIND", "one of: bear, bus"),
+        (["wake", "--", "a"], "wake has no option '--'", "did you mean"),
+        (["wake", "--by", "a", "--by", "b"], "--by is given twice", "once"),
+        (["wake", "--outage"], "--outage needs a value", "from/until"),
+        (["wake", *["--outage=a"] * (parser.TEXTS_MAX + 1)], "more than 1000 times", "from/until"),
+    ],
+)
+def test_arguments_that_are_missing_or_too_many_are_refused(words: list[str], said: str, hint: str) -> None:
+    with pytest.raises(UsageError, match=said) as caught:
+        require(parse(words))
+    assert hint in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [(["db", "upgrad"], "did you mean db upgrade?"), (["db", "x"], "one of: db upgrade, db backup")],
+)
+def test_a_half_known_command_is_answered_with_its_kin(words: list[str], hint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(words)
+    assert caught.value.hint == hint
+
+
+def test_help_shows_arguments_in_their_order_and_their_choices() -> None:
+    assert "usage: promptyoself toy TEXT [FILE] [options]" in help_text(TOY[0])
+    assert "  KIND  which: bear, bus\n" in help_text(TOY[1])

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, TextIO
 
 from promptyoself.domain.errors import Forbidden
 from promptyoself.domain.models import OPERATOR
-from promptyoself.interfaces.commands import GLOBALS, Command
+from promptyoself.interfaces.commands import GLOBALS
 from promptyoself.interfaces.parse import OptionValue
+from promptyoself.interfaces.table import Command
 
 if TYPE_CHECKING:
     from promptyoself.application.schedules import Caller
@@ -58,9 +59,14 @@ class Call:
         return Caller(owner=self.services.owner, door=self._door)
 
     def text(self, key: str) -> str | None:
-        """Return an option's text, or None when it was not given."""
+        """Return an option's or an argument's text, or None when it was not given."""
         value = self._options.get(key)
         return value if isinstance(value, str) else None
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """Return every text of an option that may be given more than once, in order."""
+        value = self._options.get(key)
+        return value if isinstance(value, tuple) else ()
 
     def number(self, key: str) -> int | None:
         """Return an option's whole number, or None when it was not given."""

@@ -2,59 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, NamedTuple
+from typing import Final
 
-Kind = Literal["text", "id", "count", "seconds", "flag"]
-"""`id` and `count` are positive whole numbers, `seconds` a number > 0; a `flag` takes no value."""
+from promptyoself.interfaces.table import Argument, Command, Option
 
-
-class Option(NamedTuple):
-    """An option `--name`; every kind but `flag` takes exactly the next word as its value, whatever it looks like."""
-
-    name: str
-    help: str
-    kind: Kind = "text"
-    is_required: bool = False
-    is_tool: bool = True
-    """False: for people only; SMCP does not offer it to agents."""
-    allows_zero: bool = False
-    is_operators: bool = False
-    """True: refused to an agent (PROMPTYOSELF_ACT_AS=agent)."""
-
-    @property
-    def key(self) -> str:
-        """The name as Python and SMCP spell it."""
-        return self.name.replace("-", "_")
-
-
-class Command(NamedTuple):
-    """A command, and `module:function` of the handler that answers it with a JSON document."""
-
-    name: str
-    help: str
-    handler: str
-    options: tuple[Option, ...] = ()
-    is_tool: bool = False
-    """True: offered to agents through SMCP."""
-    example: str = ""
-    is_operators: bool = False
-    """True: refused to an agent (PROMPTYOSELF_ACT_AS=agent)."""
-    is_story: bool = False
-    """True: tells a person how it goes also where stdout is no terminal, unless --json is given."""
-
-    def option(self, name: str) -> Option | None:
-        """Return the option of this name, global ones included."""
-        return next((option for option in (*self.options, *GLOBALS) if option.name == name), None)
-
+__all__ = ["COMMANDS", "GLOBALS", "Argument", "Command", "Option", "find_command"]
 
 GLOBALS: Final = (
     Option("json", "print one JSON object, as when stdout is no terminal", "flag", is_tool=False),
-    Option("db", "the database file (else PROMPTYOSELF_DB)", is_tool=False, is_operators=True),
+    Option("db", "the database file (else PROMPTYOSELF_DB)", is_tool=False, is_operators=True, completes="file"),
     Option("base-url", "Letta's URL (else LETTA_BASE_URL)", is_tool=False, is_operators=True),
     Option("help", "explain a command", "flag", is_tool=False),
 )
 
-_ID = Option("id", "the schedule's id, as `list` shows it", "id", is_required=True)
+_ID = Option("id", "the schedule's id, as `list` shows it", "id", is_required=True, completes="schedule")
 _AGENT = Option("agent-id", "the agent to deliver to (default: LETTA_AGENT_ID)")
 _PROMPT = Option("prompt", "the text to deliver, verbatim")
 _SKIP_VALIDATION = Option("skip-validation", "do not ask Letta whether the agent exists", "flag")
@@ -63,7 +24,11 @@ _TRIGGERS = (
     Option("cron", 'by five cron fields (minute hour day month weekday), "0 9 * * mon-fri", or @daily and its kin'),
     Option("every", "at an interval: 90s, 5m, 1h30m, 2d, 1w, or ISO 8601 as PT45M; anchored, so it never drifts"),
     Option("rrule", 'by an RFC 5545 rule: "FREQ=MONTHLY;BYDAY=1MO;BYHOUR=9"'),
-    Option("timezone", "IANA time zone of the rule, such as Europe/Riga (default: the setting, then the machine's)"),
+    Option(
+        "timezone",
+        "IANA time zone of the rule, such as Europe/Riga (default: the setting, then the machine's)",
+        completes="timezone",
+    ),
     Option("start-at", "do not fire before this date and time; an interval counts from it"),
     Option("end-at", "do not fire after this date and time"),
     Option("jitter", "spread deliveries over this long after each fire time: 5m"),
@@ -74,17 +39,32 @@ _POLICIES = (
     ),
     Option("name", "a short name, shown to people and to the agent"),
     Option("key", "your own key, unique for each agent: registering it again updates the schedule"),
-    Option("target", "where to deliver: letta (default), or inbox (a mailbox that the agent reads with `inbox`)"),
-    Option("conversation", "a Letta conversation: an id, or `new` for a fresh one each time"),
-    Option("catch-up", "fire times missed while nothing ran: skip, latest (default) or all; all:6h bounds how old"),
-    Option("overlap", "when the delivery before is still in flight: skip (default) or queue"),
+    Option(
+        "target",
+        "where to deliver: letta (default), or inbox (a mailbox that the agent reads with `inbox`)",
+        choices=("letta", "inbox"),
+    ),
+    Option("conversation", "a Letta conversation: an id, or `new` for a fresh one each time", choices=("new",)),
+    Option(
+        "catch-up",
+        "fire times missed while nothing ran: skip, latest (default) or all; all:6h bounds how old",
+        choices=("skip", "latest", "all"),
+    ),
+    Option(
+        "overlap", "when the delivery before is still in flight: skip (default) or queue", choices=("skip", "queue")
+    ),
     Option("quiet-hours", 'hours in which nothing is sent: "22:00-07:00", with days and hold (default) or skip'),
     Option("retry-for", "how long to try when Letta is away or the agent busy (default 24h)"),
     Option("expires-after", "give a delivery up when it could not go out this long after its time"),
-    Option("envelope", "what the agent is told besides the prompt: none, brief (default) or full"),
+    Option(
+        "envelope",
+        "what the agent is told besides the prompt: none, brief (default) or full",
+        choices=("none", "brief", "full"),
+    ),
 )
 _DEFINITION = (_AGENT, _PROMPT, *_TRIGGERS, *_POLICIES, _SKIP_VALIDATION)
 _REASON = Option("reason", "why, for people to read")
+_STATES = ("pending", "leased", "accepted", "unknown", "delivered", "dead", "skipped", "cancelled")
 _LIMIT = Option("limit", "show at most this many (default 100)", "count")
 
 COMMANDS: Final = (
@@ -256,7 +236,9 @@ COMMANDS: Final = (
         "List deliveries, newest first.",
         "cli_deliveries:deliveries",
         (
-            Option("state", "pending, leased, accepted, unknown, delivered, dead, skipped or cancelled"),
+            Option(
+                "state", "pending, leased, accepted, unknown, delivered, dead, skipped or cancelled", choices=_STATES
+            ),
             Option("agent-id", "only this agent's"),
             _LIMIT,
         ),
@@ -287,7 +269,7 @@ COMMANDS: Final = (
         "db backup",
         "Copy the database, consistent, while it is in use.",
         "cli_admin:db_backup",
-        (Option("to", "the new file; it must not exist", is_required=True),),
+        (Option("to", "the new file; it must not exist", is_required=True, completes="file"),),
         example="db backup --to promptyoself-backup.db",
         is_operators=True,
     ),

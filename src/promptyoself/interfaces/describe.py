@@ -5,13 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from promptyoself import __version__
-from promptyoself.interfaces.commands import COMMANDS, Command, Option
+from promptyoself.interfaces.commands import COMMANDS
+from promptyoself.interfaces.table import Command, Option
 
 if TYPE_CHECKING:
     from promptyoself.interfaces.wire import Document
 
 CONTRACT_VERSION: Final = "1.0"
-_TYPES: Final = {"text": "string", "id": "integer", "count": "integer", "seconds": "number", "flag": "boolean"}
+_TYPES: Final = {
+    "text": "string",
+    "texts": "array",
+    "id": "integer",
+    "count": "integer",
+    "seconds": "number",
+    "flag": "boolean",
+}
 
 
 def description() -> Document:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 import textwrap
 
-from promptyoself.interfaces.commands import COMMANDS, GLOBALS, Command, Option
+from promptyoself.interfaces.commands import COMMANDS, GLOBALS
+from promptyoself.interfaces.table import Argument, Command, Option
 
 _WIDTH_MAX = 110
 _ALONE = [("--version", "print the version"), ("--describe", "describe the commands as SMCP asks for it")]
@@ -43,14 +44,16 @@ def _of_program() -> str:
 
 
 def _of_command(command: Command) -> str:
+    arguments = " ".join(one.shown if one.is_required else f"[{one.shown}]" for one in command.arguments)
     required = " ".join(f"--{one.name} {_placeholder(one)}" for one in command.options if one.is_required)
-    usage = " ".join(part for part in ("usage: promptyoself", command.name, required, "[options]") if part)
+    usage = " ".join(part for part in ("usage: promptyoself", command.name, arguments, required, "[options]") if part)
     return "\n".join(
         [
             usage,
             "",
             *_wrapped(command.help, indent=""),
             "",
+            *_arguments(command),
             "options:",
             *_rows([_row(option) for option in (*command.options, *GLOBALS)]),
             "",
@@ -60,8 +63,20 @@ def _of_command(command: Command) -> str:
     )
 
 
+def _arguments(command: Command) -> list[str]:
+    if not command.arguments:
+        return []
+    return ["arguments:", *_rows([(one.shown, _with_choices(one)) for one in command.arguments]), ""]
+
+
+def _with_choices(argument: Argument) -> str:
+    return f"{argument.help}: {', '.join(argument.choices)}" if argument.choices else argument.help
+
+
 def _row(option: Option) -> tuple[str, str]:
     name = f"--{option.name}" if option.kind == "flag" else f"--{option.name} {_placeholder(option)}"
+    if option.kind == "texts":
+        return name, f"{option.help} (may be given more than once)"
     return name, f"{option.help} (required)" if option.is_required else option.help
 
 

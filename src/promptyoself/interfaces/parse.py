@@ -1,7 +1,7 @@
 """The command line, read by the table: an option's value is always exactly the next word, whatever it looks like.
 
 argparse takes `--prompt --help` for two options; here `--help` is the prompt. An option given twice is refused, for
-nobody could tell which was meant.
+nobody could tell which was meant. Words without an option are a command's arguments; after `--` every word is one.
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from promptyoself.domain.errors import UsageError
-from promptyoself.interfaces.commands import COMMANDS, GLOBALS, Command, Option, find_command
+from promptyoself.interfaces.commands import COMMANDS, GLOBALS, find_command
+from promptyoself.interfaces.table import Argument, Command, Option
 
 DIGITS_MAX = 18
 SECONDS_MAX = 7 * 86400
+TEXTS_MAX = 1000
+"""How often an option may be given that may be given more than once."""
 _SHOWN_CHARS_MAX = 60
 
-OptionValue = str | int | float | bool
+OptionValue = str | int | float | bool | tuple[str, ...]
 
 
 class Parsed(NamedTuple):
@@ -24,7 +27,7 @@ class Parsed(NamedTuple):
 
     command: Command | None
     options: Mapping[str, OptionValue]
-    """By key (`agent_id`). What was not given is not there."""
+    """Options and arguments by key (`agent_id`). What was not given is not there."""
     wants: str | None = None
     """`help`, `version` or `describe`."""
 
@@ -39,22 +42,25 @@ def parse(argv: Sequence[str]) -> Parsed:
             return Parsed(None, options, word[2:])
         if word in {"--help", "-h"}:
             return Parsed(command, options, "help")
-        if word.startswith("-") and word != "-":
+        if word == "--" and command is not None and command.arguments:
+            _take_rest(command, words, options)
+        elif word.startswith("-") and word != "-":
             _take(command, word, words, options)
         elif command is None:
             if word == "help":
                 return Parsed(_command_of(words) if words.is_left else None, options, "help")
             command = _command(word, words)
         else:
-            raise _stray(command, word)
+            _take_argument(command, word, options)
     return Parsed(command, options)
 
 
 def require(parsed: Parsed) -> Command:
-    """Return the command, with every required option given. Raises UsageError."""
+    """Return the command, with every required argument and option given. Raises UsageError."""
     if parsed.command is None:
         raise UsageError("a command is missing", hint=f"one of: {_names()}")
-    missing = [f"--{one.name}" for one in parsed.command.options if one.is_required and one.key not in parsed.options]
+    missing = [one.shown for one in parsed.command.arguments if one.is_required and one.key not in parsed.options]
+    missing += [f"--{one.name}" for one in parsed.command.options if one.is_required and one.key not in parsed.options]
     if missing:
         raise UsageError(
             f"{parsed.command.name} needs {' and '.join(missing)}", hint=f"promptyoself {parsed.command.example}"
@@ -74,11 +80,13 @@ class _Words:
     def is_left(self) -> bool:
         return self._next < len(self._argv)
 
+    def peek(self) -> str | None:
+        return self._argv[self._next] if self.is_left else None
+
     def next(self) -> str | None:
-        if not self.is_left:
-            return None
-        self._next += 1
-        return self._argv[self._next - 1]
+        word = self.peek()
+        self._next += word is not None
+        return word
 
 
 def _command_of(words: _Words) -> Command:
@@ -86,12 +94,14 @@ def _command_of(words: _Words) -> Command:
 
 
 def _command(word: str, words: _Words) -> Command:
-    name = word
-    if any(one.name.startswith(f"{word} ") for one in COMMANDS):
-        name = f"{word} {words.next() or ''}".rstrip()
-    found = find_command(name)
+    two_words = f"{word} {words.peek() or ''}".rstrip()
+    found = find_command(two_words) or find_command(word)
     if found is None:
-        raise UsageError(f"unknown command {shown(name)}", hint=_nearest(name, [one.name for one in COMMANDS]))
+        kin = [one.name for one in COMMANDS if one.name.startswith(f"{word} ")]
+        name = two_words if kin else word
+        raise UsageError(f"unknown command {shown(name)}", hint=_nearest(name, kin or [one.name for one in COMMANDS]))
+    if found.name != word:
+        words.next()
     return found
 
 
@@ -99,7 +109,7 @@ def _take(command: Command | None, word: str, words: _Words, options: dict[str, 
     """Read one option, and its value when it has one."""
     name, equals, inline = word.partition("=")
     option = _option(command, name)
-    if option.key in options:
+    if option.key in options and option.kind != "texts":
         raise UsageError(f"{name} is given twice", hint="give it once; nobody could tell which was meant")
     if option.kind == "flag":
         if equals:
@@ -109,7 +119,41 @@ def _take(command: Command | None, word: str, words: _Words, options: dict[str, 
     value = inline if equals else words.next()
     if value is None:
         raise UsageError(f"{name} needs a value", hint=f"{name}: {option.help}")
-    options[option.key] = _value(option, value)
+    if option.kind == "texts":
+        options[option.key] = _one_more(option, value, options)
+    else:
+        options[option.key] = _value(option, value)
+
+
+def _one_more(option: Option, value: str, options: Mapping[str, OptionValue]) -> tuple[str, ...]:
+    before = options.get(option.key, ())
+    assert isinstance(before, tuple), "only texts are kept under the key of an option of texts"  # noqa: S101
+    if len(before) == TEXTS_MAX:
+        raise UsageError(
+            f"--{option.name} is given more than {TEXTS_MAX} times", hint=f"--{option.name}: {option.help}"
+        )
+    return (*before, value)
+
+
+def _take_rest(command: Command, words: _Words, options: dict[str, OptionValue]) -> None:
+    while (word := words.next()) is not None:
+        _take_argument(command, word, options)
+
+
+def _take_argument(command: Command, word: str, options: dict[str, OptionValue]) -> None:
+    """Read a word that has no option before it."""
+    argument = next((one for one in command.arguments if one.key not in options), None)
+    if argument is None:
+        raise _stray(command, word)
+    if argument.choices and word not in argument.choices:
+        raise _no_choice(command, argument, word)
+    options[argument.key] = word
+
+
+def _no_choice(command: Command, argument: Argument, word: str) -> UsageError:
+    return UsageError(
+        f"{command.name} cannot use {shown(word)} as {argument.shown}", hint=_nearest(word, argument.choices)
+    )
 
 
 def _option(command: Command | None, name: str) -> Option:
@@ -117,9 +161,10 @@ def _option(command: Command | None, name: str) -> Option:
     found = next((option for option in known if f"--{option.name}" == name), None)
     if found is None:
         where = command.name if command else "promptyoself"
-        raise UsageError(
-            f"{where} has no option {shown(name)}", hint=_nearest(name, [f"--{one.name}" for one in known])
-        )
+        hint = _nearest(name, [f"--{one.name}" for one in known])
+        if command and command.arguments:
+            hint += f" A {command.arguments[0].shown} that begins with - comes after --"
+        raise UsageError(f"{where} has no option {shown(name)}", hint=hint)
     return found
 
 
@@ -156,6 +201,12 @@ def _seconds(option: Option, text: str) -> float:
 
 
 def _stray(command: Command, word: str) -> UsageError:
+    if command.arguments:
+        taken = " ".join(one.shown for one in command.arguments)
+        return UsageError(
+            f"{command.name} takes {taken}; {shown(word)} is one word too many",
+            hint="put text that has spaces into quotes",
+        )
     if command.options and command.options[0].kind == "id" and word.isascii() and word.isdigit():
         hint = f"did you mean {command.name} --id {word[:DIGITS_MAX]}?"
     else:
