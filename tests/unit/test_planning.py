@@ -45,17 +45,17 @@ def once(**changes: object) -> Schedule:
 
 def planned(
     schedule: Schedule, *, minutes: float, unfinished: Sequence[Delivery] = (), left: int | None = None
-) -> Plan:
+) -> Plan[Delivery]:
     """Plan when `minutes` have passed since NOW."""
     return plan(schedule, unfinished=unfinished, now=NOW + minutes * MINUTE, allowance=left)
 
 
-def at(decided: Plan) -> list[int]:
+def at(decided: Plan[Delivery]) -> list[int]:
     """Return the minutes past nine of what is to be delivered."""
     return [(one.fire_at - NOW) // MINUTE for one in decided.openings if one.skip_reason is None]
 
 
-def skipped(decided: Plan) -> list[str]:
+def skipped(decided: Plan[Delivery]) -> list[str]:
     return [one.skip_reason for one in decided.openings if one.skip_reason is not None]
 
 
@@ -249,7 +249,7 @@ class TestQuietHours:
         start = NOW.replace(month=3, day=28, hour=22)
         trigger = a_trigger(timezone="Europe/Berlin", anchor_at=start)
         schedule = every_five(quiet_hours=QuietHours.parse("22:00-07:00"), trigger=trigger, next_fire_at=start + FIVE)
-        decided = plan(schedule, unfinished=(), now=start + FIVE)
+        decided: Plan[Delivery] = plan(schedule, unfinished=(), now=start + FIVE)
         assert decided.openings[0].planned_at == NOW.replace(month=3, day=29, hour=5)
 
 

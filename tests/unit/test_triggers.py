@@ -16,6 +16,7 @@ from promptyoself.domain.errors import InvalidTimezone, InvalidTrigger, TriggerN
 from promptyoself.domain.triggers import (
     Trigger,
     TriggerKind,
+    Walk,
     count_fires,
     describe,
     fire_times,
@@ -244,6 +245,21 @@ def test_importing_triggers_loads_neither_cronsim_nor_dateutil_nor_words() -> No
     unwanted = {"cronsim", "dateutil", "asyncio", "pydantic", "logging", "random", "sqlite3", "hashlib",
                 "promptyoself.domain.words", "promptyoself.domain.rrules"}  # fmt: skip
     assert loaded & unwanted == set()
+
+
+@pytest.mark.parametrize(("kind", "expression"), [*RULES, ("cron", "*/20 * * * *"), ("cron", "30 3 * * *")])
+@settings(max_examples=60)
+@given(st.lists(st.timedeltas(-DAY, 9 * DAY), min_size=1, max_size=8))
+def test_a_walk_answers_as_a_search_does_forwards_backwards_and_over_clock_changes(
+    kind: str, expression: str, askings: list[timedelta]
+) -> None:
+    trigger = make(kind, expression)
+    walk = Walk(trigger)
+    for asking in askings:  # the clocks of Riga change on the fourth day
+        found = walk.next_after(NOW + asking)
+        assert found == next_fire_at(trigger, after=NOW + asking)
+        if found is not None:
+            assert walk.next_after(found) == next_fire_at(trigger, after=found)
 
 
 def test_every_kind_is_a_trigger_kind() -> None:

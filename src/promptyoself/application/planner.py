@@ -15,6 +15,7 @@ from promptyoself.domain.errors import InvalidInput
 from promptyoself.domain.keys import idempotency_key
 from promptyoself.domain.models import (
     OPERATOR,
+    Delivery,
     DeliveryKind,
     DeliveryState,
     Fact,
@@ -23,7 +24,7 @@ from promptyoself.domain.models import (
     Schedule,
     ScheduleState,
 )
-from promptyoself.domain.planning import Opening, Plan, first_fire_at, plan
+from promptyoself.domain.planning import Opening, Plan, fire_after_pause, plan
 from promptyoself.domain.ports import Clock, Tx, Writer
 from promptyoself.domain.values import dataclass, replace
 
@@ -94,22 +95,17 @@ def _pause(tx: Tx, schedule: Schedule, reason: str, *, actor: str, now: datetime
 
 
 def resume(tx: Tx, schedule: Schedule, *, now: datetime, actor: str) -> Schedule:
-    """Let a paused schedule go on: fire times of the pause are gone, a one-off arrives late.
+    """Let a paused schedule go on: fire times of the pause are gone, a one-off arrives late (planning says from when).
 
-    It goes on from `now`, or from the end that the pause was given when nobody was there then: what came after it
-    was missed, and is catch-up's.
     What was due and unsent when the pause began goes out now, with its time for retries anew.
     """
-    until = schedule.paused_until
-    since = now if until is None or until > now else until - timedelta(microseconds=1)
-    trigger_next = schedule.next_fire_at if _is_one_off(schedule) else first_fire_at(schedule, now=since)
     active = replace(
         schedule,
         state=ScheduleState.ACTIVE,
         state_reason=None,
         paused_until=None,
         finals_in_row=0,
-        next_fire_at=trigger_next,
+        next_fire_at=fire_after_pause(schedule, paused_until=schedule.paused_until, now=now),
         updated_at=now,
     )
     tx.save_schedule(active)
@@ -119,10 +115,6 @@ def resume(tx: Tx, schedule: Schedule, *, now: datetime, actor: str) -> Schedule
             tx.save_delivery(fresh, was=delivery)
     tx.add_fact(Fact(kind=FactKind.RESUMED, at=now, schedule_id=schedule.id, actor=actor))
     return complete_if_over(tx, active, now=now)
-
-
-def _is_one_off(schedule: Schedule) -> bool:
-    return schedule.definition.trigger.kind == "once"
 
 
 def _plan_one(tx: Tx, schedule: Schedule, *, now: datetime, store_uid: str) -> int:
@@ -157,7 +149,7 @@ def _allowance(tx: Tx, schedule: Schedule, *, now: datetime) -> int | None:
     return guard.allowance(tx.guard_usage(owner, since=now - timedelta(hours=1)))
 
 
-def _supersede(tx: Tx, decided: Plan, *, now: datetime) -> None:
+def _supersede(tx: Tx, decided: Plan[Delivery], *, now: datetime) -> None:
     for old in decided.superseded:
         gone = replace(
             old, state=DeliveryState.SKIPPED, reason="superseded by the next fire time", finished_at=now, due_at=now
@@ -209,7 +201,7 @@ def _open(tx: Tx, schedule: Schedule, opening: Opening, *, number: int, now: dat
     return 0 if is_skipped else 1
 
 
-def _note_passed_over(tx: Tx, schedule: Schedule, decided: Plan, *, now: datetime) -> None:
+def _note_passed_over(tx: Tx, schedule: Schedule, decided: Plan[Delivery], *, now: datetime) -> None:
     if not decided.passed_over:
         return
     tx.add_fact(

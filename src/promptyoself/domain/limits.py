@@ -51,6 +51,8 @@ RRULE_STEPS_MAX: Final = 20_000
 PERIOD_SAMPLE: Final = 10
 """Fire times whose smallest gap stands for a rule's period."""
 PREVIEW_RUNS_MAX: Final = 1000
+WALK_STEPS_MAX: Final = 32
+"""Fire times that a walk steps over before it looks for its place anew."""
 NEXT_RUNS_SHOWN: Final = 3
 
 # -- planning -----------------------------------------------------------------------------------------------

@@ -138,6 +138,10 @@ class Policy:
     envelope: EnvelopeMode = EnvelopeMode.BRIEF
     quiet_hours: QuietHours | None = None
 
+    def has_expired(self, fire_at: datetime, *, now: datetime) -> bool:
+        """Whether a delivery of this fire time that was never tried is given up at `now`; both aware UTC."""
+        return self.expires_after is not None and now > fire_at + self.expires_after
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:

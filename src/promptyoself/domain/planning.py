@@ -8,39 +8,73 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from promptyoself.domain import limits
-from promptyoself.domain.models import CatchUp, Delivery, DeliveryKind, DeliveryState, Overlap, Schedule
+from promptyoself.domain.models import CatchUp, Definition, DeliveryKind, DeliveryState, Overlap
 from promptyoself.domain.quiet import QuietMode
 from promptyoself.domain.triggers import (
     TriggerKind,
+    Walk,
     count_fires,
     jitter_for,
     last_fire_at,
     next_fire_at,
     zone,
 )
-from promptyoself.domain.values import dataclass, replace
 
 _TICK = timedelta(microseconds=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opening:
+class Planned(Protocol):
+    """What planning asks of a schedule: a stored one, or one whose future is worked out and not stored."""
+
+    @property
+    def uid(self) -> str: ...  # noqa: D102  as Schedule says
+    @property
+    def definition(self) -> Definition: ...  # noqa: D102  as Schedule says
+    @property
+    def next_fire_at(self) -> datetime | None: ...  # noqa: D102  as Schedule says
+    @property
+    def fire_count(self) -> int: ...  # noqa: D102  as Schedule says
+
+
+class Unfinished(Protocol):
+    """What planning asks of a delivery that is not final."""
+
+    @property
+    def id(self) -> int: ...  # noqa: D102  as Delivery says
+    @property
+    def kind(self) -> DeliveryKind: ...  # noqa: D102  as Delivery says
+    @property
+    def state(self) -> DeliveryState: ...  # noqa: D102  as Delivery says
+    @property
+    def attempts(self) -> int: ...  # noqa: D102  as Delivery says
+    @property
+    def fire_number(self) -> int: ...  # noqa: D102  as Delivery says
+    @property
+    def missed(self) -> int: ...  # noqa: D102  as Delivery says
+
+
+D = TypeVar("D", bound=Unfinished)
+
+
+class Opening(NamedTuple):
     """One fire time that gets a delivery row: pending, or skipped at once with the reason."""
 
     fire_at: datetime
     planned_at: datetime
-    missed: int
+    missed: int = 0
     skip_reason: str | None = None
+    is_held: bool = False
+    """True when quiet hours put it off to their end."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(NamedTuple, Generic[D]):
     """What to write for one schedule."""
 
     openings: tuple[Opening, ...]
-    superseded: tuple[Delivery, ...]
+    superseded: tuple[D, ...]
     """Pending deliveries that were never sent and that a newer one replaces."""
     passed_over: int
     """Fire times that get no row of their own: missed ones that the newest stands for, or that catch-up skips.
@@ -53,47 +87,94 @@ class Plan:
     pause_reason: str | None = None
 
 
-def plan(schedule: Schedule, *, unfinished: Sequence[Delivery], now: datetime, allowance: int | None = None) -> Plan:
+def plan(
+    schedule: Planned,
+    *,
+    unfinished: Sequence[D],
+    now: datetime,
+    allowance: int | None = None,
+    walk: Walk | None = None,
+) -> Plan[D]:
     """Decide about every fire time of `schedule` from its next_fire_at up to `now`, both aware UTC.
 
     `unfinished` are the schedule's deliveries that are not final. `allowance` is how many deliveries the
     guard still permits (None: any number); beyond it fire times are skipped and the schedule is to be paused.
+    `walk`, of the schedule's trigger, saves whoever plans it again and again from looking for the place each time.
     """
     first = schedule.next_fire_at
     if first is None or first > now:
         return _nothing(schedule)
-    chosen, total = _choose(schedule, first=first, now=now)
-    openings = [_opening(schedule, fire_at, now=now) for fire_at in chosen]
+    walk = walk or Walk(schedule.definition.trigger)
+    openings, total = _open(schedule, walk, first=first, now=now)
+    passed_over = total - len(openings)
     openings = _without_overlap(schedule, openings, unfinished)
     openings, pause_reason = _within_allowance(openings, allowance)
     if pause_reason is not None and schedule.definition.trigger.kind is TriggerKind.ONCE:
         # It has no later fire time to make up for a skipped one: it waits, and arrives late when it is resumed.
-        return replace(_nothing(schedule), pause_reason=pause_reason)
+        return _nothing(schedule)._replace(pause_reason=pause_reason)
     standing = [opening for opening in openings if opening.skip_reason is None]
-    superseded = _superseded(schedule, unfinished) if standing else ()
-    passed_over = total - len(chosen)
-    if standing:
+    superseded = _superseded(schedule, unfinished) if standing and unfinished else ()
+    if standing and (superseded or passed_over):
         missed = sum(1 + old.missed for old in superseded) + (passed_over if _stands_for_missed(schedule) else 0)
-        at = openings.index(standing[0])
-        openings[at] = _with_missed(standing[0], missed)
+        openings[openings.index(standing[0])] = standing[0]._replace(missed=missed)
     fire_count = max(0, schedule.fire_count - len(superseded)) + len(standing)
     return Plan(
         openings=tuple(openings),
         superseded=superseded,
         passed_over=passed_over,
         passed_over_reason=_passed_over_reason(schedule, has_standing=bool(standing)) if passed_over else None,
-        next_fire_at=_next(schedule, fire_count, now),
+        next_fire_at=_next(schedule, fire_count, walk, now),
         fire_count=fire_count,
         pause_reason=pause_reason,
     )
 
 
-def first_fire_at(schedule: Schedule, *, now: datetime) -> datetime | None:
+def opening_of(
+    definition: Definition,
+    uid: str | None,
+    fire_at: datetime,
+    *,
+    now: datetime | None = None,
+    following: datetime | None = None,
+) -> Opening:
+    """Return what one fire time of a definition comes to when it is planned at `now`: put off, skipped, or neither.
+
+    Without `now` it is planned at its very instant. `uid` is its schedule's; one that is not stored yet (None) has
+    no jitter that could be told. `following`, the fire time after it, spares looking for it.
+    """
+    trigger, policy = definition.trigger, definition.policy
+    planned_at = fire_at + _jitter(definition, uid, fire_at, following) if uid and trigger.jitter else fire_at
+    reason, is_held = None, False
+    quiet = policy.quiet_hours
+    release_at = quiet.release_at(planned_at, zone(trigger.timezone)) if quiet else None
+    if quiet is not None and release_at is not None:
+        if quiet.mode is QuietMode.SKIP:
+            reason = f"quiet hours: {quiet}"
+        else:
+            planned_at, is_held = release_at, True
+    if policy.expires_after is not None and now is not None and policy.has_expired(fire_at, now=now):
+        reason = "expired: it came due while nothing could deliver it, and expires_after has passed"
+    return Opening(fire_at, planned_at, skip_reason=reason, is_held=is_held)
+
+
+def first_fire_at(schedule: Planned, *, now: datetime) -> datetime | None:
     """Return the next fire time of a schedule that is resumed or edited at `now`; None when it has none left."""
-    return _next(schedule, schedule.fire_count, now)
+    return _next(schedule, schedule.fire_count, Walk(schedule.definition.trigger), now)
 
 
-def _nothing(schedule: Schedule) -> Plan:
+def fire_after_pause(schedule: Planned, *, paused_until: datetime | None, now: datetime) -> datetime | None:
+    """Return the next fire time of a paused schedule that goes on at `now`; a one-off keeps its own, and arrives late.
+
+    It goes on from `now`, or from the end that the pause was given when nobody was there then: what came after it
+    was missed, and is catch-up's.
+    """
+    if schedule.definition.trigger.kind is TriggerKind.ONCE:
+        return schedule.next_fire_at
+    since = now if paused_until is None or paused_until > now else paused_until - _TICK
+    return first_fire_at(schedule, now=since)
+
+
+def _nothing(schedule: Planned) -> Plan[D]:
     return Plan(
         openings=(),
         superseded=(),
@@ -104,17 +185,30 @@ def _nothing(schedule: Schedule) -> Plan:
     )
 
 
-def _choose(schedule: Schedule, *, first: datetime, now: datetime) -> tuple[list[datetime], int]:
-    """Return the fire times that get a row, oldest first, and how many there were in all."""
-    trigger, policy = schedule.definition.trigger, schedule.definition.policy
-    if trigger.kind is TriggerKind.ONCE:
-        return [first], 1
-    total = count_fires(trigger, after=first - _TICK, until=now, limit=limits.MISSED_COUNT_MAX)
-    window = policy.catch_up_window
-    if policy.catch_up is CatchUp.SKIP:
+def _open(schedule: Planned, walk: Walk, *, first: datetime, now: datetime) -> tuple[list[Opening], int]:
+    """Return an opening for each fire time that gets a row, oldest first, and how many fire times there were in all."""
+    definition = schedule.definition
+    if definition.trigger.kind is TriggerKind.ONCE:
+        return [opening_of(definition, schedule.uid, first, now=now)], 1
+    window = definition.policy.catch_up_window
+    if definition.policy.catch_up is CatchUp.SKIP:
         window = min(window, limits.MISFIRE_GRACE) if window else limits.MISFIRE_GRACE
-    most = limits.CATCH_UP_ALL_MAX if policy.catch_up is CatchUp.ALL else 1
     not_before = max(first, now - window) if window else first
+    if walk.next_after(first - _TICK) == first:
+        following = walk.next_after(first)
+        if following is None or following > now:  # nearly always: it is planned when it comes
+            if first < not_before:
+                return [], 1
+            return [opening_of(definition, schedule.uid, first, now=now, following=following)], 1
+    chosen, total = _choose(schedule, first=first, not_before=not_before, now=now)
+    return [opening_of(definition, schedule.uid, fire_at, now=now) for fire_at in chosen], total
+
+
+def _choose(schedule: Planned, *, first: datetime, not_before: datetime, now: datetime) -> tuple[list[datetime], int]:
+    """Return which of several fire times get a row, oldest first, and how many there were in all."""
+    trigger, policy = schedule.definition.trigger, schedule.definition.policy
+    total = count_fires(trigger, after=first - _TICK, until=now, limit=limits.MISSED_COUNT_MAX)
+    most = limits.CATCH_UP_ALL_MAX if policy.catch_up is CatchUp.ALL else 1
     chosen = _newest(schedule, not_before=not_before, now=now, most=most)
     repetitions = schedule.definition.max_repetitions
     if repetitions is not None:
@@ -122,7 +216,7 @@ def _choose(schedule: Schedule, *, first: datetime, now: datetime) -> tuple[list
     return chosen, max(total, len(chosen))
 
 
-def _newest(schedule: Schedule, *, not_before: datetime, now: datetime, most: int) -> list[datetime]:
+def _newest(schedule: Planned, *, not_before: datetime, now: datetime, most: int) -> list[datetime]:
     found: list[datetime] = []
     until = now
     while len(found) < most:
@@ -134,37 +228,23 @@ def _newest(schedule: Schedule, *, not_before: datetime, now: datetime, most: in
     return found[::-1]
 
 
-def _opening(schedule: Schedule, fire_at: datetime, *, now: datetime) -> Opening:
-    definition = schedule.definition
-    planned_at = fire_at + _jitter(schedule, fire_at)
-    reason = None
-    quiet = definition.policy.quiet_hours
-    release_at = quiet.release_at(planned_at, zone(definition.trigger.timezone)) if quiet else None
-    if quiet is not None and release_at is not None:
-        if quiet.mode is QuietMode.SKIP:
-            reason = f"quiet hours: {quiet}"
-        else:
-            planned_at = release_at
-    expires_after = definition.policy.expires_after
-    if expires_after is not None and now > fire_at + expires_after:
-        reason = "expired: it came due while nothing could deliver it, and expires_after has passed"
-    return Opening(fire_at=fire_at, planned_at=planned_at, missed=0, skip_reason=reason)
-
-
-def _jitter(schedule: Schedule, fire_at: datetime) -> timedelta:
+def _jitter(definition: Definition, uid: str, fire_at: datetime, following: datetime | None) -> timedelta:
     """Return the jitter, kept within the gap to the next fire time, which would supersede it unsent."""
-    trigger = schedule.definition.trigger
-    jitter = jitter_for(trigger, fire_at=fire_at, schedule_uid=schedule.uid)
-    following = next_fire_at(trigger, after=fire_at) if jitter else None
+    trigger = definition.trigger
+    jitter = jitter_for(trigger, fire_at=fire_at, schedule_uid=uid)
+    if jitter and following is None:
+        following = next_fire_at(trigger, after=fire_at)
     return jitter if following is None else jitter % (following - fire_at)
 
 
-def _without_overlap(schedule: Schedule, openings: list[Opening], unfinished: Sequence[Delivery]) -> list[Opening]:
+def _without_overlap(schedule: Planned, openings: list[Opening], unfinished: Sequence[D]) -> list[Opening]:
     """Skip what overlaps. `catch_up all` queues whatever `overlap` says: skipping would undo what it asks for.
 
     A run-now leaves the schedule alone: it makes no fire time overlap; the lane keeps the two apart.
     """
     policy = schedule.definition.policy
+    if not unfinished and len(openings) == 1:
+        return openings
     in_flight = next((one for one in unfinished if one.state.is_in_flight and one.kind is DeliveryKind.SCHEDULED), None)
     if policy.catch_up is CatchUp.ALL:
         room = max(0, limits.CATCH_UP_ALL_MAX - len(unfinished))
@@ -193,7 +273,7 @@ def _within_allowance(openings: list[Opening], allowance: int | None) -> tuple[l
     return kept, reason
 
 
-def _superseded(schedule: Schedule, unfinished: Sequence[Delivery]) -> tuple[Delivery, ...]:
+def _superseded(schedule: Planned, unfinished: Sequence[D]) -> tuple[D, ...]:
     if schedule.definition.policy.catch_up is CatchUp.ALL:
         return ()
     return tuple(
@@ -206,29 +286,23 @@ def _superseded(schedule: Schedule, unfinished: Sequence[Delivery]) -> tuple[Del
     )
 
 
-def _stands_for_missed(schedule: Schedule) -> bool:
+def _stands_for_missed(schedule: Planned) -> bool:
     return schedule.definition.policy.catch_up is not CatchUp.ALL
 
 
-def _with_missed(opening: Opening, missed: int) -> Opening:
-    return Opening(fire_at=opening.fire_at, planned_at=opening.planned_at, missed=missed)
-
-
 def _skip(opening: Opening, reason: str) -> Opening:
-    if opening.skip_reason is not None:
-        return opening
-    return Opening(fire_at=opening.fire_at, planned_at=opening.planned_at, missed=0, skip_reason=reason)
+    return opening if opening.skip_reason is not None else opening._replace(skip_reason=reason)
 
 
-def _passed_over_reason(schedule: Schedule, *, has_standing: bool) -> str:
+def _passed_over_reason(schedule: Planned, *, has_standing: bool) -> str:
     policy = schedule.definition.policy
     if policy.catch_up is CatchUp.LATEST and has_standing:
         return "catch-up latest: the newest fire time stands for them"
     return f"catch-up {policy.catch_up}: they passed while nothing could fire them"
 
 
-def _next(schedule: Schedule, fire_count: int, now: datetime) -> datetime | None:
+def _next(schedule: Planned, fire_count: int, walk: Walk, now: datetime) -> datetime | None:
     repetitions = schedule.definition.max_repetitions
     if repetitions is not None and fire_count >= repetitions:
         return None
-    return next_fire_at(schedule.definition.trigger, after=now)
+    return walk.next_after(now)

@@ -58,9 +58,8 @@ def before_send(delivery: Delivery, schedule: Schedule, *, now: datetime) -> Ste
     if now >= delivery.retry_until and delivery.first_sent_at is not None:
         return _give_up(delivery, now, "retry_for used up")
     # What was never tried (no executor, all stopped) gets its one try, however late: late rather than never.
-    expires_after = schedule.definition.policy.expires_after
     never_sent = delivery.attempts == 0 and delivery.fire_number > 0
-    if expires_after is not None and never_sent and now > delivery.fire_at + expires_after:
+    if never_sent and schedule.definition.policy.has_expired(delivery.fire_at, now=now):
         return _end(delivery, DeliveryState.SKIPPED, now, "expired: expires_after has passed", FactKind.SKIPPED)
     return None
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Trigger",
     "TriggerKind",
+    "Walk",
     "check_timezone",
     "count_fires",
     "describe",
@@ -143,6 +144,44 @@ def fire_times(trigger: Trigger, *, after: datetime, until: datetime | None = No
         if fire_at > last:
             return
         yield fire_at
+
+
+class Walk:
+    """The fire times of one trigger for whoever asks for one after another: each costs one step, not a new search.
+
+    Any question gets the answer that next_fire_at gives. Not for several threads.
+    """
+
+    __slots__ = ("_at", "_fires", "_since", "_trigger")
+
+    def __init__(self, trigger: Trigger) -> None:
+        self._trigger = trigger
+        self._fires: Iterator[datetime] | None = None
+        self._since = self._at = limits.INSTANT_MAX
+        """`_at` is the first fire time later than `_since`: INSTANT_MAX when there is none."""
+
+    def next_after(self, after: datetime) -> datetime | None:
+        """Return the first fire time strictly later than `after`, or None; both are aware UTC."""
+        if self._fires is None or after < self._since:
+            self._begin(after)
+        steps = 0
+        while self._at <= after:
+            if steps == limits.WALK_STEPS_MAX:  # far ahead: a search is cheaper than the way
+                self._begin(after)
+                break
+            steps += 1
+            self._since = self._at
+            self._at = self._step()
+        return None if self._at is limits.INSTANT_MAX else self._at
+
+    def _begin(self, after: datetime) -> None:
+        self._fires = fire_times(self._trigger, after=after)
+        self._since = after
+        self._at = self._step()
+
+    def _step(self) -> datetime:
+        assert self._fires is not None, "it has begun"  # noqa: S101  for the type checker
+        return next(self._fires, limits.INSTANT_MAX)
 
 
 def _unbounded(trigger: Trigger, *, after: datetime) -> Iterator[datetime]:
