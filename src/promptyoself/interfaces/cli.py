@@ -145,6 +145,8 @@ def _write(document: Document, parsed: Parsed | None, doors: Doors, *, is_for_pe
     if "error" in document and "checks" not in document:
         _complain(doors.stderr, f"promptyoself: {document['error']}")
         return
+    if parsed and parsed.command and parsed.command.is_story and parsed.wants is None:
+        return  # the command has told its story already
     from promptyoself.interfaces.render import render
 
     name = parsed.wants or (parsed.command.name if parsed.command else "") if parsed else ""

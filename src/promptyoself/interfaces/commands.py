@@ -274,6 +274,22 @@ COMMANDS: Final = (
         is_operators=True,
     ),
     Command(
+        "completion",
+        "Print a script by which your shell completes commands, options and values. bash: source <(promptyoself "
+        "completion bash) in ~/.bashrc; zsh: the same with zsh, after compinit, in ~/.zshrc; fish: promptyoself "
+        "completion fish | source, in ~/.config/fish/config.fish.",
+        "cli_completion:completion",
+        example="completion bash",
+        is_story=True,
+        arguments=(
+            Argument(
+                "shell",
+                "your shell; or ids, for the ids and names of schedules, as the scripts ask for them",
+                choices=("bash", "zsh", "fish", "ids"),
+            ),
+        ),
+    ),
+    Command(
         "demo",
         "See prompts registered, fired, delivered, retried after a failure, and their receipts, in 15 seconds.",
         "demo:demo",

@@ -185,10 +185,6 @@ def _version(console: Console, document: Document) -> None:
     console.out(f"promptyoself {document['version']}", highlight=False)
 
 
-def _nothing(_console: Console, _document: Document) -> None:
-    """The command has told its story already."""
-
-
 _VIEWS: Final[dict[str, Callable[[Console, Any], None]]] = {
     "register": _registered,
     "list": _schedules,
@@ -206,7 +202,6 @@ _VIEWS: Final[dict[str, Callable[[Console, Any], None]]] = {
     "ack": _acked,
     "config": _config,
     "doctor": _doctor,
-    "demo": _nothing,
     "help": _help,
     "version": _version,
 }
