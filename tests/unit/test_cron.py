@@ -223,6 +223,16 @@ def test_a_second_pass_is_not_leapt_over_when_the_next_date_is_a_year_away() -> 
         ("0 0 l * *", ["2027-03-31", "2027-04-30", "2027-05-31", "2027-06-30"]),
         ("0 0 LW * *", ["2027-03-31", "2027-04-30", "2027-05-31", "2027-06-30"]),
         ("0 0 LW 7-10 *", ["2027-07-30", "2027-08-31", "2027-09-30", "2027-10-29"]),
+        ("0 0 1W * *", ["2027-04-01", "2027-05-03", "2027-06-01", "2027-07-01"]),  # May 1 is a Saturday
+        ("0 0 15W * *", ["2027-04-15", "2027-05-14", "2027-06-15", "2027-07-15"]),
+        ("0 0 31w * *", ["2027-03-31", "2027-05-31", "2027-07-30", "2027-08-31"]),  # not in months of 30 days
+        ("0 0 30W 5 *", ["2027-05-31", "2028-05-30", "2029-05-30", "2030-05-30"]),
+        ("0 0 31W 10 *", ["2027-10-29", "2028-10-31", "2029-10-31", "2030-10-31"]),  # a Sunday: never in November
+        ("0 0 1W,15W * *", ["2027-04-01", "2027-04-15", "2027-05-03", "2027-05-14"]),
+        ("0 0 L,15 * *", ["2027-03-31", "2027-04-15", "2027-04-30", "2027-05-15"]),
+        ("0 0 15W * fri", ["2027-03-26", "2027-04-02", "2027-04-09", "2027-04-15"]),  # OR of days
+        ("0 0 ? * mon", ["2027-03-29", "2027-04-05", "2027-04-12", "2027-04-19"]),
+        ("0 0 0 13 * ?", ["2027-04-13", "2027-05-13", "2027-06-13", "2027-07-13"]),
         ("0 0 * * 5#2", ["2027-04-09", "2027-05-14", "2027-06-11", "2027-07-09"]),
         ("0 0 * * friL", ["2027-03-26", "2027-04-30", "2027-05-28", "2027-06-25"]),
         ("0 0 * * sun#5", ["2027-05-30", "2027-08-29", "2027-10-31", "2028-01-30"]),
@@ -260,21 +270,38 @@ def test_seconds_come_first_in_six_fields() -> None:
         ("* * 32 * *", ["cron", "day-of-month", "32", "1-31"]),
         ("* * * 13 *", ["cron", "month", "13", "1-12", "jan-dec"]),
         ("* * * * 8", ["cron", "day-of-week", "8", "0-7", "sun-sat"]),
-        ("* * * * funday", ["cron", "day-of-week", "FUNDAY"]),
+        ("* * * * funday", ["cron", "day-of-week", "funday", "0-7", "sun-sat"]),
         ("60 * * * * *", ["cron", "second", "60", "0-59"]),
         ("*/0 * * * *", ["cron", "minute", "step", "0"]),
-        ("*/x * * * *", ["cron", "minute", "step", "X"]),
+        ("*/x * * * *", ["cron", "minute", "step", "x"]),
         ("5-70 * * * *", ["cron", "minute", "70", "0-59"]),
         ("30-10 * * * *", ["cron", "minute", "30-10", "backwards"]),
         ("1,,2 * * * *", ["cron", "minute", "0-59"]),
-        ("* * ? * *", ["cron", "day-of-month", "?"]),
-        ("* * 15W * *", ["cron", "day-of-month", "15W"]),
         ("* * * * 5#6", ["cron", "day-of-week", "5#6", "1-5"]),
         ("* * 5#2 * *", ["cron", "day-of-month", "5#2"]),
         ("L * * * *", ["cron", "minute", "L"]),
         ("* * * *", ["cron", "4 fields"]),
         ("", ["cron", "0 fields"]),
-        ("* * * * * * *", ["cron", "7 fields"]),
+        ("* * * * * * * 1", ["cron", "8 fields"]),
+        ("0 9 * * mon, fri", ["cron", "mon,"]),
+        ("0 9 * * monday", ["cron", "day-of-week", "monday", "write mon"]),
+        ("* 22-2 * * *", ["cron", "hour", "22-2", "backwards", "write 22-23,0-2 instead", "0-23"]),
+        ("* 23-2 * * *", ["write 23,0-2 instead"]),
+        ("* 22-3/2 * * *", ["write 22,0,2 instead"]),
+        ("* * * * sat-mon", ["cron", "day-of-week", "write sat,sun,mon instead"]),
+        ("* * * * 5-1", ["write 5-7,1 instead"]),
+        ("* * * * 7-2", ["write 0-2 instead"]),
+        ("* * * * 6-0", ["write 6-7 instead"]),
+        ("* * * nov-feb *", ["cron", "month", "nov-feb", "write nov,dec,jan,feb instead"]),
+        ("* * 28-3 * *", ["write 28-31,1-3 instead"]),
+        ("* ? * * *", ["cron", "hour", "?", "day-of-month or day-of-week"]),
+        ("* * ?/2 * *", ["cron", "day-of-month", "?/2", "stands alone"]),
+        ("* * 32W * *", ["cron", "day-of-month", "32", "1-31"]),
+        ("* * W * *", ["cron", "day-of-month", "'W'", "nearest"]),
+        ("* * 1-5W * *", ["cron", "day-of-month", "1-5W"]),
+        ("* * L-3 * *", ["cron", "day-of-month", "L-3", "two ways"]),
+        ("* * * * L", ["cron", "day-of-week", "friL"]),
+        ("* * * * 5W", ["cron", "day-of-week", "5W"]),
         ("-5 * * * *", ["cron", "minute", "-5"]),
         ("1.5 * * * *", ["cron", "minute", "1.5"]),
         ("\u0665 * * * *", ["cron", "character"]),
@@ -294,7 +321,35 @@ def test_a_bad_expression_is_refused_with_field_value_and_range(expression: str,
     assert refusal.value.hint
 
 
-@pytest.mark.parametrize("expression", ["0 0 30 2 *", "0 0 31 4,6,9,11 *", "0 0 */31 * mon#5", "0 0 31 2 */2"])
+@pytest.mark.parametrize(
+    ("expression", "said", "instead"),
+    [
+        ("cron(0 12 * * ? *)", "EventBridge", "write '0 12 * * *'"),
+        ("cron(0 12 ? * 2-6 *)", "EventBridge", "write '0 12 * * mon-fri'"),
+        ("CRON(15 10 ? * 6L 2027)", "EventBridge", "write '15 10 * * friL', and bound it to 2027"),
+        ("cron(0 9 * * mon)", "EventBridge", "write '0 9 * * mon'"),
+        ("cron(nonsense)", "EventBridge", "five fields"),
+        ("0 12 * * ? *", "EventBridge", "write '0 12 * * *'"),
+        ("0 12 ? * 7 *", "EventBridge", "write '0 12 * * sat'"),
+        ("0 12 1 1 * 2027", "EventBridge", "write '0 12 1 1 *', and bound it to 2027"),
+        ("0 0 12 * * ? 2027-2029", "Quartz", "write '0 0 12 * * *', and bound it to 2027-2029"),
+        ("0 15 10 ? * 6#3 *", "Quartz", "write '0 15 10 * * fri#3'"),
+        ("0 0 12 ? * L *", "Quartz", "write '0 0 12 * * sat'"),
+        ("0 0 12 ? * 2/2 2027", "Quartz", "write '0 0 12 * * mon-sat/2'"),
+        ("rate(5 minutes)", "EventBridge", "--every 5m"),
+        ("rate(1 hour)", "EventBridge", "--every 1h"),
+    ],
+)
+def test_another_dialect_is_refused_with_what_to_write_here(expression: str, said: str, instead: str) -> None:
+    with pytest.raises(InvalidTrigger, match="cron") as refusal:
+        parse_cron(expression)
+    assert said in refusal.value.message
+    assert instead in (refusal.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    "expression", ["0 0 30 2 *", "0 0 31 4,6,9,11 *", "0 0 */31 * mon#5", "0 0 31 2 */2", "0 0 31W 2,4 *"]
+)
 def test_an_expression_that_can_never_fire_is_refused(expression: str) -> None:
     with pytest.raises(TriggerNeverFires, match="never fires"):
         make_trigger(TriggerKind.CRON, expression, timezone="Europe/Riga", now=NOW)

@@ -1,65 +1,51 @@
-"""Cron expressions: what they say, checked field by field; cronsim walks them on the wall clock.
+"""Cron expressions on the wall clock: which days match, at which times, and from any moment on.
 
-Grammar: crontab(5) of Debian, and as cronsim extends it: seconds as a first of six fields, `L`, `LW`, `5L`, `5#2`,
-and `5/15` for `5-59/15`.
+Grammar: crontab(5) of Debian, with seconds as a first of six fields, `L`, `LW`, `15W`, `5L`, `5#2`, `?`, and `5/15` for
+`5-59/15`. cron_text reads it; docs/time.md says the same for users.
 """
 
 from __future__ import annotations
 
-import re
-from copy import copy
-from datetime import datetime
+from bisect import bisect_left
+from calendar import monthrange
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from promptyoself.domain import limits
-from promptyoself.domain.errors import InvalidTrigger, TriggerNeverFires
+from promptyoself.domain.cron_fields import DAY, FIELDS, HOUR, MINUTE, MONTH, SECOND, WEEKDAY, Field, values
+from promptyoself.domain.errors import TriggerNeverFires
 from promptyoself.domain.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cronsim import CronSim
+__all__ = [
+    "DAY",
+    "FIELDS",
+    "HOUR",
+    "MINUTE",
+    "MONTH",
+    "SECOND",
+    "WEEKDAY",
+    "Cron",
+    "Field",
+    "parse_cron",
+    "values",
+]
 
-ALIASES: Final = {
-    "@hourly": "0 * * * *",
-    "@daily": "0 0 * * *",
-    "@midnight": "0 0 * * *",
-    "@weekly": "0 0 * * 0",
-    "@monthly": "0 0 1 * *",
-    "@yearly": "0 0 1 1 *",
-    "@annually": "0 0 1 1 *",
-}
-_HINT: Final = "five fields: minute hour day-of-month month day-of-week, such as '30 9 * * mon-fri'"
-_TERM: Final = re.compile(
-    r"(?P<star>\*)(?:/(?P<star_step>\w+))?|(?P<low>\w+)(?:-(?P<high>\w+))?(?:/(?P<step>\w+))?|(?P<day>\w+)#(?P<nth>\w+)",
-    re.ASCII,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One field of an expression: its name and unit, its range (inclusive), and the names of its values."""
-
-    name: str
-    low: int
-    high: int
-    names: tuple[str, ...] = ()
-
-
-SECOND: Final = Field("second", 0, 59)
-MINUTE: Final = Field("minute", 0, 59)
-HOUR: Final = Field("hour", 0, 23)
-DAY: Final = Field("day-of-month", 1, 31)
-_MONTHS: Final = ("", "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
-MONTH: Final = Field("month", 1, 12, _MONTHS)
-WEEKDAY: Final = Field("day-of-week", 0, 7, ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"))
-FIELDS: Final = (SECOND, MINUTE, HOUR, DAY, MONTH, WEEKDAY)
+_SECOND_US: Final = 1_000_000
+_WEEK: Final = 7
+_SATURDAY: Final = 5
+_SUNDAY: Final = 6
+_YEAR_LAST: Final = limits.RECURRENCE_END.year + 1
+_LENGTHS: Final = {2: (28, 29), 4: (30,), 6: (30,), 9: (30,), 11: (30,)}
+"""Days that a month can have, where that is not 31."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cron:
-    """A cron expression that was read: its six fields as numbers (the first "0" when five were given)."""
+    """A cron expression that was read: its six fields as numbers (the first "0" when five were given, `?` as `*`)."""
 
     fields: tuple[str, str, str, str, str, str]
 
@@ -74,24 +60,12 @@ class Cron:
         return not (self.fields[3].startswith("*") or self.fields[5].startswith("*"))
 
     def walls(self, after: datetime) -> Iterator[datetime]:
-        """Yield the naive walls that match, ascending, strictly later than `after`; ends after 50 years without one."""
-        simulation = copy(_simulation(self.fields))
-        simulation.dt = after.replace(microsecond=0)
-        return simulation
+        """Yield the naive walls that match, ascending, strictly later than `after`, up to limits.RECURRENCE_END."""
+        return _calendar(self.fields).walls(after)
 
-
-@lru_cache(maxsize=4096)
-def _simulation(fields: tuple[str, ...]) -> CronSim:
-    from cronsim import CronSim, CronSimError  # not needed for schedules of other kinds
-
-    try:
-        return CronSim(" ".join(fields), datetime(2000, 1, 1))  # noqa: DTZ001 - walls are naive
-    except CronSimError as exc:
-        # Every field was read before: what is left is a day that no month of the expression has.
-        raise TriggerNeverFires(
-            f"cron expression never fires: no month of {fields[4]} has a day of {fields[3]}",
-            hint="day-of-month and month contradict each other",
-        ) from exc
+    def month_days(self, first_weekday: int, length: int) -> tuple[int, ...]:
+        """Return the days that match in a month of `length` days which begins on `first_weekday` (0 = Monday)."""
+        return _calendar(self.fields).days(first_weekday, length)
 
 
 @lru_cache(maxsize=4096)
@@ -101,123 +75,133 @@ def parse_cron(expression: str) -> Cron:
     Raises InvalidTrigger, whose message holds the word cron, the field, the value and the range allowed, or
     TriggerNeverFires when no month has the day asked for.
     """
-    text = _expanded(expression)
-    parts = text.upper().split()
-    if not text.isascii():
-        raise InvalidTrigger(f"cron expression {_shown(expression)} holds a character cron does not know", hint=_HINT)
-    if len(parts) == len(FIELDS) - 1:
-        parts.insert(0, "0")
-    if len(parts) != len(FIELDS):
-        raise InvalidTrigger(
-            f"cron expression {_shown(expression)} has {len(parts)} fields; it takes 5, or 6 with seconds first",
-            hint=_HINT,
-        )
-    second, minute, hour, day, month, weekday = (
-        _normal(part, field, expression) for part, field in zip(parts, FIELDS, strict=True)
-    )
-    cron = Cron((second, minute, hour, day, month, weekday))
-    _simulation(cron.fields)
+    from promptyoself.domain.cron_text import read  # schedules of other kinds need none of its sentences
+
+    cron = Cron(read(expression))
+    _check_fires(cron, expression)
     return cron
 
 
-def values(field: str, of: Field) -> list[int]:
-    """Return the plain numbers that a field of a Cron matches, ascending; `L`, `LW`, `5L` and `5#2` give none."""
-    found: set[int] = set()
+def _check_fires(cron: Cron, expression: str) -> None:
+    """Refuse an expression whose days no month has; every kind of month that the calendar knows is looked at."""
+    months = values(cron.fields[4], MONTH)
+    lengths = sorted({length for month in months for length in _LENGTHS.get(month, (31,))}, reverse=True)
+    if any(cron.month_days(weekday, length) for length in lengths for weekday in range(_WEEK)):
+        return
+    _, _, _, day, month, weekday = cron.fields
+    what = f"no day-of-month {day} of month {month} is a day-of-week {weekday}"
+    if weekday == "*":
+        what = f"there is no day-of-month {day} in month {month}"
+    raise TriggerNeverFires(
+        f"cron expression {expression.strip()[: limits.NAME_CHARS_MAX]!r} never fires: {what}",
+        hint="take a day that the month has, or L for its last",
+    )
+
+
+# -- the walk -----------------------------------------------------------------------------------------------
+
+
+class _Calendar:
+    """What an expression says as numbers, worked out once: months, days by kind of month, and times of day.
+
+    A month's days hang on the weekday it begins with and on its length alone, so there are 28 kinds of month at most.
+    """
+
+    __slots__ = ("_days", "_fields", "_hours", "_is_either", "_months", "_since_midnight", "_within")
+
+    def __init__(self, fields: tuple[str, ...]) -> None:
+        self._fields = fields
+        self._months = frozenset(values(fields[4], MONTH))
+        self._hours = tuple(values(fields[2], HOUR))
+        self._since_midnight = tuple(timedelta(hours=hour) for hour in self._hours)
+        seconds = values(fields[0], SECOND)
+        self._within = tuple(
+            timedelta(minutes=minute, seconds=second) for minute in values(fields[1], MINUTE) for second in seconds
+        )
+        self._is_either = not (fields[3].startswith("*") or fields[5].startswith("*"))
+        self._days: dict[tuple[int, int], tuple[int, ...]] = {}
+
+    def walls(self, after: datetime) -> Iterator[datetime]:
+        start = after + timedelta(microseconds=_SECOND_US - after.microsecond)
+        today = datetime(start.year, start.month, start.day)  # noqa: DTZ001 - a wall
+        hours = self._since_midnight
+        within = self._within
+        for midnight in self._midnights(today):
+            left = hours
+            if midnight == today:  # only the times that are still to come
+                place = bisect_left(self._hours, start.hour)
+                if place < len(hours) and self._hours[place] == start.hour:
+                    hour = midnight + hours[place]
+                    place += 1
+                    for part in within[bisect_left(within, start - hour) :]:
+                        yield hour + part
+                left = hours[place:]
+            for each in left:
+                hour = midnight + each
+                for part in within:
+                    yield hour + part
+
+    def _midnights(self, first: datetime) -> Iterator[datetime]:
+        """Yield the midnights of the days that match, ascending, from the day of `first` on."""
+        year, month, from_day = first.year, first.month, first.day
+        while year <= _YEAR_LAST:
+            if month in self._months:
+                for day in self.days(*monthrange(year, month)):
+                    if day >= from_day:
+                        yield datetime(year, month, day)  # noqa: DTZ001 - a wall
+            from_day = 1
+            year, month = (year, month + 1) if month < MONTH.high else (year + 1, 1)
+
+    def days(self, first_weekday: int, length: int) -> tuple[int, ...]:
+        """Return the days that match in a month which begins on `first_weekday` (0 = Monday) and has `length` days."""
+        kind = first_weekday, length
+        if (found := self._days.get(kind)) is None:
+            by_day = _month_days(self._fields[3], first_weekday, length)
+            by_weekday = _week_days(self._fields[5], first_weekday, length)
+            found = tuple(sorted(by_day | by_weekday if self._is_either else by_day & by_weekday))
+            self._days[kind] = found
+        return found
+
+
+@lru_cache(maxsize=4096)
+def _calendar(fields: tuple[str, ...]) -> _Calendar:
+    return _Calendar(fields)
+
+
+def _month_days(field: str, first_weekday: int, length: int) -> set[int]:
+    """Return the days that the day-of-month field names in such a month."""
+    found = {day for day in values(field, DAY) if day <= length}
     for term in field.split(","):
-        base, _, step = term.partition("/")
-        if "L" in base or "#" in base:
-            continue
-        low, dash, high = base.partition("-")
-        if base == "*":
-            low, high = str(of.low), str(of.high)
-        elif not dash:
-            high = str(of.high) if step else low
-        found.update(range(int(low), int(high) + 1, int(step or 1)))
-    return sorted(found)
+        if term == "L":
+            found.add(length)
+        elif term == "LW":
+            found.add(_nearest_weekday(length, first_weekday, length))
+        elif term.endswith("W") and int(term[:-1]) <= length:
+            found.add(_nearest_weekday(int(term[:-1]), first_weekday, length))
+    return found
 
 
-def _expanded(expression: str) -> str:
-    text = expression.strip()
-    lowered = text.lower()
-    if lowered == "@reboot":
-        raise InvalidTrigger(
-            "cron's @reboot is not a time: there is no reboot here that it could mean",
-            hint="use a time, an interval, or one of " + " ".join(ALIASES),
-        )
-    if lowered.startswith("@") and lowered not in ALIASES:
-        raise InvalidTrigger(
-            f"cron alias {_shown(expression)} is not one of {' '.join(ALIASES)}",
-            hint="for a period use an interval, such as 90s or 5m",
-        )
-    if lowered.startswith(("tz=", "cron_tz=")):
-        raise InvalidTrigger(
-            f"cron expression {_shown(expression)} names its timezone within",
-            hint="give the timezone beside the expression",
-        )
-    return ALIASES.get(lowered, text)
+def _nearest_weekday(day: int, first_weekday: int, length: int) -> int:
+    """Return the Monday to Friday nearest to `day` in its month, as Quartz has it: 1W on a Saturday is the 3rd."""
+    weekday = (first_weekday + day - 1) % _WEEK
+    if weekday == _SATURDAY:
+        return day - 1 if day > 1 else day + 2
+    if weekday == _SUNDAY:
+        return day + 1 if day < length else day - 2
+    return day
 
 
-def _shown(text: str) -> str:
-    return repr(text[: limits.NAME_CHARS_MAX])
+def _week_days(field: str, first_weekday: int, length: int) -> set[int]:
+    """Return the days that the day-of-week field (0 and 7 = Sunday) names in such a month."""
 
+    def all_of(weekday: int) -> range:
+        return range((weekday - 1 - first_weekday) % _WEEK + 1, length + 1, _WEEK)
 
-def _normal(part: str, field: Field, expression: str) -> str:
-    """Return one field with names as numbers and every value checked."""
-    terms = part.split(",")
-    if len(terms) > limits.CRON_TERMS_MAX:
-        raise _refusal(field, f"{len(terms)} terms are more than {limits.CRON_TERMS_MAX}", expression)
-    return ",".join(_normal_term(term, field, expression) for term in terms)
-
-
-def _normal_term(term: str, field: Field, expression: str) -> str:
-    if field is DAY and term in {"L", "LW"}:
-        return term
-    if field is WEEKDAY and term.endswith("L") and len(term) > 1:
-        return f"{_value(term[:-1], field, expression)}L"
-    found = _TERM.fullmatch(term)
-    if found is None or (found["nth"] and field is not WEEKDAY):
-        raise _refusal(field, f"{term[:50]!r} cannot be read", expression)
-    if found["star"]:
-        return "*" + _step(found["star_step"], field, expression)
-    if found["nth"]:
-        day = _value(found["day"], field, expression)
-        if found["nth"] not in {"1", "2", "3", "4", "5"}:
-            raise _refusal(field, f"{term!r}: the week after # is outside 1-5", expression)
-        return f"{day}#{found['nth']}"
-    low = _value(found["low"], field, expression)
-    step = _step(found["step"], field, expression)
-    if not found["high"]:
-        return f"{low}{step}"
-    high = _value(found["high"], field, expression)
-    if high < low:
-        high = 7 if field is WEEKDAY and high == 0 and found["high"] == "SUN" else high
-    if high < low:
-        raise _refusal(field, f"range {term!r} runs backwards", expression)
-    # cronsim takes 5-5/2 for 5/2, that is 5-59/2: a range of one value has no use for its step.
-    return f"{low}-{high}{step}" if high > low else str(low)
-
-
-def _value(text: str, field: Field, expression: str) -> int:
-    if text and text in field.names:
-        return field.names.index(text)
-    if not text.isdigit() or len(text) > limits.CRON_DIGITS_MAX:
-        raise _refusal(field, f"{text[:50]!r} is not a number", expression)
-    value = int(text)
-    if not field.low <= value <= field.high:
-        raise _refusal(field, f"{value} is outside", expression)
-    return value
-
-
-def _step(text: str | None, field: Field, expression: str) -> str:
-    if text is None:
-        return ""
-    if not text.isdigit() or len(text) > limits.CRON_DIGITS_MAX or int(text) == 0:
-        raise _refusal(field, f"step {text[:50]!r} is not a number of 1 or more", expression)
-    return f"/{int(text)}"
-
-
-def _refusal(field: Field, what: str, expression: str) -> InvalidTrigger:
-    named = [name.lower() for name in field.names if name]
-    allowed = f"{field.low}-{field.high}" + (f" or {named[0]}-{named[-1]}" if named else "")
-    joint = f"{what} {allowed}" if what.endswith("is outside") else f"{what}; allowed is {allowed}"
-    return InvalidTrigger(f"bad cron expression {_shown(expression)}: {field.name} {joint}", hint=_HINT)
+    found = {day for weekday in values(field, WEEKDAY) for day in all_of(weekday)}
+    for term in field.split(","):
+        weekday, is_nth, nth = term.partition("#")
+        if is_nth:
+            found.update(all_of(int(weekday))[int(nth) - 1 : int(nth)])
+        elif term.endswith("L"):
+            found.add(all_of(int(term[:-1]))[-1])
+    return found

@@ -167,16 +167,10 @@ class Span:
     end_at: datetime
     offset: timedelta
     shift: timedelta
-
-    @property
-    def wall_begin(self) -> datetime:
-        """The first wall of the stretch."""
-        return self.begin_at.replace(tzinfo=None) + self.offset
-
-    @property
-    def wall_end(self) -> datetime:
-        """The wall at which the stretch is over; no longer part of it."""
-        return self.end_at.replace(tzinfo=None) + self.offset
+    wall_begin: datetime
+    """The first wall of the stretch."""
+    wall_end: datetime
+    """The wall at which the stretch is over; no longer part of it."""
 
     @property
     def wall_before(self) -> datetime:
@@ -191,7 +185,11 @@ class Span:
 
 def span_at(here: ZoneInfo, instant: datetime) -> Span:
     """Return the stretch of constant offset that holds `instant` (aware UTC)."""
-    return next(span for span in _spans(here, instant.year) if span.begin_at <= instant < span.end_at)
+    spans = _spans(here, instant.year)
+    for span in spans:
+        if instant < span.end_at:
+            return span
+    return spans[-1]  # later than limits.INSTANT_MAX
 
 
 @lru_cache(maxsize=4096)
@@ -201,7 +199,7 @@ def _spans(here: ZoneInfo, year: int) -> tuple[Span, ...]:
     The zone is probed every OFFSET_PROBE_EVERY: since 1970 no zone has changed its offset twice within that time.
     """
     begin = datetime(year, 1, 1, tzinfo=UTC)
-    end = datetime(year + 1, 1, 1, tzinfo=UTC) if year < MAXYEAR else datetime.max.replace(tzinfo=UTC)
+    end = datetime(year + 1, 1, 1, tzinfo=UTC) if year < MAXYEAR else limits.INSTANT_MAX
     probes = [begin - SECOND]
     while probes[-1] + limits.OFFSET_PROBE_EVERY < end - SECOND:
         probes.append(probes[-1] + limits.OFFSET_PROBE_EVERY)
@@ -213,9 +211,13 @@ def _spans(here: ZoneInfo, year: int) -> tuple[Span, ...]:
     if cuts[1:2] == [begin]:
         del cuts[0]
     return tuple(
-        Span(low, high, offset_at(here, low), offset_at(here, low) - offset_at(here, low - SECOND))
-        for low, high in pairwise([*cuts, end])
+        _span(low, high, offset_at(here, low), offset_at(here, low - SECOND)) for low, high in pairwise([*cuts, end])
     )
+
+
+def _span(begin_at: datetime, end_at: datetime, offset: timedelta, offset_before: timedelta) -> Span:
+    wall_begin, wall_end = (instant.replace(tzinfo=None) + offset for instant in (begin_at, end_at))
+    return Span(begin_at, end_at, offset, offset - offset_before, wall_begin, wall_end)
 
 
 def _change(here: ZoneInfo, low: datetime, high: datetime) -> datetime:
@@ -258,21 +260,23 @@ def instants_of(rule: WallRule, here: ZoneInfo, *, after: datetime) -> Iterator[
     last = start = after
     while start < limits.RECURRENCE_END:
         span = span_at(here, start)
+        begin_at, wall_begin, wall_end = span.begin_at, span.wall_begin, span.wall_end
         upcoming: datetime | None = None
         for wall in _walls_in(rule, span, after=after):
-            if wall >= span.wall_end:
+            if wall >= wall_end:
                 upcoming = wall
                 break
-            instant = max(span.begin_at, (wall - span.offset).replace(tzinfo=UTC))
+            # A skipped wall is before the stretch, and belongs to its first instant.
+            instant = begin_at + (wall - wall_begin) if wall > wall_begin else begin_at
             if instant > last:
                 last = instant
                 yield instant
         start = span.end_at
         # Walls already passed can come again only right after this stretch's beginning; once it is older, leap.
-        if span.end_at - max(span.begin_at, after) >= limits.JUMP_MAX:
+        if start - max(begin_at, after) >= limits.JUMP_MAX:
             if upcoming is None:
                 return
-            start = max(start, upcoming.replace(tzinfo=UTC) - limits.JUMP_MAX * 2)
+            start = max(start, begin_at + (upcoming - wall_begin) - limits.JUMP_MAX * 2)
 
 
 def _walls_in(rule: WallRule, span: Span, *, after: datetime) -> Iterator[datetime]:
@@ -287,5 +291,5 @@ def _walls_in(rule: WallRule, span: Span, *, after: datetime) -> Iterator[dateti
     start = low - MICROSECOND
     if span.begin_at <= after:
         # The wall of `after`; walls skipped at this span's begin are no later than it.
-        start = max(start, after.replace(tzinfo=None) + span.offset)
+        start = max(start, span.wall_begin + (after - span.begin_at))
     return rule.walls(start)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from calendar import monthrange
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING
 
 from promptyoself.domain import cron, limits
+from promptyoself.domain.cron_text import named_weekdays
 from promptyoself.domain.intervals import format_duration, parse_duration
 from promptyoself.domain.localtime import (
     MICROSECOND,
@@ -18,8 +21,9 @@ from promptyoself.domain.localtime import (
     to_wall,
     zone,
 )
+from promptyoself.domain.phrases import MONTHS, join, moment
 from promptyoself.domain.triggers import Trigger, TriggerKind, fire_times, last_fire_at
-from promptyoself.domain.words import is_even_step, join, moment, month_days, week_days
+from promptyoself.domain.words_cron import is_even_step, month_days, week_days
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +31,8 @@ if TYPE_CHECKING:
 _DAY = timedelta(days=1)
 _NAMED_MAX = 3
 """Wall times named in one sentence."""
+_LEAP_YEAR = 2028
+_FEBRUARY = 2
 _USUAL_MAX = 200
 """Fire times of the day before whose distances count as usual."""
 
@@ -37,6 +43,8 @@ def warnings_for(trigger: Trigger, *, now: datetime) -> list[str]:
     if trigger.kind is TriggerKind.CRON:
         rule = cron.parse_cron(trigger.expression)
         found += _either_day(rule)
+        found += _numbered_weekdays(trigger.expression)
+        found += _missing_days(rule)
         for field, of in zip(rule.fields, cron.FIELDS, strict=True):
             found += _uneven_steps(field, of)
     found += _once_moved(trigger) if trigger.kind is TriggerKind.ONCE else _clock_changes(trigger, now=now)
@@ -52,9 +60,47 @@ def _either_day(rule: cron.Cron) -> list[str]:
         what = f"on {day} or on {weekday}" if day and weekday else "every day"
         return [f"day-of-month and day-of-week are both given: cron fires when either matches, here {what}"]
     if day and weekday:
-        what = f"on {day} that is also {weekday}"
+        what = f"on {weekday}, only when it is {month_days(rule.fields[3], ' or ')}"
         return [f"day-of-month or day-of-week starts with *: cron fires only when both match, here {what}"]
     return []
+
+
+def _numbered_weekdays(expression: str) -> list[str]:
+    """Say what the numbers of a weekday field beside a `?` mean here: Quartz and EventBridge count from 1 = Sunday."""
+    if "?" not in expression:
+        return []
+    *_, weekday = expression.split()
+    if (named := named_weekdays(weekday)) == weekday:
+        return []
+    here = week_days(cron.parse_cron(f"0 0 * * {weekday}").fields[5]) or "every day"
+    warning = (
+        f"day-of-week {weekday} is {here} here, where 0 and 7 are Sunday; Quartz and EventBridge, which write ? too, "
+        f"count from 1 = Sunday: write {named} if that was meant, and names in any case"
+    )
+    return [warning]
+
+
+def _missing_days(rule: cron.Cron) -> Iterator[str]:
+    """Yield a sentence for each day that some of the months do not have, when it is asked for by its number."""
+    _, _, _, day, month, weekday = rule.fields
+    months = cron.values(month, cron.MONTH)
+    for term in sorted(set(day.split(","))):
+        number = int(term.removesuffix("W")) if term.removesuffix("W").isdigit() else 0
+        if number and (sentence := missing_day(number, months)):
+            yield f"{sentence}: nothing fires for it there" + (
+                "; L is the last day of any month" if "no day" in sentence else ""
+            )
+    if fifth := [term for term in weekday.split(",") if term.endswith("#5")]:
+        yield f"not every month has {join(week_days(term).removesuffix(' of the month') for term in fifth)}"
+
+
+def missing_day(number: int, months: Sequence[int]) -> str:
+    """Return which of the months do not have this day, or nothing when all of them do."""
+    lacking = [MONTHS[month] for month in months if number > monthrange(_LEAP_YEAR, month)[1]]
+    if lacking:
+        return f"there is no day {number} in {join(lacking)}"
+    is_leap_day = number == monthrange(_LEAP_YEAR, _FEBRUARY)[1] and _FEBRUARY in months
+    return f"February has a day {number} only in leap years" if is_leap_day else ""
 
 
 def _uneven_steps(field: str, of: cron.Field) -> Iterator[str]:
