@@ -9,12 +9,14 @@ from datetime import datetime, timedelta
 from itertools import count
 from typing import Any, TypeVar
 
-from promptyoself.application import deliveries, planner, schedules
+from promptyoself.application import deliveries, planner, schedules, skips, snoozes
 from promptyoself.application.dispatcher import Dispatcher, Report
 from promptyoself.application.gate import Gate
 from promptyoself.application.passes import Entry, Pass
 from promptyoself.application.requests import Defaults, ScheduleRequest
 from promptyoself.application.schedules import Caller
+from promptyoself.application.skips import Skipped
+from promptyoself.application.snoozes import Snoozed
 from promptyoself.domain.errors import StoreError
 from promptyoself.domain.models import Attempt, Delivery, Fact, Schedule
 from promptyoself.domain.ports import DeliveryFilter, Tx
@@ -120,6 +122,35 @@ class Stage:
     def run_now(self, schedule_id: int, *, caller: Caller = OPERATOR) -> Delivery:
         return self.tx(
             lambda tx: schedules.run_now(tx, schedule_id, caller=caller, store_uid=self.store.uid, now=self.now)
+        )
+
+    def skip(
+        self, schedule_id: int = 1, *, count: int = 1, reason: str | None = None, caller: Caller = OPERATOR
+    ) -> Skipped:
+        return self.tx(
+            lambda tx: skips.skip(
+                tx, schedule_id, count=count, reason=reason, caller=caller, store_uid=self.store.uid, now=self.now
+            )
+        )
+
+    def snooze(
+        self,
+        schedule_id: int = 1,
+        *,
+        lasting: timedelta | None = None,
+        until: datetime | None = None,
+        caller: Caller = OPERATOR,
+    ) -> Snoozed:
+        return self.tx(
+            lambda tx: snoozes.snooze(
+                tx,
+                schedule_id,
+                lasting=lasting,
+                until=until,
+                caller=caller,
+                store_uid=self.store.uid,
+                now=self.now,
+            )
         )
 
     def retry(self, delivery_id: int, *, caller: Caller = OPERATOR) -> Delivery:

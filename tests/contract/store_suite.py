@@ -220,6 +220,7 @@ class StoreContract(LaneContract, RecordContract):
             state_reason="too loud",
             paused_until=NOW + HOUR,
             next_fire_at=None,
+            passed_until=NOW + HOUR,
             last_fire_at=NOW,
             fire_count=4,
             finals_in_row=2,
@@ -228,6 +229,29 @@ class StoreContract(LaneContract, RecordContract):
         with store.transaction() as tx:
             tx.save_schedule(changed)
             assert tx.schedule(schedule.id) == changed
+
+    def test_a_fire_time_that_was_passed_cannot_be_the_next(self, store: Store) -> None:
+        schedule = add_schedule(store)
+        assert schedule.next_fire_at is not None
+        with store.transaction() as tx, pytest.raises(StoreError):
+            tx.save_schedule(replace(schedule, passed_until=schedule.next_fire_at))
+        with store.transaction() as tx:
+            tx.save_schedule(replace(schedule, passed_until=schedule.next_fire_at - MINUTE))
+
+    def test_a_delivery_that_was_put_off_is_its_lanes_when_it_comes(self, store: Store) -> None:
+        schedule = add_schedule(store)
+        first = a_new_delivery(schedule, planned_at=NOW + HOUR, snoozed_until=NOW + HOUR)
+        with store.transaction() as tx:
+            put_off = tx.add_delivery(first, retry_until=NOW + HOUR)
+            assert put_off is not None
+            assert put_off.snoozed_until == NOW + HOUR
+            assert tx.ready_lanes(now=NOW + MINUTE, limit=9) == []
+            assert tx.next_wake_at(now=NOW + 10 * MINUTE) == schedule.next_fire_at
+            assert tx.next_in_lane(schedule.lane, now=NOW + HOUR) == put_off
+            later = replace(put_off, planned_at=NOW + 2 * HOUR, due_at=NOW + 2 * HOUR, snoozed_until=NOW + 2 * HOUR)
+            assert tx.save_delivery(later, was=put_off)
+            assert tx.ready_lanes(now=NOW + HOUR, limit=9) == []
+            assert tx.ready_lanes(now=NOW + 2 * HOUR, limit=9) == [schedule.lane]
 
     def test_saving_a_schedule_that_was_never_stored_is_an_error(self, store: Store) -> None:
         schedule = add_schedule(store)
@@ -372,6 +396,8 @@ class StoreContract(LaneContract, RecordContract):
             reason="r",
             error_code="e",
             due_at=NOW + MINUTE,
+            planned_at=NOW + MINUTE,
+            snoozed_until=NOW + MINUTE,
             lease_token="t",
             attempts=1,
             refusals=2,

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from promptyoself.domain.errors import StoreCorrupt, StoreError, StoreTooNew
+from promptyoself.domain.models import DeliveryState, FactKind
+from promptyoself.domain.ports import DeliveryFilter, ScheduleFilter
 from promptyoself.storage.migrate import Migration, migrations, statements
 from promptyoself.storage.queries import SQL_FOLDER, parse, queries
 from tests.contract.lane_suite import add_delivery, add_schedule
-from tests.factories import a_fact
+from tests.factories import NOW, a_fact
 from tests.storage.conftest import OpenStore
 
 OURS = migrations("sqlite")
@@ -55,6 +58,26 @@ def test_a_populated_file_is_upgraded(open_store: OpenStore, path: Path) -> None
             assert tx.next_in_lane(schedule.lane, now=delivery.due_at) == delivery
         assert upgraded.uid == store.uid
     assert "moods" in tables(path)
+
+
+def test_a_file_of_the_first_schema_is_upgraded_with_all_that_it_holds(open_store: OpenStore, path: Path) -> None:
+    path.parent.mkdir()
+    connection = sqlite3.connect(path)
+    connection.executescript((Path(__file__).parent / "populated_0001.sql").read_text(encoding="utf-8"))
+    connection.close()
+    store = open_store()
+    with store.transaction() as tx:
+        schedules = tx.schedules(ScheduleFilter())
+        assert [str(one.definition.trigger.kind) for one in schedules] == ["interval", "cron", "once"]
+        assert [str(one.state) for one in schedules] == ["active", "paused", "active"]
+        assert [one.passed_until for one in schedules] == [None] * 3
+        (delivery,) = tx.deliveries(DeliveryFilter())
+        assert (delivery.state, delivery.snoozed_until) == (DeliveryState.PENDING, None)
+        assert tx.next_in_lane(delivery.lane, now=delivery.due_at) == delivery
+        assert [fact.kind for fact in tx.facts(limit=9)] == [FactKind.REGISTERED, FactKind.PAUSED]
+        assert len(tx.attempts(delivery.id)) == 1
+        tx.save_schedule(replace(schedules[0], passed_until=NOW))
+    assert store.uid == f"{1:032x}"
 
 
 def test_a_migration_that_fails_leaves_the_old_database(open_store: OpenStore, path: Path) -> None:

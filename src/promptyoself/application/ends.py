@@ -6,7 +6,16 @@ from datetime import datetime, timedelta
 
 from promptyoself.application.reopening import reopen
 from promptyoself.domain import limits
-from promptyoself.domain.models import AttemptOutcome, Delivery, DeliveryState, Fact, FactKind, Schedule, ScheduleState
+from promptyoself.domain.models import (
+    AttemptOutcome,
+    Delivery,
+    DeliveryKind,
+    DeliveryState,
+    Fact,
+    FactKind,
+    Schedule,
+    ScheduleState,
+)
 from promptyoself.domain.ports import Tx
 from promptyoself.domain.triggers import next_fire_at
 from promptyoself.domain.values import replace
@@ -28,9 +37,8 @@ def after_delivery(
     tx: Tx, schedule: Schedule, delivery: Delivery, *, outcome: AttemptOutcome | None, now: datetime
 ) -> Schedule:
     """Draw the consequences of a delivery that has just ended for its schedule, in the same transaction."""
-    if delivery.state is DeliveryState.DELIVERED and schedule.finals_in_row:
-        schedule = replace(schedule, finals_in_row=0, updated_at=now)
-        tx.save_schedule(schedule)
+    if delivery.state is DeliveryState.DELIVERED:
+        schedule = _count_delivered(tx, schedule, delivery, now=now)
     elif outcome is AttemptOutcome.FINAL:
         schedule = _count_final(tx, schedule, delivery, now=now)
     elif _was_only_edited(schedule, delivery, outcome):
@@ -46,13 +54,25 @@ def _was_only_edited(schedule: Schedule, delivery: Delivery, outcome: AttemptOut
     if delivery.fire_number == 0:  # a person asked for it, whatever the rule
         return True
     is_of_the_rule = next_fire_at(schedule.definition.trigger, after=delivery.fire_at - _TICK) == delivery.fire_at
-    return is_of_the_rule and schedule.last_fire_at == delivery.fire_at
+    return is_of_the_rule and (schedule.last_fire_at is None or schedule.last_fire_at <= delivery.fire_at)
 
 
 _TICK = timedelta(microseconds=1)
 _CAME_TO_NOTHING = frozenset(
     {AttemptOutcome.REFUSED, AttemptOutcome.BUSY, AttemptOutcome.FAILED, AttemptOutcome.ABANDONED}
 )
+
+
+def _count_delivered(tx: Tx, schedule: Schedule, delivery: Delivery, *, now: datetime) -> Schedule:
+    """End the row of final errors; a fire time that was opened early, by a snooze, is the last one only now."""
+    last = schedule.last_fire_at
+    is_newest = delivery.snoozed_until is not None and delivery.kind is DeliveryKind.SCHEDULED
+    if is_newest and (last is None or last < delivery.fire_at):
+        last = delivery.fire_at
+    if schedule.finals_in_row or last != schedule.last_fire_at:
+        schedule = replace(schedule, finals_in_row=0, last_fire_at=last, updated_at=now)
+        tx.save_schedule(schedule)
+    return schedule
 
 
 def _count_final(tx: Tx, schedule: Schedule, delivery: Delivery, *, now: datetime) -> Schedule:

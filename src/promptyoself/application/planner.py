@@ -80,6 +80,12 @@ def plan_batch(tx: Tx, *, now: datetime, store_uid: str) -> PassReport:
     return PassReport(len(due), opened)
 
 
+def bring_up_to_date(tx: Tx, schedule: Schedule, *, now: datetime, store_uid: str) -> Schedule:
+    """Plan what has come due of one active schedule in the caller's transaction; return it as it is then."""
+    _plan_one(tx, schedule, now=now, store_uid=store_uid)
+    return tx.schedule(schedule.id) or schedule
+
+
 def _plan_or_resume(tx: Tx, schedule: Schedule, *, now: datetime, store_uid: str) -> int:
     if schedule.state is ScheduleState.PAUSED:
         schedule = resume(tx, schedule, now=now, actor=ACTOR)
@@ -111,7 +117,8 @@ def resume(tx: Tx, schedule: Schedule, *, now: datetime, actor: str) -> Schedule
     tx.save_schedule(active)
     for delivery in tx.unfinished_deliveries(schedule.id):
         if delivery.state is DeliveryState.PENDING:
-            fresh = replace(delivery, retry_until=now + schedule.definition.policy.retry_for)
+            retry_until = max(now, delivery.planned_at) + schedule.definition.policy.retry_for
+            fresh = replace(delivery, retry_until=retry_until)
             tx.save_delivery(fresh, was=delivery)
     tx.add_fact(Fact(kind=FactKind.RESUMED, at=now, schedule_id=schedule.id, actor=actor))
     return complete_if_over(tx, active, now=now)

@@ -23,6 +23,7 @@ def reopen(tx: Tx, schedule: Schedule, old: Delivery, *, now: datetime) -> None:
             key=key,
             fire_at=old.fire_at,
             planned_at=old.planned_at,
+            snoozed_until=old.snoozed_until,
             fire_number=old.fire_number,
             missed=old.missed,
             created_at=now,

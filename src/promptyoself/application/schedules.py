@@ -65,6 +65,8 @@ class Registered:
 
     schedule: Schedule
     is_new: bool
+    before: Schedule | None = None
+    """As it was before this call, when it was known."""
 
 
 def register(
@@ -84,7 +86,7 @@ def register(
             if not caller.may_touch(known):
                 raise Forbidden(f"the key {definition.key!r} belongs to another's schedule", hint="choose another key")
             kept = _keep_grid(known.definition, definition, now=now)
-            return Registered(_edit(tx, known, kept, caller=caller, now=now), is_new=False)
+            return Registered(_edit(tx, known, kept, caller=caller, now=now), is_new=False, before=known)
     provenance = _provenance(tx, caller, now=now)
     _check_guard_of_creation(tx, provenance, caller, now=now)
     schedule = tx.add_schedule(
@@ -184,7 +186,7 @@ def pause(
 ) -> Schedule:
     """Pause, with a reason for people and an end if wanted; pausing again replaces both. `until` is aware UTC."""
     schedule = find(tx, schedule_id, caller=caller)
-    _must_be_live(schedule, "paused")
+    must_be_live(schedule, "paused")
     _check_until(until, now=now)
     why = (reason or f"paused by {caller.label}")[: limits.REASON_CHARS_MAX]
     paused = replace(schedule, state=ScheduleState.PAUSED, state_reason=why, paused_until=until, updated_at=now)
@@ -197,7 +199,7 @@ def pause(
 def resume(tx: Tx, schedule_id: int, *, caller: Caller, now: datetime) -> Schedule:
     """Let a paused schedule go on from now. Resuming an active one changes nothing."""
     schedule = find(tx, schedule_id, caller=caller)
-    _must_be_live(schedule, "resumed")
+    must_be_live(schedule, "resumed")
     if schedule.state is ScheduleState.ACTIVE:
         return schedule
     if not caller.is_operator:
@@ -289,10 +291,11 @@ def _edit(tx: Tx, old: Schedule, definition: Definition, *, caller: Caller, now:
         edited = replace(edited, state=ScheduleState.ACTIVE, state_reason=None, fire_count=0)
     waiting = _withdraw(tx, old, reason="the schedule was edited", now=now) if set(changed) & _SENT_FIELDS else []
     if not is_same_rule:
-        # Fires of the old rule that were never sent go with it, from the count of repetitions too.
+        # Fires of the old rule that were never sent go with it, from the count of repetitions too; and so does a fire
+        # time ahead whose skip was undone.
         unsent = [one for one in waiting if one.fire_number > 0]
-        waiting = [one for one in waiting if one.fire_number == 0]
-        edited = replace(edited, fire_count=max(0, edited.fire_count - len(unsent)))
+        waiting = [one for one in waiting if one.fire_number == 0 and not _is_ahead(one, now=now)]
+        edited = replace(edited, fire_count=max(0, edited.fire_count - len(unsent)), passed_until=None)
     is_live = edited.state in LIVE_STATES
     if is_live and (not is_same_rule or edited.is_exhausted or edited.next_fire_at is None):
         edited = replace(edited, next_fire_at=first_fire_at(edited, now=now))
@@ -309,6 +312,10 @@ def _edit(tx: Tx, old: Schedule, definition: Definition, *, caller: Caller, now:
     for one in waiting:
         reopen(tx, edited, one, now=now)
     return complete_if_over(tx, edited, now=now)
+
+
+def _is_ahead(delivery: Delivery, *, now: datetime) -> bool:
+    return delivery.kind is DeliveryKind.SCHEDULED and delivery.fire_at > now
 
 
 _RULE_FIELDS = frozenset({"trigger", "max_repetitions"})
@@ -379,7 +386,8 @@ def _check_guard_of_revival(tx: Tx, schedule: Schedule, caller: Caller, *, now: 
         guard.check_active(tx.guard_usage(schedule.provenance.owner, since=now - timedelta(hours=1)))
 
 
-def _must_be_live(schedule: Schedule, what: str) -> None:
+def must_be_live(schedule: Schedule, what: str) -> None:
+    """Raise Conflict when the schedule is over and cannot be `what`."""
     if schedule.state not in LIVE_STATES:
         raise Conflict(
             f"schedule {schedule.id} is {schedule.state} and cannot be {what}",

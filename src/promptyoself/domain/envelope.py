@@ -74,7 +74,9 @@ def _timing(schedule: Schedule, delivery: Delivery, *, now: datetime) -> str:
 
 
 def _held(schedule: Schedule, delivery: Delivery) -> str:
-    """A jitter is nobody's news; a night is."""
+    """A jitter is nobody's news; a night is, and so is a snooze."""
+    if delivery.snoozed_until is not None:
+        return f", put off until {_shown(delivery.planned_at, schedule)}"
     if delivery.planned_at - delivery.fire_at <= schedule.definition.trigger.jitter:
         return ""
     return f", held by quiet hours until {_shown(delivery.planned_at, schedule)}"

@@ -65,6 +65,11 @@ MISSED_COUNT_MAX: Final = 1000
 MISFIRE_GRACE: Final = timedelta(seconds=90)
 """How late an occurrence may be planned and still not be a misfire under `catch_up skip`."""
 
+SKIP_MAX: Final = 100
+"""Fire times that one skip passes over at most; each gets a row."""
+SNOOZE_MAX: Final = timedelta(days=30)
+"""How far a delivery may be put off, counted from when it would have come."""
+
 # -- delivery -----------------------------------------------------------------------------------------------
 RETRY_FOR_DEFAULT: Final = timedelta(hours=24)
 RETRY_FOR_MAX: Final = timedelta(days=30)

@@ -110,6 +110,8 @@ class FactKind(StrEnum):
     FIRED = "fired"
     SKIPPED = "skipped"
     SUPERSEDED = "superseded"
+    SKIPPED_BY_HAND = "skipped_by_hand"
+    SNOOZED = "snoozed"
     RUN_NOW = "run_now"
     RETRIED = "retried"
     ACCEPTED = "accepted"
@@ -124,6 +126,7 @@ class FactKind(StrEnum):
     BREAKER_CLOSED = "breaker_closed"
     ALL_PAUSED = "all_paused"
     ALL_RESUMED = "all_resumed"
+    ZONE_DATA_CHANGED = "zone_data_changed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,13 +189,15 @@ class Schedule:
     state_reason: str | None
     paused_until: datetime | None
     next_fire_at: datetime | None
-    """The next fire time not yet planned; None when the trigger has ended, and while paused or finished."""
+    """The next fire time not yet planned; None when the trigger has ended, and while finished."""
     last_fire_at: datetime | None
     fire_count: int
     """Occurrences that stand: a superseded one is replaced, not counted twice."""
     finals_in_row: int
     created_at: datetime
     updated_at: datetime
+    passed_until: datetime | None = None
+    """Fire times up to and including it were dealt with ahead of their time, skipped or snoozed: none comes again."""
 
     @property
     def lane(self) -> str:
@@ -236,6 +241,8 @@ class NewDelivery:
     """Fire times before this one that it stands for."""
     state: DeliveryState = DeliveryState.PENDING
     reason: str | None = None
+    snoozed_until: datetime | None = None
+    """planned_at of one that was put off; None for one that was not."""
     created_at: datetime
 
 
@@ -281,6 +288,8 @@ class Delivery:
     accepted_at: datetime | None
     finished_at: datetime | None
     created_at: datetime
+    snoozed_until: datetime | None = None
+    """planned_at of one that was put off, from which its expiry counts too; None for one that was not."""
 
     @property
     def lateness(self) -> timedelta | None:

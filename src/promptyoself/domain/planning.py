@@ -36,6 +36,8 @@ class Planned(Protocol):
     @property
     def next_fire_at(self) -> datetime | None: ...  # noqa: D102  as Schedule says
     @property
+    def passed_until(self) -> datetime | None: ...  # noqa: D102  as Schedule says
+    @property
     def fire_count(self) -> int: ...  # noqa: D102  as Schedule says
 
 
@@ -158,7 +160,10 @@ def opening_of(
 
 
 def first_fire_at(schedule: Planned, *, now: datetime) -> datetime | None:
-    """Return the next fire time of a schedule that is resumed or edited at `now`; None when it has none left."""
+    """Return the next fire time of a schedule that is resumed or edited at `now`; None when it has none left.
+
+    Never one that was skipped or snoozed ahead of its time: `passed_until` outlives pauses and edits of the prompt.
+    """
     return _next(schedule, schedule.fire_count, Walk(schedule.definition.trigger), now)
 
 
@@ -305,4 +310,5 @@ def _next(schedule: Planned, fire_count: int, walk: Walk, now: datetime) -> date
     repetitions = schedule.definition.max_repetitions
     if repetitions is not None and fire_count >= repetitions:
         return None
-    return walk.next_after(now)
+    passed_until = schedule.passed_until
+    return walk.next_after(now if passed_until is None else max(now, passed_until))

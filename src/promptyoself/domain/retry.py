@@ -59,7 +59,8 @@ def before_send(delivery: Delivery, schedule: Schedule, *, now: datetime) -> Ste
         return _give_up(delivery, now, "retry_for used up")
     # What was never tried (no executor, all stopped) gets its one try, however late: late rather than never.
     never_sent = delivery.attempts == 0 and delivery.fire_number > 0
-    if never_sent and schedule.definition.policy.has_expired(delivery.fire_at, now=now):
+    counted_from = delivery.snoozed_until or delivery.fire_at
+    if never_sent and schedule.definition.policy.has_expired(counted_from, now=now):
         return _end(delivery, DeliveryState.SKIPPED, now, "expired: expires_after has passed", FactKind.SKIPPED)
     return None
 
@@ -121,9 +122,12 @@ def after(delivery: Delivery, result: AnyResult, *, now: datetime, fraction: flo
 def revive(delivery: Delivery, *, now: datetime, retry_for: timedelta) -> Delivery:
     """Return a dead, skipped or cancelled delivery as due now, with all its attempts and time again.
 
+    One that was skipped ahead of its fire time is due when it would have been: that undoes the skip.
     It leaves its schedule's count of fires (`fire_number` 0, as a run-now has): a person asked for it, so it neither
     expires nor is superseded. One that ended in doubt says that it may be a repeat.
     """
+    is_ahead = delivery.state is DeliveryState.SKIPPED and delivery.fire_at > now
+    comes_at = max(now, delivery.planned_at) if is_ahead else now
     return replace(
         delivery,
         state=DeliveryState.PENDING,
@@ -133,11 +137,12 @@ def revive(delivery: Delivery, *, now: datetime, retry_for: timedelta) -> Delive
         run_id=None,
         reason="retried by hand",
         error_code=None,
-        due_at=now,
-        planned_at=now,
+        due_at=comes_at,
+        planned_at=comes_at,
+        snoozed_until=None,
         attempts=0,
         refusals=0,
-        retry_until=now + retry_for,
+        retry_until=comes_at + retry_for,
         unknown_since=None,
         cancel_requested=False,
         lease_token=None,

@@ -9,6 +9,7 @@ from promptyoself.application import schedules
 from promptyoself.domain.errors import InvalidInput, UsageError
 from promptyoself.domain.models import DeliveryState
 from promptyoself.interfaces import wire
+from promptyoself.interfaces.phrases import moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -60,12 +61,12 @@ def retry(call: Call) -> Document:
     """Try a delivery again."""
     services = call.services
     with services.store.transaction() as tx:
-        revived = use.retry_by_hand(tx, call.id, caller=call.caller, now=services.clock.now())
+        now = services.clock.now()
+        revived = use.retry_by_hand(tx, call.id, caller=call.caller, now=now)
         zones = _zones(tx, [revived])
-    return wire.success(
-        delivery=wire.delivery(revived, zones.get(revived.schedule_id, "UTC")),
-        message=f"Delivery {revived.id} is due now",
-    )
+    timezone = zones.get(revived.schedule_id, "UTC")
+    when = "now" if revived.due_at <= now else f"again at its time, {moment(revived.due_at, timezone, now=now)}"
+    return wire.success(delivery=wire.delivery(revived, timezone), message=f"Delivery {revived.id} is due {when}")
 
 
 def inbox(call: Call) -> Document:

@@ -41,7 +41,7 @@ def register(call: Call) -> Document:
     return wire.success(
         id=stored.id,
         next_run=wire.instant(stored.next_fire_at, stored.definition.trigger.timezone),
-        message=f"{what}. {_next_sentence(stored, now=now)}",
+        message=f"{what}.{_lost(made.before, stored, now=now)} {_next_sentence(stored, now=now)}",
         timezone=stored.definition.trigger.timezone,
         created=made.is_new,
         **_outlook(stored, warnings, now=now),
@@ -99,6 +99,7 @@ def update(call: Call) -> Document:
         warnings = _check_agent(call, redefine(old, request, services.defaults, now=services.clock.now()))
     with services.store.transaction() as tx:
         now = services.clock.now()
+        before = schedules.find(tx, call.id, caller=call.caller)
         stored = schedules.update(
             tx,
             call.id,
@@ -111,7 +112,7 @@ def update(call: Call) -> Document:
         warnings += running_warnings(tx, now=now)
     return wire.success(
         schedule=wire.schedule(stored),
-        message=f"Schedule {stored.id} is updated. {_next_sentence(stored, now=now)}",
+        message=f"Schedule {stored.id} is updated.{_lost(before, stored, now=now)} {_next_sentence(stored, now=now)}",
         **_outlook(stored, warnings, now=now),
     )
 
@@ -234,6 +235,15 @@ def _next_sentence(stored: Schedule, *, now: datetime) -> str:
     if stored.next_fire_at is None:
         return "It does not fire again."
     return f"Next: {moment(stored.next_fire_at, stored.definition.trigger.timezone, now=now)}"
+
+
+def _lost(before: Schedule | None, stored: Schedule, *, now: datetime) -> str:
+    """Say that a rule which starts anew has forgotten what was skipped or snoozed of the old one."""
+    was = before.passed_until if before is not None else None
+    if was is None or was <= now or stored.passed_until is not None:
+        return ""
+    until = moment(was, stored.definition.trigger.timezone, now=now)
+    return f" Its rule starts anew: what was skipped or snoozed, up to {until}, is no longer."
 
 
 def _is_for_all(call: Call) -> bool:

@@ -171,6 +171,24 @@ COMMANDS: Final = (
         example="run-now --id 7",
     ),
     Command(
+        "skip",
+        "Leave the next fire times of a schedule out; it goes on after them.",
+        "cli_coming:skip",
+        (_ID, Option("count", "how many fire times (default 1, at most 100)", "count"), _REASON),
+        example='skip --id 7 --count 2 --reason "holiday"',
+    ),
+    Command(
+        "snooze",
+        "Put off what is next of a schedule: what waits unsent, else what is in flight, else the next fire.",
+        "cli_coming:snooze",
+        (
+            _ID,
+            Option("for", "how much later: 30m, 2h, 1d; counted from when it would have come, or from now"),
+            Option("until", "or until this date and time"),
+        ),
+        example="snooze --id 7 --for 30m",
+    ),
+    Command(
         "execute",
         "Deliver what is due: one pass, one attempt for each due delivery; or with --loop for as long as it runs.",
         "cli_execute:execute",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, assert_never
 
@@ -27,7 +27,11 @@ def standing(tx: Tx, stored: Schedule, *, now: datetime) -> list[str]:
     reasons = {health.target: health.reason for health in tx.target_health() if health.is_open}
     for delivery in tx.unfinished_deliveries(stored.id):
         reason = f", because {delivery.reason}" if delivery.reason else ""
-        sentences.append(f"Delivery {delivery.id} is {_waiting(delivery.state)}{reason}.")
+        later = delivery.snoozed_until
+        if delivery.state is DeliveryState.PENDING and later is not None and later > now:
+            sentences.append(f"Delivery {delivery.id} was put off; it comes {moment(later, timezone, now=now)}.")
+        else:
+            sentences.append(f"Delivery {delivery.id} is {_waiting(delivery.state)}{reason}.")
     if stored.definition.target in reasons and stored.state is ScheduleState.ACTIVE:
         why = reasons[stored.definition.target]
         sentences.append(
@@ -74,6 +78,8 @@ _SENTENCES: Final[dict[FactKind, str]] = {
     FactKind.FIRED: "it fired, as {delivery}{missed}.",
     FactKind.SKIPPED: "{skipped}{because}.",
     FactKind.SUPERSEDED: "{delivery} was never sent and gave way to the next fire time.",
+    FactKind.SKIPPED_BY_HAND: "{actor} skipped the fire time of {moment} ({delivery}){because}.",
+    FactKind.SNOOZED: "{actor} put off {put_off} until {moment}, as {delivery}.",
     FactKind.RUN_NOW: "{actor} asked for it to be run at once, as {delivery}.",
     FactKind.RETRIED: "{actor} asked for {delivery} to be tried again.",
     FactKind.ACCEPTED: "{attempt} was accepted by the target.",
@@ -88,7 +94,11 @@ _SENTENCES: Final[dict[FactKind, str]] = {
     FactKind.BREAKER_CLOSED: "target {target} takes deliveries again.",
     FactKind.ALL_PAUSED: "{actor} stopped all deliveries{because}.",
     FactKind.ALL_RESUMED: "{actor} let all deliveries go on.",
+    FactKind.ZONE_DATA_CHANGED: "the time zone data changed from {before} to {after}{moved}.",
 }
+
+
+Detail = Mapping[str, str | int | bool | None]
 
 
 def _sentence(fact: Fact) -> str:
@@ -110,7 +120,26 @@ def _sentence(fact: Fact) -> str:
         changed=detail.get("changed"),
         revision=detail.get("revision"),
         target=detail.get("target"),
+        moment=detail.get("moment"),
+        put_off=_PUT_OFF.get(str(detail.get("reason")), "it"),
+        before=detail.get("before") or "an unknown version",
+        after=detail.get("after"),
+        moved=_moved(detail),
     )
+
+
+_PUT_OFF: Final = {
+    "waiting": "what was waiting to be sent",
+    "in_flight": "what the agent was dealing with, to come again,",
+    "next": "the next fire time",
+}
+
+
+def _moved(detail: Detail) -> str:
+    """Say what a new zone database did to a schedule, or to how many."""
+    if "count" in detail:
+        return f"; {detail['count']} schedules fire at another instant now"
+    return f": it fires next at {detail.get('next') or 'no time'}, in place of {detail.get('was')}"
 
 
 def _clock(at: datetime, timezone: str) -> str:

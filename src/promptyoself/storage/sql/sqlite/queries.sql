@@ -89,7 +89,7 @@ UPDATE schedules SET
     owner = :owner, created_by = :created_by, origin_delivery_id = :origin_delivery_id, root_uid = :root_uid,
     depth = :depth,
     revision = :revision, state = :state, state_reason = :state_reason, paused_until = :paused_until,
-    next_fire_at = :next_fire_at, last_fire_at = :last_fire_at, fire_count = :fire_count,
+    next_fire_at = :next_fire_at, passed_until = :passed_until, last_fire_at = :last_fire_at, fire_count = :fire_count,
     finals_in_row = :finals_in_row, updated_at = :updated_at
 WHERE id = :id
 
@@ -119,12 +119,12 @@ INSERT INTO lanes (lane, target) VALUES (:lane, :target) ON CONFLICT (lane) DO N
 -- name: add_delivery
 -- One occurrence, one row: a second plan of the same fire time stores nothing, and is no error.
 INSERT INTO deliveries (
-    schedule_id, revision, kind, target, lane, key, fire_at, planned_at, fire_number, missed, state, reason, due_at,
-    attempts, refusals, failures, maybe_repeat, retry_until, cancel_requested, finished_at, created_at
+    schedule_id, revision, kind, target, lane, key, fire_at, planned_at, snoozed_until, fire_number, missed, state,
+    reason, due_at, attempts, refusals, failures, maybe_repeat, retry_until, cancel_requested, finished_at, created_at
 ) VALUES (
-    :schedule_id, :revision, :kind, :target, :lane, :key, :fire_at, :planned_at, :fire_number, :missed, :state,
-    :reason, :due_at, :attempts, :refusals, :failures, :maybe_repeat, :retry_until, :cancel_requested, :finished_at,
-    :created_at
+    :schedule_id, :revision, :kind, :target, :lane, :key, :fire_at, :planned_at, :snoozed_until, :fire_number, :missed,
+    :state, :reason, :due_at, :attempts, :refusals, :failures, :maybe_repeat, :retry_until, :cancel_requested,
+    :finished_at, :created_at
 )
 ON CONFLICT (schedule_id, revision, kind, fire_at) DO NOTHING
 
@@ -183,7 +183,7 @@ ORDER BY fire_at, id
 -- name: save_delivery
 -- Guarded by state and lease token: a runner that lost its lane must not overwrite its successor.
 UPDATE deliveries SET
-    planned_at = :planned_at, fire_number = :fire_number, missed = :missed,
+    planned_at = :planned_at, snoozed_until = :snoozed_until, fire_number = :fire_number, missed = :missed,
     state = :state, reason = :reason, error_code = :error_code, due_at = :due_at, lease_token = :lease_token,
     attempts = :attempts, refusals = :refusals, failures = :failures, maybe_repeat = :maybe_repeat,
     retry_until = :retry_until, unknown_since = :unknown_since, cancel_requested = :cancel_requested,

@@ -1,0 +1,212 @@
+"""Snooze: what is next of a schedule comes later, and the schedule itself stays as it is."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from promptyoself.application.coming import note, occurrence, passed, up_to_date
+from promptyoself.application.schedules import Caller, check_allowance
+from promptyoself.domain import guard, limits
+from promptyoself.domain.errors import Conflict, InvalidInput
+from promptyoself.domain.keys import idempotency_key
+from promptyoself.domain.localtime import zone
+from promptyoself.domain.models import (
+    OPERATOR,
+    CatchUp,
+    Delivery,
+    DeliveryKind,
+    DeliveryState,
+    FactKind,
+    NewDelivery,
+    Schedule,
+)
+from promptyoself.domain.planning import opening_of
+from promptyoself.domain.quiet import QuietMode
+from promptyoself.domain.values import dataclass, replace
+
+if TYPE_CHECKING:
+    from promptyoself.domain.ports import Tx
+
+
+class PutOff(StrEnum):
+    """What a snooze has put off."""
+
+    WAITING = "waiting"
+    """A delivery that was due, or held, and had not been sent: it comes later."""
+    IN_FLIGHT = "in_flight"
+    """The agent is dealing with it: it comes again, outside of the schedule."""
+    NEXT = "next"
+    """The next fire time: it keeps its place in the schedule, and comes later."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snoozed:
+    """What a snooze has put off, and the delivery that comes then (`planned_at`)."""
+
+    schedule: Schedule
+    delivery: Delivery
+    what: PutOff
+
+
+def snooze(
+    tx: Tx,
+    schedule_id: int,
+    *,
+    lasting: timedelta | None,
+    until: datetime | None,
+    caller: Caller,
+    store_uid: str,
+    now: datetime,
+) -> Snoozed:
+    """Put off what is next of a schedule: what waits unsent, else what is in flight, else the next fire time.
+
+    Exactly one of `lasting` and `until` (aware UTC) is given; `lasting` counts from when it would have come, or from
+    now when that has passed. Raises InvalidInput for an instant that is no later, too far, in quiet hours that skip, or
+    not before the fire time that would take its place; Conflict when the schedule is paused or over.
+    """
+    schedule = up_to_date(tx, schedule_id, "snoozed", caller=caller, store_uid=store_uid, now=now)
+    wish = _Wish(schedule, lasting, until, now)
+    unfinished = tx.unfinished_deliveries(schedule.id)
+    waiting = _waiting(unfinished)
+    if waiting is not None:
+        done = _put_off(tx, schedule, waiting, wish)
+    elif any(one.state.is_in_flight for one in unfinished):
+        done = _again(tx, schedule, wish, caller=caller, store_uid=store_uid)
+    else:
+        done = _put_off_next(tx, schedule, wish, store_uid=store_uid)
+    note(
+        tx,
+        FactKind.SNOOZED,
+        schedule,
+        done.delivery,
+        done.delivery.planned_at,
+        caller=caller,
+        reason=done.what,
+        now=now,
+    )
+    return done
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """Until when somebody wants something put off."""
+
+    schedule: Schedule
+    lasting: timedelta | None
+    until: datetime | None
+    now: datetime
+
+    def instant(self, *, due_at: datetime, before: datetime | None) -> datetime:
+        """Return when what would have come at `due_at` shall come: never at or after `before`, which replaces it."""
+        since = max(self.now, due_at)
+        wanted = self.until if self.lasting is None else since + self.lasting
+        assert wanted is not None, "one of the two is given"  # noqa: S101  the caller has checked it
+        if wanted <= since:
+            what = (
+                "is not in the future" if since == self.now else f"is no later than {self.shown(since)}, when it comes"
+            )
+            raise InvalidInput(f"{self.shown(wanted)} {what}", hint="give a later time")
+        if wanted - since > limits.SNOOZE_MAX:
+            raise InvalidInput(
+                f"{self.shown(wanted)} is more than {limits.SNOOZE_MAX.days} days later",
+                hint="skip it, or update the schedule, in place of putting one delivery off so far",
+            )
+        comes_at = self._out_of_quiet_hours(wanted)
+        if before is not None and comes_at >= before:
+            raise InvalidInput(
+                f"{self.shown(comes_at)} is not before {self.shown(before)}, whose fire would replace it",
+                hint=f"give an earlier time, or leave this one out: promptyoself skip --id {self.schedule.id}",
+            )
+        return comes_at
+
+    def _out_of_quiet_hours(self, wanted: datetime) -> datetime:
+        quiet = self.schedule.definition.policy.quiet_hours
+        release_at = quiet.release_at(wanted, self.schedule.definition.trigger.timezone) if quiet else None
+        if quiet is None or release_at is None:
+            return wanted
+        if quiet.mode is QuietMode.SKIP:
+            raise InvalidInput(
+                f"{self.shown(wanted)} is in the schedule's quiet hours ({quiet}), in which nothing is sent",
+                hint=f"give {self.shown(release_at)}, when they end, or later",
+            )
+        return release_at
+
+    def shown(self, at: datetime) -> str:
+        """Return an instant as a caller may type it, in the schedule's zone."""
+        return at.astimezone(zone(self.schedule.definition.trigger.timezone)).isoformat()
+
+
+def _waiting(unfinished: list[Delivery]) -> Delivery | None:
+    """Return what comes next of all that waits and was never processed; within its kind the earliest has the turn."""
+    pending = [one for one in unfinished if one.state is DeliveryState.PENDING and one.attempts == 0]
+    turns = [next((one for one in pending if one.kind is kind), None) for kind in DeliveryKind]
+    return min((one for one in turns if one is not None), key=lambda one: (one.planned_at, one.id), default=None)
+
+
+def _put_off(tx: Tx, schedule: Schedule, old: Delivery, wish: _Wish) -> Snoozed:
+    is_replaced = old.kind is DeliveryKind.SCHEDULED and schedule.definition.policy.catch_up is not CatchUp.ALL
+    comes_at = wish.instant(due_at=old.planned_at, before=schedule.next_fire_at if is_replaced else None)
+    later = replace(
+        old,
+        planned_at=comes_at,
+        due_at=comes_at,
+        snoozed_until=comes_at,
+        retry_until=comes_at + schedule.definition.policy.retry_for,
+        refusals=0,
+        reason=None,
+        error_code=None,
+    )
+    tx.save_delivery(later, was=old)
+    return Snoozed(schedule=schedule, delivery=later, what=PutOff.WAITING)
+
+
+def _again(tx: Tx, schedule: Schedule, wish: _Wish, *, caller: Caller, store_uid: str) -> Snoozed:
+    if not caller.is_operator:
+        check_allowance(tx, caller.owner, now=wish.now)
+    comes_at = wish.instant(due_at=wish.now, before=None)
+    kind = DeliveryKind.RUN_NOW
+    new = NewDelivery(
+        schedule_id=schedule.id,
+        revision=schedule.revision,
+        kind=kind,
+        target=schedule.definition.target,
+        lane=schedule.lane,
+        key=idempotency_key(store_uid, schedule.uid, revision=schedule.revision, kind=kind, fire_at=comes_at),
+        fire_at=comes_at,
+        planned_at=comes_at,
+        snoozed_until=comes_at,
+        fire_number=0,
+        created_at=wish.now,
+    )
+    delivery = tx.add_delivery(new, retry_until=comes_at + schedule.definition.policy.retry_for)
+    if delivery is None:
+        raise Conflict(f"schedule {schedule.id} was put off until this very instant already", hint="give another time")
+    return Snoozed(schedule=schedule, delivery=delivery, what=PutOff.IN_FLIGHT)
+
+
+def _put_off_next(tx: Tx, schedule: Schedule, wish: _Wish, *, store_uid: str) -> Snoozed:
+    """Open the next fire time now, to come later: its fire counts once, and the schedule goes on after it."""
+    fire_at = schedule.next_fire_at
+    if fire_at is None:
+        raise Conflict(
+            f"schedule {schedule.id} does not fire again, and nothing of it waits unsent",
+            hint=f"promptyoself run-now --id {schedule.id} sends the prompt again",
+        )
+    if schedule.provenance.owner != OPERATOR:
+        usage = tx.guard_usage(schedule.provenance.owner, since=wish.now - timedelta(hours=1))
+        if guard.allowance(usage) <= 0:
+            raise guard.deliveries_exceeded()
+    counted = replace(schedule, fire_count=schedule.fire_count + 1)
+    moved = passed(counted, fire_at, now=wish.now)
+    opening = opening_of(schedule.definition, schedule.uid, fire_at)
+    is_replaced = schedule.definition.policy.catch_up is not CatchUp.ALL
+    comes_at = wish.instant(due_at=opening.planned_at, before=moved.next_fire_at if is_replaced else None)
+    new = occurrence(counted, opening, planned_at=comes_at, store_uid=store_uid, now=wish.now)
+    retry_until = comes_at + schedule.definition.policy.retry_for
+    delivery = tx.add_delivery(replace(new, snoozed_until=comes_at), retry_until=retry_until)
+    if delivery is None:
+        raise Conflict(f"the fire time {wish.shown(fire_at)} of schedule {schedule.id} has its delivery already")
+    tx.save_schedule(moved)
+    return Snoozed(schedule=moved, delivery=delivery, what=PutOff.NEXT)

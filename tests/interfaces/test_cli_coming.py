@@ -1,0 +1,66 @@
+"""Skip and snooze at the door: what they answer, what `why` tells of them, what they refuse."""
+
+from __future__ import annotations
+
+import pytest
+
+from promptyoself.domain.models import FactKind
+from promptyoself.interfaces import why
+from tests.interfaces.world import Door
+
+
+@pytest.fixture
+def daily(door: Door) -> Door:
+    door.ok("register", "--agent-id", "agent-1", "--prompt", "x", "--cron", "0 9 * * *", "--timezone", "Europe/Riga")
+    return door
+
+
+def test_a_skip_names_what_it_left_out_and_what_comes_next(daily: Door) -> None:
+    answer = daily.ok("skip", "--id", "1", "--count", "2", "--reason", "holiday")
+    assert answer["skipped"][0] == {"at": "2026-03-03T09:00:00+02:00", "utc": "2026-03-03T07:00:00+00:00"}
+    assert len(answer["skipped"]) == 2
+    assert answer["next_run"] == "2026-03-05T09:00:00+02:00"
+    assert "Skipped 2 fire times of schedule 1. Next: Thu 09:00 Europe/Riga" in answer["message"]
+    told = " ".join(daily.ok("why", "--id", "1")["sentences"])
+    assert "operator via cli skipped the fire time of 2026-03-04T09:00:00+02:00 (delivery 2): holiday." in told
+    assert daily.ok("show", "--id", "1")["details"]["passed_until"] == "2026-03-04T09:00:00+02:00"
+    back = daily.ok("retry", "--id", "2")
+    assert back["delivery"]["due_at"] == "2026-03-04T09:00:00+02:00"
+    assert "due again at its time" in back["message"]
+
+
+@pytest.mark.parametrize("again", [("update", "--id", "1"), ("register", "--agent-id", "agent-1", "--prompt", "x")])
+def test_a_rule_that_starts_anew_says_that_a_skip_is_lost(door: Door, again: tuple[str, ...]) -> None:
+    key = ("--key", "k") if again[0] == "register" else ()
+    door.ok("register", "--agent-id", "agent-1", "--prompt", "x", "--every", "1h", "--key", "k")
+    door.ok("skip", "--id", "1")
+    assert "starts anew" in door.ok(*again, *key, "--every", "2h")["message"]
+    assert "starts anew" not in door.ok("update", "--id", "1", "--every", "3h")["message"]
+
+
+def test_an_edit_of_the_prompt_says_nothing_of_a_skip_it_keeps(daily: Door) -> None:
+    daily.ok("skip", "--id", "1")
+    assert "starts anew" not in daily.ok("update", "--id", "1", "--prompt", "y")["message"]
+
+
+def test_a_snooze_says_what_it_put_off_and_when_it_comes(daily: Door) -> None:
+    answer = daily.ok("snooze", "--id", "1", "--for", "30m")
+    assert (answer["put_off"], answer["comes_at"]) == ("next", "2026-03-03T09:30:00+02:00")
+    assert answer["next_run"] == "2026-03-04T09:00:00+02:00"
+    assert answer["delivery"]["snoozed_until"] == answer["comes_at"]
+    again = daily.ok("snooze", "--id", "1", "--until", "2026-03-03T12:00")
+    assert (again["put_off"], again["comes_at"]) == ("waiting", "2026-03-03T12:00:00+02:00")
+    told = daily.ok("why", "--id", "1")["sentences"]
+    assert any("put off the next fire time until 2026-03-03T09:30:00+02:00, as delivery 1." in one for one in told)
+    assert any("Delivery 1 was put off; it comes Tue 12:00 Europe/Riga" in one for one in told)
+
+
+def test_a_snooze_needs_one_time_that_can_be_read(daily: Door) -> None:
+    assert daily.refused("snooze", "--id", "1", code=2)["code"] == "usage"
+    assert daily.refused("snooze", "--id", "1", "--for", "1h", "--until", "2026-03-03T12:00", code=2)["code"] == "usage"
+    assert "soon" in daily.refused("snooze", "--id", "1", "--for", "soon")["error"]
+    assert "2026-03-04T09:00:00+02:00" in daily.refused("snooze", "--id", "1", "--for", "1d")["error"]
+
+
+def test_every_kind_of_fact_has_its_sentence() -> None:
+    assert why._SENTENCES.keys() == set(FactKind)
