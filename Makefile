@@ -10,10 +10,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv)
 PYTEST_ARGS ?=
+FUZZ_S ?= 600
+FUZZ_SEED ?= 1
 LETTA := $(BIN)/python tests/letta_server/server.py
 CODE := $(wildcard src tests smcp benchmarks)
 
-.PHONY: help demo test check format test-letta bench lock clean
+.PHONY: help demo test fuzz check format test-letta bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -23,6 +25,9 @@ demo: .venv/.base ## see prompts registered, fired, delivered and retried, in 15
 
 test: .venv/.dev ## run all tests but those that need a real Letta server
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+fuzz: .venv/.dev ## feed hostile texts to every parser for FUZZ_S seconds (600)
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_S) --seed $(FUZZ_SEED)
 
 check: .venv/.dev ## format check, lint, types, walls, then all of `make test`
 	$(BIN)/ruff format --check $(CODE)

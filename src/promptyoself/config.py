@@ -26,6 +26,7 @@ LETTA_URL_DEFAULT: Final = "http://localhost:8283"
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 MAX_IN_FLIGHT_MAX: Final = 10_000
 SETTINGS_FILE_BYTES_MAX: Final = 1024 * 1024
+_SHOWN_CHARS_MAX = 60
 
 VARIABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "db": ("PROMPTYOSELF_DB",),
@@ -165,7 +166,10 @@ def _read_file(path: Path) -> Mapping[str, str]:
         raise ConfigError(f"{path} is not valid TOML: {exc}", hint="correct the file, or move it away") from exc
     for name, value in found.items():
         if name not in VARIABLES:
-            raise ConfigError(f"{path} sets {name!r}, which is no setting", hint=f"known are {', '.join(VARIABLES)}")
+            raise ConfigError(
+                f"{path} sets {name[:_SHOWN_CHARS_MAX]!r}, which is no setting",
+                hint=f"known are {', '.join(VARIABLES)}",
+            )
         if not isinstance(value, str | int) or isinstance(value, bool):
             raise ConfigError(f"{name} in {path} has to be a text or a whole number", hint=f'write {name} = "..."')
     return {name: str(value) for name, value in found.items()}
@@ -256,7 +260,7 @@ def _etc_localtime() -> str:
 def _act_as(given: Value[str | None], agent_id: str | None) -> Value[str]:
     act_as = (given.value or "operator").strip().lower()
     if act_as not in {"operator", "agent"}:
-        raise ConfigError(f"PROMPTYOSELF_ACT_AS is {given.value!r}", hint="it is either operator or agent")
+        raise ConfigError(f"PROMPTYOSELF_ACT_AS is {_quoted(given)}", hint="it is either operator or agent")
     if act_as == "agent":
         from promptyoself.domain.agents import validate_agent_id
 
@@ -276,7 +280,8 @@ def _max_in_flight(given: Value[str | None]) -> Value[int]:
     is_number = text.isascii() and text.isdigit() and len(text) <= len(str(MAX_IN_FLIGHT_MAX))
     if not is_number or not 1 <= int(text) <= MAX_IN_FLIGHT_MAX:
         raise ConfigError(
-            f"PROMPTYOSELF_MAX_IN_FLIGHT is {given.value!r}", hint=f"it is a whole number from 1 to {MAX_IN_FLIGHT_MAX}"
+            f"PROMPTYOSELF_MAX_IN_FLIGHT is {_quoted(given)}",
+            hint=f"it is a whole number from 1 to {MAX_IN_FLIGHT_MAX}",
         )
     return Value(int(text), given.source)
 
@@ -292,10 +297,14 @@ def _retention(given: Value[str | None]) -> Value[timedelta]:
         raise ConfigError(exc.message, hint=exc.hint) from exc
 
 
+def _quoted(given: Value[str | None]) -> str:
+    return repr((given.value or "")[:_SHOWN_CHARS_MAX])
+
+
 def _log(given: Value[str | None]) -> Value[str]:
     level = (given.value or "warning").strip().lower()
     if level not in LOG_LEVELS:
-        raise ConfigError(f"PROMPTYOSELF_LOG is {given.value!r}", hint=f"it is one of {', '.join(LOG_LEVELS)}")
+        raise ConfigError(f"PROMPTYOSELF_LOG is {_quoted(given)}", hint=f"it is one of {', '.join(LOG_LEVELS)}")
     return Value(level, given.source)
 
 

@@ -26,6 +26,8 @@ from promptyoself.domain.triggers import (
 from promptyoself.domain.values import dataclass, replace
 
 E = TypeVar("E", bound=StrEnum)
+_SHOWN_CHARS_MAX = 60
+"""Characters of a caller's own text that a refusal repeats."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,7 +206,7 @@ def _choice(kind: type[E], text: str | None, old: E, option: str) -> E:
         return kind(text.strip().lower())
     except ValueError:
         known = ", ".join(member.value for member in kind)
-        raise InvalidInput(f"{option} {text!r} is not known", hint=f"one of: {known}") from None
+        raise InvalidInput(f"{option} {text[:_SHOWN_CHARS_MAX]!r} is not known", hint=f"one of: {known}") from None
 
 
 def _instant(text: str | None, timezone: str, old: datetime | None) -> datetime | None:
@@ -234,7 +236,7 @@ def _checked_prompt(prompt: str) -> str:
 def _checked_target(target: str, defaults: Defaults) -> str:
     if target not in defaults.targets:
         known = ", ".join(sorted(defaults.targets))
-        raise InvalidInput(f"target {target!r} is not known", hint=f"one of: {known}")
+        raise InvalidInput(f"target {target[:_SHOWN_CHARS_MAX]!r} is not known", hint=f"one of: {known}")
     return target
 
 

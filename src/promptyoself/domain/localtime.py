@@ -42,7 +42,11 @@ _INSTANT_HINT: Final = "write it as 2027-03-28T09:00 (read in the schedule's zon
 @lru_cache(maxsize=1024)
 def zone(name: str) -> ZoneInfo:
     """Return the zone of an IANA name such as `Europe/Riga`; raises InvalidTimezone, with a near match as its hint."""
-    refused = not name or name.startswith(("right/", "posix/")) or name in {"localtime", "posixrules", "Factory"}
+    refused = (
+        not 0 < len(name) <= limits.NAME_CHARS_MAX
+        or name.startswith(("right/", "posix/"))
+        or name in {"localtime", "posixrules", "Factory"}
+    )
     if not refused:
         try:
             return ZoneInfo(name)

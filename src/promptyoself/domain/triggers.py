@@ -115,7 +115,7 @@ def make_trigger(
     if next_fire_at(trigger, after=now) is None:
         bounds = " between its start and its end" if start_at or end_at else ""
         raise TriggerNeverFires(
-            f"{kind} {expression.strip()!r} never fires{bounds}",
+            f"{kind} {expression.strip()[: limits.NAME_CHARS_MAX]!r} never fires{bounds}",
             hint="no instant of the next 50 years matches; preview shows when a rule fires",
         )
     return trigger

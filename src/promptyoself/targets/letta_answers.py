@@ -72,7 +72,8 @@ def of_read(reply: Reply | Broken) -> Refused | None:
 
 def is_unknown_route(reply: Reply) -> bool:
     """Return True for a 404 or 405 of the web framework or a proxy, which says nothing of agents."""
-    return reply.status in {NOT_FOUND, 405} and reply.mapping.get("detail") in {None, "Not Found", "Method Not Allowed"}
+    # A tuple: the detail may be an object, which no set can be asked for.
+    return reply.status in {NOT_FOUND, 405} and reply.mapping.get("detail") in (None, "Not Found", "Method Not Allowed")
 
 
 def is_without_redis(reply: Reply) -> bool:
