@@ -208,6 +208,10 @@ def test_a_second_pass_is_not_leapt_over_when_the_next_date_is_a_year_away() -> 
     first_pass = datetime(2027, 10, 31, 0, 45, tzinfo=UTC)  # 03:45 in Riga, for the first time
     yearly = cron("*/30 3 31 10 *", "Europe/Riga")
     assert next_fire_at(yearly, after=first_pass) == datetime(2027, 10, 31, 1, 0, tzinfo=UTC)
+    from_july = fire_times(yearly, after=datetime(2027, 7, 1, tzinfo=UTC))
+    assert [f"{next(from_july):%m-%d %H:%M}" for _ in range(4)] == [
+        "10-31 00:00", "10-31 00:30", "10-31 01:00", "10-31 01:30"
+    ]  # fmt: skip
 
 
 # -- what an expression says --------------------------------------------------------------------------------

@@ -265,19 +265,21 @@ def instants_of(rule: WallRule, here: ZoneInfo, *, after: datetime) -> Iterator[
     while start < limits.RECURRENCE_END:
         span = span_at(here, start)
         begin_at, wall_begin, wall_end = span.begin_at, span.wall_begin, span.wall_end
-        upcoming: datetime | None = None
+        passed = upcoming = None
         for wall in _walls_in(rule, span, after=after):
             if wall >= wall_end:
                 upcoming = wall
                 break
+            passed = wall
             # A skipped wall is before the stretch, and belongs to its first instant.
             instant = begin_at + (wall - wall_begin) if wall > wall_begin else begin_at
             if instant > last:
                 last = instant
                 yield instant
         start = span.end_at
-        # Walls already passed can come again only right after this stretch's beginning; once it is older, leap.
-        if start - max(begin_at, after) >= limits.JUMP_MAX:
+        # The next stretch can show again what passed in the last hours of this one; when that is nothing, leap.
+        is_quiet = passed is None or wall_end - passed >= limits.JUMP_MAX
+        if is_quiet and start - max(begin_at, after) >= limits.JUMP_MAX:
             if upcoming is None:
                 return
             start = max(start, begin_at + (upcoming - wall_begin) - limits.JUMP_MAX * 2)
