@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from promptyoself.application.gate import Gate
     from promptyoself.application.passes import Entry
     from promptyoself.application.requests import Defaults
+    from promptyoself.application.transfer.older import OlderFile
     from promptyoself.domain.answers import Target
     from promptyoself.domain.ports import AgentInfo, Clock, Store, TargetStatus, Writer
     from promptyoself.interfaces.services import LoopReport, Setting
@@ -206,6 +207,14 @@ class World:
     def problems(self) -> list[str]:
         """Look through the whole database for damage."""
         return self._sqlite().problems()
+
+    def read_older(self, path: str) -> OlderFile:
+        """Read an older program's schedules."""
+        from promptyoself.application.transfer.older import OlderFile
+        from promptyoself.storage.older import read_older_rows
+
+        rows, is_in_use = read_older_rows(path)
+        return OlderFile(rows=rows, is_in_use=is_in_use)
 
     def close(self) -> None:
         """Close the store."""

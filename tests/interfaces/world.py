@@ -12,10 +12,12 @@ from typing import Any, NamedTuple
 
 from promptyoself.application.passes import Entry
 from promptyoself.application.requests import Defaults
+from promptyoself.application.transfer.older import OlderFile
 from promptyoself.domain.models import OPERATOR
 from promptyoself.domain.ports import AgentInfo, TargetStatus
 from promptyoself.interfaces.cli import run
 from promptyoself.interfaces.services import LoopReport, Services, Setting
+from promptyoself.storage.older import read_older_rows
 from promptyoself.storage.sqlite import SqliteStore
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -127,6 +129,10 @@ class FakeServices:
 
     def problems(self) -> list[str]:
         return self.damage
+
+    def read_older(self, path: str) -> OlderFile:
+        rows, is_in_use = read_older_rows(path)
+        return OlderFile(rows=rows, is_in_use=is_in_use)
 
     def close(self) -> None:
         if self._store is not None:

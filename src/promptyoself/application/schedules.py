@@ -77,16 +77,32 @@ def register(
     Raises kin of InvalidInput, UsageError, Forbidden (another's agent) and LimitExceeded (guard); then nothing
     is stored. `uid` is fresh: 32 hex digits.
     """
-    definition = define(request, defaults, now=now)
+    return put(tx, define(request, defaults, now=now), caller=caller, uid=uid, now=now)
+
+
+def put(
+    tx: Tx,
+    definition: Definition,
+    *,
+    caller: Caller,
+    uid: str,
+    now: datetime,
+    known: Schedule | None = None,
+    source: str | None = None,
+) -> Registered:
+    """Store a definition, or make `known` (else the caller's schedule of the same agent and key) into it.
+
+    Raises as `register`. `source`, for the journal, says from where it was imported.
+    """
     _check_reach(definition, caller)
     _check_guard_of_definition(definition, caller, now=now)
-    if definition.key is not None:
+    if known is None and definition.key is not None:
         known = tx.schedule_by_key(definition.agent_id, definition.key)
-        if known is not None:
-            if not caller.may_touch(known):
-                raise Forbidden(f"the key {definition.key!r} belongs to another's schedule", hint="choose another key")
-            kept = _keep_grid(known.definition, definition, now=now)
-            return Registered(_edit(tx, known, kept, caller=caller, now=now), is_new=False, before=known)
+    if known is not None:
+        if not caller.may_touch(known):
+            raise Forbidden(f"the key {definition.key!r} belongs to another's schedule", hint="choose another key")
+        kept = _keep_grid(known.definition, definition, now=now)
+        return Registered(_edit(tx, known, kept, caller=caller, now=now), is_new=False, before=known)
     provenance = _provenance(tx, caller, now=now)
     _check_guard_of_creation(tx, provenance, caller, now=now)
     schedule = tx.add_schedule(
@@ -98,15 +114,12 @@ def register(
             created_at=now,
         )
     )
-    tx.add_fact(
-        Fact(
-            kind=FactKind.REGISTERED,
-            at=now,
-            schedule_id=schedule.id,
-            actor=caller.label,
-            detail={"trigger": f"{definition.trigger.kind}: {definition.trigger.expression}"},
-        )
-    )
+    detail: dict[str, str | int | bool | None] = {
+        "trigger": f"{definition.trigger.kind}: {definition.trigger.expression}"
+    }
+    if source is not None:
+        detail["source"] = source
+    tx.add_fact(Fact(kind=FactKind.REGISTERED, at=now, schedule_id=schedule.id, actor=caller.label, detail=detail))
     return Registered(schedule, is_new=True)
 
 

@@ -145,3 +145,19 @@ RETENTION_BATCHES_MAX: Final = 1000
 STORE_BUSY_FOR: Final = timedelta(seconds=10)
 WRITES_PER_COMMIT_MAX: Final = 512
 WRITES_QUEUED_MAX: Final = 20_000
+
+# -- in and out ---------------------------------------------------------------------------------------------
+IMPORT_BYTES_MAX: Final = 32 * 1024 * 1024
+"""Bytes of a file to import; prompts are long."""
+IMPORT_ENTRIES_MAX: Final = 10_000
+"""Schedules in one import: one transaction, seconds long."""
+IMPORT_LINES_MAX: Final = 100_000
+IMPORT_NAME_CHARS_MAX: Final = 80
+"""A comment above a crontab's line that is longer is no name."""
+IMPORT_AGENTS_CHECKED_MAX: Final = 50
+"""Agents that Letta is asked about in one import."""
+FEED_EVENTS_MAX: Final = 5000
+FEED_FIRES_MAX: Final = 50_000
+"""Fire times of one schedule that a feed looks at, skipped ones included."""
+FEED_SPAN_DEFAULT: Final = timedelta(days=30)
+FEED_SPAN_MAX: Final = timedelta(days=366 * 2)

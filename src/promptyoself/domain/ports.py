@@ -122,6 +122,10 @@ class Tx(Protocol):
         """Return the schedule, locked until the transaction ends, or None."""
         ...
 
+    def schedule_by_uid(self, uid: str) -> Schedule | None:
+        """Return the schedule with this uid, in whatever state, or None."""
+        ...
+
     def schedule_by_key(self, agent_id: str, key: str) -> Schedule | None:
         """Return the schedule of this agent with this caller-chosen key, in whatever state, or None."""
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from promptyoself.interfaces.commands_transfer import TRANSFER
 from promptyoself.interfaces.table import Argument, Command, Option
 
 __all__ = ["COMMANDS", "GLOBALS", "Argument", "Command", "Option", "find_command"]
@@ -269,6 +270,7 @@ COMMANDS: Final = (
         (Option("id", "the delivery's id, as `deliveries` shows it", "id", is_required=True),),
         example="retry --id 12",
     ),
+    *TRANSFER,
     Command(
         "doctor",
         "Check database, executor, clock, time zone, Letta and version, and say what to do.",

@@ -40,3 +40,8 @@ def excerpt(text: str, most: int = 60) -> str:
 def printable(text: str) -> str:
     """Return text with everything that could steer a terminal replaced; line breaks stay."""
     return "".join(one if one.isprintable() or one == "\n" else "\N{REPLACEMENT CHARACTER}" for one in text)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a count with its noun: `1 schedule`, `3 schedules`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

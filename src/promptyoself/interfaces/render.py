@@ -185,6 +185,43 @@ def _version(console: Console, document: Document) -> None:
     console.out(f"promptyoself {document['version']}", highlight=False)
 
 
+def _imported(console: Console, document: Document) -> None:
+    rows = []
+    for verb in ("created", "updated", "unchanged"):
+        for one in document[verb]:
+            will = f"would be {verb}" if document["dry_run"] and verb != "unchanged" else verb
+            told = [*([", ".join(one["changed"])] if one["changed"] else []), *([one["note"]] if one["note"] else [])]
+            rows.append(
+                [
+                    one["source"],
+                    f"{will}: {'; '.join(told)}" if told else will,
+                    one["name"] or excerpt(one["prompt_text"], 40),
+                    one["description"],
+                    ", ".join(_clock(at) for at in one["next_runs"]) or "-",
+                ]
+            )
+    if rows:
+        _table(console, ["source", "what", "prompt", "rule", "coming"], rows)
+    for one in document["refused"]:
+        console.print(Text.assemble((f"{printable(one['source'])} refused", "red"), f": {printable(one['reason'])}"))
+    for one in (*document["created"], *document["updated"]):
+        for warning in one["warnings"]:
+            console.print(Text(f"note: {printable(one['source'])}: {printable(warning)}", style="yellow"))
+    _message(console, document)
+
+
+def _exported(console: Console, document: Document) -> None:
+    """Print what is exported as it is, to be piped or copied; a file's place in a sentence."""
+    if "ics" in document:
+        console.file.write(printable(document["ics"].replace("\r\n", "\n")))
+    elif "export" in document:
+        import json
+
+        console.file.write(json.dumps(document["export"], indent=2) + "\n")
+    else:
+        _message(console, document)
+
+
 _VIEWS: Final[dict[str, Callable[[Console, Any], None]]] = {
     "register": _registered,
     "list": _schedules,
@@ -202,6 +239,11 @@ _VIEWS: Final[dict[str, Callable[[Console, Any], None]]] = {
     "ack": _acked,
     "config": _config,
     "doctor": _doctor,
+    "import crontab": _imported,
+    "import letta-cron": _imported,
+    "import promptyoself-fast": _imported,
+    "import json": _imported,
+    "export": _exported,
     "help": _help,
     "version": _version,
 }

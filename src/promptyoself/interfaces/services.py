@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     # Passes bring asyncio, which a command that only reads or writes a row has no time for.
     from promptyoself.application.passes import Entry
     from promptyoself.application.requests import Defaults
+    from promptyoself.application.transfer.older import OlderFile
     from promptyoself.domain.ports import AgentInfo, Clock, Store, TargetStatus
 
 
@@ -116,6 +117,10 @@ class Services(Protocol):
 
     def problems(self) -> list[str]:
         """Look through the whole database for damage; nothing when it is sound. Raises kin of StoreError."""
+        ...
+
+    def read_older(self, path: str) -> OlderFile:
+        """Read the schedules of PromptYoSelfFAST's SQLite file, and leave it as it is. Raises InvalidInput."""
         ...
 
     def close(self) -> None:

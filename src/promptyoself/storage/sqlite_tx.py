@@ -69,6 +69,10 @@ class SqliteTx(Statements):
         """Return the schedule, or None. The transaction holds the one write lock."""
         return self._by_id("schedule", schedule_id, rows.schedule_of)
 
+    def schedule_by_uid(self, uid: str) -> Schedule | None:
+        """Return the schedule with this uid, in whatever state, or None."""
+        return self._one("schedule_by_uid", {"uid": uid}, rows.schedule_of)
+
     def schedule_by_key(self, agent_id: str, key: str) -> Schedule | None:
         """Return the schedule of this agent with this key, in whatever state, or None."""
         return self._one("schedule_by_key", {"agent_id": agent_id, "key": key}, rows.schedule_of)

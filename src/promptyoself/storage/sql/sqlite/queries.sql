@@ -8,6 +8,18 @@
 -- Whether a file that is not marked as ours holds something already.
 SELECT 1 FROM sqlite_master LIMIT 1
 
+-- name: older_tables
+-- What an older program's file holds, to say so when it is not what was looked for.
+SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name
+
+-- name: older_reminders
+-- PromptYoSelfFAST's schedules: whatever columns its version had.
+SELECT * FROM unified_reminders ORDER BY id LIMIT :limit
+
+-- name: older_schedules
+-- The same of its first version, whose table has the name of ours.
+SELECT * FROM schedules ORDER BY id LIMIT :limit
+
 -- name: recorded_migrations
 -- Compared with our own at each opening.
 SELECT number, checksum FROM migrations ORDER BY number
@@ -45,6 +57,10 @@ INSERT INTO schedules (
 -- name: schedule
 -- By id. The transaction holds the only write lock, so the row is locked as the port promises.
 SELECT * FROM schedules WHERE id = :id
+
+-- name: schedule_by_uid
+-- What was exported knows its schedule by the uid.
+SELECT * FROM schedules WHERE uid = :uid
 
 -- name: schedule_by_key
 -- In whatever state: registering a key again must find the schedule that has it.
