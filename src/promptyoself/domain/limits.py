@@ -37,6 +37,8 @@ JUMP_MAX: Final = timedelta(hours=26)
 """No zone's clock has jumped further since 1970 (24 h, across the date line)."""
 DST_WARNING_SPAN: Final = timedelta(days=8)
 """A clock change this near is named when a schedule is made."""
+EXPLAINED_SPAN: Final = timedelta(days=366)
+"""`explain` names the clock changes of this long."""
 DURATION_DIGITS_MAX: Final = 12
 CRON_DIGITS_MAX: Final = 6
 CRON_TERMS_MAX: Final = 200

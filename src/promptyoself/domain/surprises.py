@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING
 
-from promptyoself.domain import cron, limits
+from promptyoself.domain import cron
 from promptyoself.domain.cron_text import named_weekdays
 from promptyoself.domain.intervals import format_duration, parse_duration
 from promptyoself.domain.localtime import (
@@ -37,7 +37,7 @@ _USUAL_MAX = 200
 """Fire times of the day before whose distances count as usual."""
 
 
-def warnings_for(trigger: Trigger, *, now: datetime) -> list[str]:
+def warnings_for(trigger: Trigger, *, now: datetime, clock_changes_within: timedelta) -> list[str]:
     """Return sentences about what may surprise; `now` is aware UTC."""
     found: list[str] = []
     if trigger.kind is TriggerKind.CRON:
@@ -47,7 +47,9 @@ def warnings_for(trigger: Trigger, *, now: datetime) -> list[str]:
         found += _missing_days(rule)
         for field, of in zip(rule.fields, cron.FIELDS, strict=True):
             found += _uneven_steps(field, of)
-    found += _once_moved(trigger) if trigger.kind is TriggerKind.ONCE else _clock_changes(trigger, now=now)
+    found += (
+        _once_moved(trigger) if trigger.kind is TriggerKind.ONCE else _clock_changes(trigger, now, clock_changes_within)
+    )
     soon = list(islice(fire_times(trigger, after=now), 2))
     if trigger.jitter and soon[1:] and trigger.jitter >= soon[1] - soon[0]:
         found.append(f"the jitter of {format_duration(trigger.jitter)} is as long as the time between two fires")
@@ -133,11 +135,11 @@ def _once_moved(trigger: Trigger) -> list[str]:
     return []
 
 
-def _clock_changes(trigger: Trigger, *, now: datetime) -> list[str]:
-    """Return sentences for the clock changes of limits.DST_WARNING_SPAN that move, repeat or drop fire times."""
+def _clock_changes(trigger: Trigger, now: datetime, within: timedelta) -> list[str]:
+    """Return sentences for the clock changes until then that move, repeat or drop fire times."""
     here, found = zone(trigger.timezone), []
     span = span_at(here, now)
-    while span.end_at <= now + limits.DST_WARNING_SPAN:
+    while span.end_at <= now + within:
         span = span_at(here, span.end_at)
         is_in_bounds = (trigger.start_at or now) <= span.begin_at <= (trigger.end_at or span.begin_at)
         if span.shift and is_in_bounds and (sentence := _clock_change(trigger, span)):

@@ -303,11 +303,13 @@ def describe(trigger: Trigger) -> str:
     return words.describe(trigger)
 
 
-def warnings_for(trigger: Trigger, *, now: datetime) -> list[str]:
-    """Return sentences about what may surprise: either day, uneven steps, clock changes in the next 8 days, jitter."""
+def warnings_for(
+    trigger: Trigger, *, now: datetime, clock_changes_within: timedelta = limits.DST_WARNING_SPAN
+) -> list[str]:
+    """Return sentences about what may surprise: either day, uneven steps, clock changes that come soon, jitter."""
     from promptyoself.domain import surprises
 
-    return surprises.warnings_for(trigger, now=_utc(now, "now"))
+    return surprises.warnings_for(trigger, now=_utc(now, "now"), clock_changes_within=clock_changes_within)
 
 
 # -- checks -------------------------------------------------------------------------------------------------

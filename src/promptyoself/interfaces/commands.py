@@ -20,16 +20,17 @@ _ID = Option("id", "the schedule's id, as `list` shows it", "id", is_required=Tr
 _AGENT = Option("agent-id", "the agent to deliver to (default: LETTA_AGENT_ID)")
 _PROMPT = Option("prompt", "the text to deliver, verbatim")
 _SKIP_VALIDATION = Option("skip-validation", "do not ask Letta whether the agent exists", "flag")
+_TIMEZONE = Option(
+    "timezone",
+    "IANA time zone of the rule, such as Europe/Riga (default: the setting, then the machine's)",
+    completes="timezone",
+)
 _TRIGGERS = (
     Option("time", "once, at this ISO 8601 date and time: 2030-01-31T09:00 (read in the time zone) or with an offset"),
     Option("cron", 'by five cron fields (minute hour day month weekday), "0 9 * * mon-fri", or @daily and its kin'),
     Option("every", "at an interval: 90s, 5m, 1h30m, 2d, 1w, or ISO 8601 as PT45M; anchored, so it never drifts"),
     Option("rrule", 'by an RFC 5545 rule: "FREQ=MONTHLY;BYDAY=1MO;BYHOUR=9"'),
-    Option(
-        "timezone",
-        "IANA time zone of the rule, such as Europe/Riga (default: the setting, then the machine's)",
-        completes="timezone",
-    ),
+    _TIMEZONE,
     Option("start-at", "do not fire before this date and time; an interval counts from it"),
     Option("end-at", "do not fire after this date and time"),
     Option("jitter", "spread deliveries over this long after each fire time: 5m"),
@@ -162,6 +163,15 @@ COMMANDS: Final = (
         ),
         is_tool=True,
         example='preview --cron "0 9 L * *" --timezone Europe/Riga --count 3',
+    ),
+    Command(
+        "explain",
+        "Say what a text for a rule means, in words and field by field, when it fires, and what may surprise within a "
+        "year. It takes cron, an interval, a date and time, an RFC 5545 rule or plain words, and stores nothing.",
+        "cli_explain:explain",
+        (_TIMEZONE, Option("count", "how many fire times to show (default 5)", "count")),
+        example='explain "0 0 13 * 5" --timezone Europe/Riga',
+        arguments=(Argument("text", 'the rule: "0 0 13 * 5", 45m, 2030-01-31T09:00, FREQ=..., "weekday at 9am"'),),
     ),
     Command(
         "run-now",

@@ -137,6 +137,22 @@ def _preview(console: Console, document: Document) -> None:
     _table_or(console, [document["timezone"], "UTC", ""], rows, "It does not fire in this span.")
 
 
+def _explained(console: Console, document: Document) -> None:
+    now = datetime.fromisoformat(document["now"])
+    what = "plain words for " if document["is_phrase"] else ""
+    console.print(Text(printable(document["description"]), style="bold"))
+    console.print(Text(printable(f"  {what}{document['schedule_type']}: {document['understood']}")))
+    if document["fields"]:
+        _table(console, [], [[f"  {one['name']}", one["value"], one["means"]] for one in document["fields"]])
+    rows = []
+    for run in document["next_runs"]:
+        at = datetime.fromisoformat(run)
+        rows.append([_clock(run), run[-len("+02:00") :], distance(at - now)])
+    _table(console, [document["timezone"], "offset", ""], rows)
+    if document["is_last"]:
+        console.print(Text("  and never again"))
+
+
 def _executed(console: Console, document: Document) -> None:
     _message(console, document)
     waiting = [one for one in document.get("executed", []) if not one["delivered"]]
@@ -232,6 +248,7 @@ _VIEWS: Final[dict[str, Callable[[Console, Any], None]]] = {
     "history": _history,
     "why": _why,
     "preview": _preview,
+    "explain": _explained,
     "execute": _executed,
     "deliveries": _deliveries,
     "agents": _agents,
