@@ -200,6 +200,12 @@ class World:
             disarm()
         return LoopReport(deliveries=counts["deliveries"], accepted=counts["accepted"], is_clean=is_clean)
 
+    def zone_data_version(self) -> str:
+        """Which time zone database zones are read from here."""
+        from promptyoself.zone_files import ZoneFiles
+
+        return ZoneFiles().version()
+
     def backup(self, path: str) -> None:
         """Copy the database to a new file."""
         self._sqlite().backup(path)
@@ -228,17 +234,21 @@ class World:
         import asyncio
 
         from promptyoself.application.passes import Pass
+        from promptyoself.application.zone_changes import ZoneWatch
         from promptyoself.storage.writer import ThreadWriter
+        from promptyoself.zone_files import ZoneFiles
 
         store = self._sqlite()
         executor = self._executor("execute")
         writer = ThreadWriter(store)
+        zones = ZoneWatch(writer=writer, clock=self._clock, zones=ZoneFiles())
         one = Pass(writer=writer, clock=self._clock, store_uid=store.uid, executor_id=executor.id)
         async with self._crew(writer, executor, watch=one.watch, on_change=_nothing, on_grant=_ignored) as crew:
             stopping = asyncio.Event()
             disarm = _signalled(stopping)
             heeding = asyncio.ensure_future(_stop_when(stopping, crew.dispatcher.stop))
             try:
+                await zones.look()
                 return await one.run(crew.dispatcher, crew.gate, wait=wait, on_entry=on_entry)
             finally:
                 heeding.cancel()
@@ -249,14 +259,22 @@ class World:
     ) -> bool:
         from promptyoself.application.passes import entry_of
         from promptyoself.application.planner import plan_due
+        from promptyoself.application.zone_changes import ZoneWatch
         from promptyoself.lanes.local import LocalLanes, Work
         from promptyoself.lanes.timers import ApTimers
         from promptyoself.storage.writer import ThreadWriter
+        from promptyoself.zone_files import ZoneFiles
 
         store = self._sqlite()
         executor = self._executor(mode)
         writer = ThreadWriter(store)
+        zones = ZoneWatch(writer=writer, clock=self._clock, zones=ZoneFiles())
         lanes: LocalLanes
+
+        async def plan() -> int:
+            await zones.before_pass()
+            return await plan_due(writer, self._clock, store_uid=store.uid)
+
         async with self._crew(
             writer,
             executor,
@@ -270,7 +288,7 @@ class World:
                 clock=self._clock,
                 timers=ApTimers(),
                 work=Work(
-                    plan=lambda: plan_due(writer, self._clock, store_uid=store.uid),
+                    plan=plan,
                     run_lane=crew.dispatcher.run_lane,
                     open_targets=crew.gate.open_targets,
                     waiting=crew.gate.waiting,

@@ -23,6 +23,7 @@ from promptyoself.domain.models import (
     Policy,
     Provenance,
     ScheduleState,
+    ZoneRecord,
 )
 from promptyoself.domain.ports import DeliveryFilter, GuardUsage, ScheduleFilter, Store
 from promptyoself.domain.quiet import QuietHours
@@ -252,6 +253,15 @@ class StoreContract(LaneContract, RecordContract):
             assert tx.save_delivery(later, was=put_off)
             assert tx.ready_lanes(now=NOW + HOUR, limit=9) == []
             assert tx.ready_lanes(now=NOW + 2 * HOUR, limit=9) == [schedule.lane]
+
+    def test_the_zone_databases_version_is_the_one_last_noted(self, store: Store) -> None:
+        with store.transaction() as tx:
+            assert tx.zone_record() is None
+            for version in ("2025b", "2026a, package 2026f"):
+                tx.set_zone_record(ZoneRecord(version=version, since=NOW))
+        with store.reading() as tx:
+            assert tx.zone_record() == ZoneRecord(version="2026a, package 2026f", since=NOW)
+        assert store.uid
 
     def test_saving_a_schedule_that_was_never_stored_is_an_error(self, store: Store) -> None:
         schedule = add_schedule(store)

@@ -13,12 +13,13 @@ import pytest
 from promptyoself import __version__
 from promptyoself.domain import errors
 from promptyoself.domain.errors import ConfigError, TargetUnreachable
+from promptyoself.domain.models import ZoneRecord
 from promptyoself.interfaces import cli_letta
 from promptyoself.interfaces.background import BackgroundLoop
 from promptyoself.interfaces.call import Call
 from promptyoself.interfaces.commands import COMMANDS
 from promptyoself.interfaces.services import Services
-from tests.interfaces.world import Door
+from tests.interfaces.world import NOW, Door
 
 OFFERED = [
     "register",
@@ -267,3 +268,24 @@ def test_a_background_loop_that_cannot_start_says_why() -> None:
 
 def test_the_description_is_small_enough_to_be_read_at_once(door: Door) -> None:
     assert len(json.dumps(door.call("--describe").json)) < 30_000
+
+
+@pytest.mark.parametrize(
+    ("noted", "result", "says"),
+    [
+        (None, "ok", "no executor has noted it yet"),
+        ("2026a", "ok", "worked out with 2026a since 2026-03-02 09:00 UTC"),
+        ("2026b", "warn", "2026a here, which is older: next fires were worked out with 2026b"),
+        ("2025b", "warn", "2026a here: next fires were worked out with 2025b"),
+        ("files 3f9a", "warn", "2026a here: next fires were worked out with files 3f9a"),
+    ],
+)
+def test_doctor_compares_the_zone_database_with_the_one_in_use(
+    door: Door, noted: str | None, result: str, says: str
+) -> None:
+    if noted is not None:
+        with door.services.store.transaction() as tx:
+            tx.set_zone_record(ZoneRecord(version=noted, since=NOW))
+    [found] = [one for one in door.call("doctor").json["checks"] if one["name"] == "zone data"]
+    assert found["result"] == result
+    assert says in found["found"]

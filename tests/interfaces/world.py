@@ -50,6 +50,7 @@ class FakeServices:
         self.entries: list[Entry] = []
         self.flags: Mapping[str, str | None] = {}
         self.damage: list[str] = []
+        self.zone_data = "2026a"
         self.waited: timedelta | None = None
         self._store: SqliteStore | None = None
         self._uids = 0
@@ -123,6 +124,9 @@ class FakeServices:
         await stopping.wait()
         disarm()
         return self.run_loop(interval=interval, mode=mode, on_entry=on_entry)
+
+    def zone_data_version(self) -> str:
+        return self.zone_data
 
     def backup(self, path: str) -> None:
         self.store.backup(path)

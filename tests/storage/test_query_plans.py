@@ -15,6 +15,8 @@ PlanOf = Callable[[str], list[str]]
 PLANS = {
     "schedules_due": ["schedules_due", "schedules_resume"],
     "schedule_by_key": ["schedules_key"],
+    "schedules": ["PRIMARY KEY"],
+    "zone_record": ["sqlite_autoindex_meta_1"],
     "schedules_of_agent": ["schedules_agent"],
     "schedules_of_owner": ["schedules_owner"],
     "guard_usage": ["schedules_owner", "deliveries_of_schedule"],

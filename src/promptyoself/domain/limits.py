@@ -72,6 +72,12 @@ SKIP_MAX: Final = 100
 SNOOZE_MAX: Final = timedelta(days=30)
 """How far a delivery may be put off, counted from when it would have come."""
 
+ZONE_LOOK_EVERY: Final = timedelta(minutes=1)
+"""How often an executor compares its zone database with the stored version, before it plans."""
+ZONE_BATCH: Final = 200
+"""Schedules whose next fire is worked out anew in one transaction."""
+ZONE_BATCHES_MAX: Final = 1_000_000
+
 # -- delivery -----------------------------------------------------------------------------------------------
 RETRY_FOR_DEFAULT: Final = timedelta(hours=24)
 RETRY_FOR_MAX: Final = timedelta(days=30)

@@ -370,6 +370,14 @@ class InboxMessage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ZoneRecord:
+    """The version of the time zone database that next fires were worked out with, and since when."""
+
+    version: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StopSwitch:
     """The one switch that stops all deliveries."""
 

@@ -26,6 +26,7 @@ from promptyoself.domain.models import (
     ScheduleState,
     StopSwitch,
     TargetHealth,
+    ZoneRecord,
 )
 from promptyoself.domain.values import dataclass
 
@@ -53,6 +54,18 @@ class Chance(Protocol):
 
     def token(self) -> str:
         """Return a string that nobody else has: 32 hex digits."""
+        ...
+
+
+class ZoneData(Protocol):
+    """The time zone database behind every zone of this process."""
+
+    def version(self) -> str:
+        """Return the version of what is installed now, as domain/zone_versions.py orders it; costs next to nothing."""
+        ...
+
+    def forget(self) -> None:
+        """Drop what this process has read of it, so that the next question reads what is installed now."""
         ...
 
 
@@ -277,6 +290,14 @@ class Tx(Protocol):
 
     def set_stop_switch(self, switch: StopSwitch | None) -> None:
         """Stop all deliveries, or let them go on."""
+        ...
+
+    def zone_record(self) -> ZoneRecord | None:
+        """Return the version of the zone database that next fires were worked out with; None before the first."""
+        ...
+
+    def set_zone_record(self, record: ZoneRecord) -> None:
+        """Write that version; the latest word counts."""
         ...
 
     # inbox

@@ -41,7 +41,7 @@ def doctor(call: Call) -> Document:
     checks = _looked(_version, services) + _looked(_database, services)
     # Without a database there is nothing more to be said about executors and heartbeats.
     if all(check.result != "fail" for check in checks):
-        checks += _looked(_deliveries, services) + _looked(_clock, services)
+        checks += _looked(_deliveries, services) + _looked(_clock, services) + _looked(_zone_data, services)
     checks += _looked(_zone, services) + _looked(_letta, services)
     shown = [check._asdict() for check in checks]
     failed = [check for check in checks if check.result == "fail"]
@@ -141,25 +141,27 @@ def _zone(services: Services) -> Iterator[Check]:
         yield Check("zone", "warn", f"{timezone}, because this machine is set to it", cure)
     else:
         yield Check("zone", "ok", f"{timezone} (from {source})")
-    yield Check("zone data", "ok", _zone_data())
 
 
-def _zone_data() -> str:
-    """Say whose zone rules are used: the system's own come first, as zoneinfo does it."""
-    import zoneinfo
-    from importlib.metadata import PackageNotFoundError, version
-    from pathlib import Path
+def _zone_data(services: Services) -> Iterator[Check]:
+    """Say which zone database is read here, and which one next fires were worked out with."""
+    from promptyoself.domain.zone_versions import is_newer
 
-    system = next((path for path in zoneinfo.TZPATH if (Path(path) / "UTC").exists()), None)
-    try:
-        package = f"tzdata {version('tzdata')}"
-    except PackageNotFoundError:
-        package = "no tzdata package"
-    if system is None:
-        return f"{package}; the system has none"
-    stated = Path(system) / "tzdata.zi"
-    release = stated.read_text(encoding="utf-8").partition("\n")[0].strip("# ") if stated.is_file() else "of the system"
-    return f"{system} ({release}); {package}"
+    ours = services.zone_data_version()
+    with services.store.reading() as tx:
+        record = tx.zone_record()
+    if record is None:
+        yield Check("zone data", "ok", f"{ours}; no executor has noted it yet")
+        return
+    stored = f"next fires were worked out with {record.version} since {record.since:%Y-%m-%d %H:%M} UTC"
+    if record.version == ours:
+        yield Check("zone data", "ok", f"{ours}; {stored}")
+    elif is_newer(record.version, ours) is True:
+        cure = "update tzdata here (the system's, or `pip install --upgrade tzdata`), and restart what runs"
+        yield Check("zone data", "warn", f"{ours} here, which is older: {stored}", cure)
+    else:
+        cure = "an executor works them out anew when it starts; promptyoself execute does it now"
+        yield Check("zone data", "warn", f"{ours} here: {stored}", cure)
 
 
 def _letta(services: Services) -> Iterator[Check]:

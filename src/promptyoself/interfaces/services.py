@@ -111,6 +111,10 @@ class Services(Protocol):
         """Plan and deliver until the event that `arm` is given gets set; what `arm` returns is called at the end."""
         ...
 
+    def zone_data_version(self) -> str:
+        """Return the version of the time zone database that zones are read from, as domain/zone_versions.py says."""
+        ...
+
     def backup(self, path: str) -> None:
         """Copy the database, consistent, to a new file (0600)."""
         ...

@@ -107,7 +107,8 @@ class LocalLanes:
         """Deliver until `stopping` is set, then finish what is in flight; True when all of it finished in time."""
         await self._beat()
         self._timers.every("heartbeat", limits.HEARTBEAT_EVERY, self._beat)
-        self._timers.every("safety pass", self._interval, self._wake_soon)
+        # At least hourly, whatever the interval: a new zone database may have moved the next fire to an earlier time.
+        self._timers.every("safety pass", min(self._interval, timedelta(hours=1)), self._wake_soon)
         self._timers.every("retention", timedelta(hours=1), self._prune)
         self._timers.start()
         watching = asyncio.ensure_future(self._watch_for_changes())

@@ -32,6 +32,7 @@ from promptyoself.domain.models import (
     ScheduleState,
     StopSwitch,
     TargetHealth,
+    ZoneRecord,
 )
 from promptyoself.domain.ports import NewSchedule
 from promptyoself.domain.quiet import QuietHours
@@ -408,6 +409,11 @@ def health_of(row: Row) -> TargetHealth:
 def switch_of(row: Row) -> StopSwitch:
     """Return the row of `stop_switch` as the switch."""
     return StopSwitch(reason=row["reason"], since=instant(row["since"]), until=instant_or_none(row["until"]))
+
+
+def zone_record_of(row: Row) -> ZoneRecord:
+    """Return the zone database's entries in `meta` as the record."""
+    return ZoneRecord(version=row["version"], since=instant(int(row["since"])))
 
 
 def message_values(message: InboxMessage) -> Values:

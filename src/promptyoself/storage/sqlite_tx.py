@@ -29,6 +29,7 @@ from promptyoself.domain.models import (
     ScheduleState,
     StopSwitch,
     TargetHealth,
+    ZoneRecord,
 )
 from promptyoself.domain.ports import DeliveryFilter, GuardUsage, NewSchedule, ScheduleFilter
 from promptyoself.storage import rows
@@ -364,6 +365,14 @@ class SqliteTx(Statements):
         else:
             since, until = micros(switch.since), micros_or_none(switch.until)
             self._change("set_stop_switch", {"reason": switch.reason, "since": since, "until": until})
+
+    def zone_record(self) -> ZoneRecord | None:
+        """Return the version of the zone database that next fires were worked out with; None before the first."""
+        return self._one("zone_record", {}, rows.zone_record_of)
+
+    def set_zone_record(self, record: ZoneRecord) -> None:
+        """Write that version; the latest word counts."""
+        self._change("set_zone_record", {"version": record.version, "since": str(micros(record.since))})
 
     # -- inbox ----------------------------------------------------------------------------------------------
 

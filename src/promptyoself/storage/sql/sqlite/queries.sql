@@ -435,6 +435,16 @@ ON CONFLICT (id) DO UPDATE SET reason = excluded.reason, since = excluded.since,
 -- Deliveries go on.
 DELETE FROM stop_switch
 
+-- name: zone_record
+-- Which zone database next fires were worked out with: looked at before each planning, so by the primary key.
+SELECT version.value AS version, since.value AS since FROM meta AS version
+JOIN meta AS since ON since.name = 'zone_data_since' WHERE version.name = 'zone_data'
+
+-- name: set_zone_record
+-- Last of all when next fires have been worked out anew: until then a crash has it done again.
+INSERT INTO meta (name, value) VALUES ('zone_data', :version), ('zone_data_since', :since)
+ON CONFLICT (name) DO UPDATE SET value = excluded.value
+
 -- == inbox ========================================================================================================
 
 -- name: add_message
