@@ -117,11 +117,13 @@ def test_no_file_names_a_place_on_one_machine() -> None:
     assert found == []
 
 
-def test_the_wheel_carries_every_sql_file(tmp_path: Path) -> None:
+def test_the_wheel_carries_every_sql_file_and_shell_script(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     source = ROOT / "src"
     written = {str(path.relative_to(source)) for path in source.rglob("*.sql")}
+    written |= {str(path.relative_to(source)) for path in source.glob("promptyoself/interfaces/shells/*")}
+    assert "promptyoself/interfaces/shells/zsh" in written
     with zipfile.ZipFile(wheel) as archive:
         assert written <= set(archive.namelist())

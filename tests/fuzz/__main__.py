@@ -48,10 +48,10 @@ def _report(tallies: dict[str, Tally], seed: int) -> int:
         seen[fault.kind] = seen.get(fault.kind, 0) + 1
         if seen[fault.kind] <= SHOWN_OF_A_KIND:
             print(fault)
-    print(f"{'parser':<16}{'texts':>10}{'taken':>10}{'refused':>10}{'faults':>8}   (seed {seed})")
+    print(f"{'parser':<18}{'texts':>10}{'taken':>10}{'refused':>10}{'faults':>8}   (seed {seed})")
     for name, tally in tallies.items():
         count = tally.taken + tally.refused
-        print(f"{name:<16}{count:>10}{tally.taken:>10}{tally.refused:>10}{len(tally.faults):>8}")
+        print(f"{name:<18}{count:>10}{tally.taken:>10}{tally.refused:>10}{len(tally.faults):>8}")
     return 1 if faults else 0
 
 

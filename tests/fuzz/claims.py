@@ -31,7 +31,7 @@ LEAK = re.compile(
     r"not subscriptable|not iterable|unexpected keyword|positional argument|codec can't|\bNone\b"
 )
 """What only the program's inside could have said; a caller's own text is quoted and taken out before."""
-QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
+QUOTED = re.compile(r"(?<!\w)'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
 
 
 class BrokenClaim(AssertionError):
@@ -74,14 +74,15 @@ def forget() -> None:
 
 def refusal_is_a_sentence(error: PromptyoselfError) -> None:
     """Check that a refusal says, on one printable line and in bounds, what a person can act on."""
-    _sentence("message", error.message, MESSAGE_CHARS_MAX)
+    sentence("message", error.message, MESSAGE_CHARS_MAX)
     if error.hint is not None:
-        _sentence("hint", error.hint, HINT_CHARS_MAX)
+        sentence("hint", error.hint, HINT_CHARS_MAX)
     if len(error.message.split()) < 3:
         raise BrokenClaim(f"the message is no sentence: {error.message!r}")
 
 
-def _sentence(what: str, text: str, most: int) -> None:
+def sentence(what: str, text: str, most: int) -> None:
+    """Check that a text is one printable line in bounds, without anything of the program's inside."""
     if not text.strip():
         raise BrokenClaim(f"the {what} is empty")
     if len(text) > most:
@@ -102,7 +103,7 @@ def trigger_answers(trigger: Trigger, *, now: datetime) -> None:
         raise BrokenClaim(f"fires are not aware UTC: {fires}")
     if fires[0] <= now or any(later <= earlier for earlier, later in pairwise(fires)):
         raise BrokenClaim(f"fires do not go forward from {now}: {fires}")
-    _sentence("description", timed(triggers.describe, trigger), 20_000)
+    sentence("description", timed(triggers.describe, trigger), 20_000)
     for warning in timed(triggers.warnings_for, trigger, now=now):
-        _sentence("warning", warning, 20_000)
+        sentence("warning", warning, 20_000)
     timed(triggers.period_hint, trigger, after=now)

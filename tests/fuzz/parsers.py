@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from promptyoself.application.requests import Defaults, ScheduleRequest, define, redefine
+from promptyoself.application.requests import ScheduleRequest, define, redefine
 from promptyoself.application.rules import read_rule
 from promptyoself.config import VARIABLES, load_settings
 from promptyoself.domain import limits, triggers
@@ -23,16 +23,10 @@ from promptyoself.interfaces.parse import parse, require
 from promptyoself.targets.letta_answers import of_refusal, run_failure
 from promptyoself.targets.letta_evidence import reply_excerpt, run_of
 from promptyoself.targets.letta_http import Reply
+from tests.fuzz import sources
 from tests.fuzz.claims import BrokenClaim, timed, trigger_answers
+from tests.fuzz.given import DEFAULTS, NOWS, ZONES
 from tests.fuzz.mutations import corpus, mutated
-
-ZONES = ("UTC", "Europe/Riga", "America/New_York", "Australia/Lord_Howe", "Pacific/Apia", "Asia/Kolkata")
-NOWS = (
-    datetime(2027, 3, 24, 10, 0, tzinfo=UTC),
-    datetime(2027, 3, 28, 0, 59, 59, 999_999, tzinfo=UTC),  # in Riga: a microsecond before the clocks go forward
-    datetime(2027, 10, 31, 0, 30, tzinfo=UTC),  # in Riga: within the hour that comes twice
-    datetime(2028, 2, 29, 23, 59, tzinfo=UTC),
-)
 
 
 class Parser(NamedTuple):
@@ -43,6 +37,8 @@ class Parser(NamedTuple):
     read: Callable[[str, Random], object]
     refuses_junk: bool = True
     """Whether a word of no meaning makes every text that was taken one that has to be refused."""
+    refuses_whole: bool = True
+    """Whether a text can be refused as a whole: a crontab is refused line by line, an answer of Letta's never."""
 
 
 # -- rules ----------------------------------------------------------------------------------------------------
@@ -114,7 +110,6 @@ def rule(text: str, chance: Random) -> object:
 
 # -- requests -------------------------------------------------------------------------------------------------
 
-DEFAULTS = Defaults(timezone="Europe/Riga", target="letta", targets=frozenset({"letta", "inbox"}), agent_id="agent-1")
 POLICIES = {
     "catch_up": ("skip", "latest", "all", "all:6h", "latest:1d", "ALL:90s", ":", "all:"),
     "overlap": ("skip", "queue", " Queue "),
@@ -238,6 +233,10 @@ PARSERS: tuple[Parser, ...] = (
     Parser("conversation", POLICIES["conversation"], plainly(validate_conversation), refuses_junk=False),
     Parser("request", sorted({seed for seeds in POLICIES.values() for seed in seeds}), request, refuses_junk=False),
     Parser("command line", COMMAND_LINES, command_line, refuses_junk=False),
-    Parser("Letta's answers", ANSWERS, answer, refuses_junk=False),
+    Parser("crontab", corpus("crontab"), sources.crontab, refuses_junk=False, refuses_whole=False),
+    Parser("letta-cron", corpus("letta_cron"), sources.letta_cron),
+    Parser("export", corpus("exported"), sources.exported),
+    Parser("promptyoself-fast", corpus("older"), sources.older),
+    Parser("Letta's answers", ANSWERS, answer, refuses_junk=False, refuses_whole=False),
     Parser("settings", (*DOTENVS, *TOMLS, "30d", "64", "agent", "x.db", "~/x.db"), settings, refuses_junk=False),
 )

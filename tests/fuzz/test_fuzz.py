@@ -24,7 +24,7 @@ def test_hostile_texts_are_read_or_refused_with_a_sentence_at_once(parser: Parse
         run_case(parser, SEED, number, tally)
     assert not tally.faults, "\n".join(map(str, tally.faults))
     assert tally.taken, "not one text was near enough to be read"
-    assert tally.refused or parser.name == "Letta's answers", "not one text was refused"
+    assert bool(tally.refused) is parser.refuses_whole, "not one text was refused"
 
 
 @pytest.mark.parametrize(

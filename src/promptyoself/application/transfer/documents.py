@@ -45,7 +45,7 @@ def _constant(name: str) -> object:
 
 def shown(value: object) -> str:
     """Return a value of others, quoted, escaped and shortened, for a sentence."""
-    text = value if isinstance(value, str) else str(value)
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
     return ascii(text if len(text) <= _SHOWN_CHARS_MAX else f"{text[:_SHOWN_CHARS_MAX]}...")
 
 
