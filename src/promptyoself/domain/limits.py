@@ -57,6 +57,22 @@ WALK_STEPS_MAX: Final = 32
 """Fire times that a walk steps over before it looks for its place anew."""
 NEXT_RUNS_SHOWN: Final = 3
 
+# -- simulating ---------------------------------------------------------------------------------------------
+SPAN_SIMULATED_MAX: Final = timedelta(days=3660)
+FIRES_SIMULATED_MAX: Final = 5_000_000
+"""Fire times of all schedules of one simulation; more are refused with the name of the costliest schedule."""
+SAMPLE_SPAN: Final = timedelta(days=7)
+"""The first days of a long span, whose fire times tell whether the whole is far too much to begin with."""
+SAMPLE_EXCESS: Final = 4
+"""A sample may be wrong by this factor before its verdict counts."""
+OUTAGES_MAX: Final = 100
+ROWS_DEFAULT: Final = 100
+ROWS_MAX: Final = 100_000
+CROWDS_SHOWN_MAX: Final = 20
+"""Minutes with several fire times of one agent that are listed; all are counted."""
+CROWD_NAMES_MAX: Final = 20
+"""Schedules named of one such minute."""
+
 # -- planning -----------------------------------------------------------------------------------------------
 SCHEDULES_PER_PASS_MAX: Final = 500
 """Schedules planned in one transaction; a pass repeats until none is due."""

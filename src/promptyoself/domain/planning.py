@@ -107,6 +107,10 @@ def plan(
     if first is None or first > now:
         return _nothing(schedule)
     walk = walk or Walk(schedule.definition.trigger)
+    if not unfinished and (allowance is None or allowance > 0) and _is_plain(schedule, first=first, now=now):
+        following = walk.next_after(first) if walk.is_fire(first) else first
+        if following is None or following > now:
+            return Plan((Opening(first, first),), (), 0, None, following, schedule.fire_count + 1)
     openings, total = _open(schedule, walk, first=first, now=now)
     passed_over = total - len(openings)
     openings = _without_overlap(schedule, openings, unfinished)
@@ -179,6 +183,24 @@ def fire_after_pause(schedule: Planned, *, paused_until: datetime | None, now: d
     return first_fire_at(schedule, now=since)
 
 
+def _is_plain(schedule: Planned, *, first: datetime, now: datetime) -> bool:
+    """Whether a fire time that is planned when it comes is opened as it is, with no policy that has a say.
+
+    A short cut, nearly always taken: what it leads to is what the long way comes to.
+    """
+    definition = schedule.definition
+    policy = definition.policy
+    return (
+        policy.quiet_hours is None
+        and definition.max_repetitions is None
+        and schedule.passed_until is None
+        and not definition.trigger.jitter
+        and policy.expires_after is None
+        and policy.catch_up_window is None
+        and now - first <= limits.MISFIRE_GRACE
+    )
+
+
 def _nothing(schedule: Planned) -> Plan[D]:
     return Plan(
         openings=(),
@@ -199,7 +221,7 @@ def _open(schedule: Planned, walk: Walk, *, first: datetime, now: datetime) -> t
     if definition.policy.catch_up is CatchUp.SKIP:
         window = min(window, limits.MISFIRE_GRACE) if window else limits.MISFIRE_GRACE
     not_before = max(first, now - window) if window else first
-    if walk.next_after(first - _TICK) == first:
+    if walk.is_fire(first):
         following = walk.next_after(first)
         if following is None or following > now:  # nearly always: it is planned when it comes
             if first < not_before:

@@ -162,6 +162,8 @@ class Walk:
 
     def next_after(self, after: datetime) -> datetime | None:
         """Return the first fire time strictly later than `after`, or None; both are aware UTC."""
+        if self._since <= after < self._at:
+            return self._at if self._at is not limits.INSTANT_MAX else None
         if self._fires is None or after < self._since:
             self._begin(after)
         steps = 0
@@ -172,7 +174,11 @@ class Walk:
             steps += 1
             self._since = self._at
             self._at = self._step()
-        return None if self._at is limits.INSTANT_MAX else self._at
+        return self._at if self._at is not limits.INSTANT_MAX else None
+
+    def is_fire(self, instant: datetime) -> bool:
+        """Return whether the trigger fires at this very instant (aware UTC)."""
+        return self._at == instant or self.next_after(instant - MICROSECOND) == instant
 
     def _begin(self, after: datetime) -> None:
         self._fires = fire_times(self._trigger, after=after)

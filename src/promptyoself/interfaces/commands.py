@@ -174,6 +174,29 @@ COMMANDS: Final = (
         arguments=(Argument("text", 'the rule: "0 0 13 * 5", 45m, 2030-01-31T09:00, FREQ=..., "weekday at 9am"'),),
     ),
     Command(
+        "simulate",
+        "Show every fire time of the stored schedules over a span and what would become of it, and store nothing.",
+        "cli_simulate:run",
+        (
+            Option("id", "only this schedule; may be given again, or as 7,9", "texts", completes="schedule"),
+            Option("agent-id", "only this agent's schedules"),
+            Option("from", "begin at this date and time (default: now)"),
+            Option("until", "end at this date and time"),
+            Option("for", "end after this long: 12h, 1w, 365d (default 7d)"),
+            Option(
+                "outage",
+                "nothing plans or sends from one date and time to another, as FROM/TO or FROM/8h; may be given again",
+                "texts",
+            ),
+            Option("run-time", "how long an agent works on a prompt (default 30s; 0: no time)"),
+            Option("timezone", "IANA time zone of the days, and of times without an offset", completes="timezone"),
+            Option(
+                "limit", "list at most this many fire times (default 100); sums count all", "count", allows_zero=True
+            ),
+        ),
+        example="simulate --for 30d --outage 2030-01-31T09:00/8h",
+    ),
+    Command(
         "run-now",
         "Deliver a schedule's prompt once more, now, and leave the schedule alone.",
         "cli_schedules:run_now",

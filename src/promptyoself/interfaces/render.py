@@ -153,6 +153,12 @@ def _explained(console: Console, document: Document) -> None:
         console.print(Text("  and never again"))
 
 
+def _simulate(console: Console, document: Document) -> None:
+    from promptyoself.interfaces import render_simulate  # the one long answer; others need none of it
+
+    render_simulate.show(console, document)
+
+
 def _executed(console: Console, document: Document) -> None:
     _message(console, document)
     waiting = [one for one in document.get("executed", []) if not one["delivered"]]
@@ -249,6 +255,7 @@ _VIEWS: Final[dict[str, Callable[[Console, Any], None]]] = {
     "why": _why,
     "preview": _preview,
     "explain": _explained,
+    "simulate": _simulate,
     "execute": _executed,
     "deliveries": _deliveries,
     "agents": _agents,

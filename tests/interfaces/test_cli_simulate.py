@@ -1,0 +1,145 @@
+"""`simulate` through the door: what it answers, what it refuses, and that it stores nothing."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from promptyoself.domain import limits
+from tests.interfaces.world import Door
+
+WEEK = ("simulate", "--for", "1w")
+
+
+def register(door: Door, *words: str) -> int:
+    made = door.ok("register", "--agent-id", "agent-1", "--prompt", "hi", "--target", "inbox", *words)
+    return int(made["id"])
+
+
+def told(door: Door, *words: str) -> dict[str, Any]:
+    return door.ok("simulate", *words)
+
+
+def test_sums_days_and_runs_agree(door: Door) -> None:
+    register(door, "--cron", "0 9 * * mon-fri")
+    register(door, "--cron", "0 23 * * *", "--quiet-hours", "22:00-07:00")
+    register(door, "--every", "6h", "--quiet-hours", "22:00-07:00 skip")
+    answer = told(door, "--for", "1w", "--limit", "1000")
+    totals, runs = answer["totals"], answer["runs"]
+    assert totals["fires"] == len(runs) == sum(day["fires"] for day in answer["days"])
+    assert totals["sent"] == sum(run["sent_at"] is not None for run in runs)
+    assert totals["skipped"] == totals["reasons"]["quiet hours"] == sum(run["outcome"] == "skipped" for run in runs)
+    assert totals["held"] == 7
+    assert len(answer["days"]) == 8
+    for name in ("by_schedule", "by_agent"):
+        assert sum(one["fires"] for one in totals[name]) == totals["fires"]
+    assert [run["utc"] for run in runs] == sorted(run["utc"] for run in runs)
+
+
+def test_it_stores_nothing(door: Door) -> None:
+    register(door, "--every", "5m")
+    before = door.services.store.change_mark()
+    with door.services.store.reading() as tx:
+        counts = tx.counts()
+    told(door, "--for", "30d", "--outage", "2026-03-05T00:00/1d")
+    assert door.services.store.change_mark() == before
+    with door.services.store.reading() as tx:
+        assert tx.counts() == counts
+
+
+def test_an_outage_is_caught_up_with(door: Door) -> None:
+    number = register(door, "--every", "1h")
+    begin = door.services.clock.now().replace(tzinfo=None).isoformat()
+    outage = f"{begin}/5h30m"
+    answer = told(door, "--outage", outage, "--for", "8h", "--id", str(number))
+    assert [run["outcome"] for run in answer["runs"]] == ["missed"] * 4 + ["sent"] * 4
+    assert answer["runs"][4]["missed"] == 4
+    assert answer["runs"][4]["late_s"] == 1800
+    assert answer["totals"]["longest_wait"]["schedule_id"] == number
+
+
+def test_others_of_the_agent_keep_the_one_asked_about_waiting(door: Door) -> None:
+    register(door, "--cron", "0 9 * * *")
+    second = register(door, "--cron", "0 9 * * *")
+    (run,) = told(door, "--id", str(second), "--for", "25h", "--run-time", "2m")["runs"]
+    assert (run["schedule_id"], run["late_s"]) == (second, 120)
+
+
+def test_one_minute_of_one_agent_is_a_collision(door: Door) -> None:
+    numbers = [register(door, "--cron", f"{minute} 9 * * *") for minute in ("0", "0", "1")]
+    answer = told(door, "--for", "2d")
+    assert [one["schedule_ids"] for one in answer["collisions"]] == [numbers[:2]] * 2
+    assert answer["totals"]["busiest_minute"]["fires"] == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--for", "1w", "--until", "2030-01-01T00:00"], "either --until or --for"),
+        (["--until", "2026-01-01T00:00"], "ends before it begins"),
+        (["--until", "2040-01-01T00:00"], "further than 3660 days"),
+        (["--outage", "2026-03-05T00:00"], "no end"),
+        (["--outage", "2026-03-05T00:00/2026-03-04T00:00"], "ends before it begins"),
+        (["--outage", "soon/8h"], "date and time"),
+        (["--run-time", "2h"], "longer than 30m"),
+        (["--run-time", "soon"], "run-time"),
+        (["--id", "seven"], "positive whole number"),
+        (["--id", "99"], "not found"),
+        (["--id", "1", "--agent-id", "agent-1"], "either --id or --agent-id"),
+        (["--limit", "100001"], "out of range"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_with_a_sentence(door: Door, words: list[str], said: str) -> None:
+    register(door, "--every", "1h")
+    answer = door.call("simulate", *words)
+    assert answer.code in {1, 2}
+    assert said in answer.json["error"]
+
+
+def test_too_many_fire_times_are_refused_at_once_and_name_the_schedule(door: Door) -> None:
+    register(door, "--every", "1h")
+    number = register(door, "--every", "1s")
+    assert f"schedule {number} alone" in door.refused("simulate", "--for", "3000d")["error"]
+
+
+def test_too_many_fire_times_are_refused_also_when_the_first_days_hold_few(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = register(door, "--every", "1m")
+    monkeypatch.setattr(limits, "FIRES_SIMULATED_MAX", 5000)
+    assert f"schedule {number} alone" in door.refused("simulate", "--for", "10d")["error"]
+
+
+def test_a_finished_schedule_is_refused(door: Door) -> None:
+    number = register(door, "--every", "1h")
+    door.ok("cancel", "--id", str(number))
+    assert "does not fire again" in door.refused("simulate", "--id", str(number))["error"]
+
+
+def test_an_agent_simulates_its_own_schedules_only(door: Door) -> None:
+    register(door, "--every", "1h")
+    door.ok("register", "--agent-id", "agent-2", "--prompt", "hi", "--target", "inbox", "--every", "2h")
+    door.services.owner = "agent-2"
+    answer = told(door, "--for", "1d")
+    assert {run["agent_id"] for run in answer["runs"]} == {"agent-2"}
+    assert "not found" in door.refused("simulate", "--id", "1")["error"]
+
+
+@pytest.mark.parametrize("span", ["3d", "90d", "365d"])
+def test_a_person_gets_a_table_with_bars_and_sentences(door: Door, span: str) -> None:
+    register(door, "--every", "6h", "--quiet-hours", "22:00-07:00 skip")
+    register(door, "--cron", "0 9 * * *", "--max-repetitions", "2")
+    answer = door.call("simulate", "--for", span, "--outage", "2026-03-03T00:00/1d", is_tty=True)
+    assert answer.code == 0
+    assert "█" in answer.out
+    assert "2 schedules" in answer.out
+    assert "quiet hours" in answer.out
+    assert "Schedule 2 completes" in answer.out
+    assert max(map(len, answer.out.splitlines())) <= 80
+
+
+def test_nothing_to_fire_is_said(door: Door) -> None:
+    assert "Nothing fires" in door.call(*WEEK, is_tty=True).out
+    assert json.loads(door.call(*WEEK).out)["totals"]["fires"] == 0
