@@ -31,6 +31,26 @@ _SHOWN_CHARS_MAX = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Understood:
+    """A phrase in plain words, and the exact value that it was compiled to: what is stored, and can be typed back."""
+
+    given: str
+    given_to: str
+    """The option that it was given to, such as `--every`."""
+    option: str
+    """The option that takes the value, such as `--cron`."""
+    value: str
+    timezone: str
+    notes: tuple[str, ...] = ()
+    """What the words may also mean, for the answer's warnings."""
+
+    @property
+    def is_rule(self) -> bool:
+        """True for the trigger itself, False for one of its bounds."""
+        return self.given_to in {"--time", "--every"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduleRequest:
     """The options of register and update, under CLI.md's names."""
 
@@ -55,6 +75,8 @@ class ScheduleRequest:
     retry_for: str | None = None
     expires_after: str | None = None
     envelope: str | None = None
+    understood: tuple[Understood, ...] = ()
+    """The phrases that `exact` has compiled."""
 
     @property
     def trigger_options(self) -> dict[TriggerKind, str]:
@@ -79,11 +101,64 @@ class Defaults:
     agent_id: str | None = None
 
 
+def exact(request: ScheduleRequest, *, timezone: str, now: datetime) -> ScheduleRequest:
+    """Return a request with every phrase in plain words compiled, and told of in `understood`; doing it twice is once.
+
+    `timezone` is where walls are read when neither the request nor a phrase says. Raises kin of InvalidInput for a
+    phrase that is not certain.
+    """
+    if not has_phrases(request):
+        return request
+    from promptyoself.application.wording import compiled  # exact values need no grammar
+
+    return compiled(request, timezone=timezone, now=now)
+
+
+def has_phrases(request: ScheduleRequest) -> bool:
+    """Return whether a request holds times or a rule that are not written exactly."""
+    instants = (request.time, request.start_at, request.end_at)
+    return any(text and not is_instant(text) for text in instants) or (
+        bool(request.every) and not is_duration(request.every or "")
+    )
+
+
+def instant_option(text: str, *, timezone: str, now: datetime) -> datetime:
+    """Return the instant (aware UTC) that the value of an option names, exactly or in plain words (then a future one).
+
+    Raises InvalidTrigger or InvalidTimezone.
+    """
+    if is_instant(text):
+        return parse_instant(text, timezone=timezone)
+    from promptyoself.application.rules import read_time
+
+    rule = read_time(text, timezone=timezone, now=now)
+    return parse_instant(rule.expression, timezone=rule.timezone)
+
+
+def is_instant(text: str) -> bool:
+    """Return whether a text is an ISO 8601 date and time."""
+    try:
+        parse_instant(text, timezone="UTC")
+    except InvalidInput:
+        return False
+    return True
+
+
+def is_duration(text: str) -> bool:
+    """Return whether a text is a duration such as 45m."""
+    try:
+        parse_duration(text)
+    except InvalidInput:
+        return False
+    return True
+
+
 def define(request: ScheduleRequest, defaults: Defaults, *, now: datetime) -> Definition:
     """Return the definition that a complete request means.
 
     Raises UsageError for what is missing or contradictory, and kin of InvalidInput for what cannot be read.
     """
+    request = exact(request, timezone=request.timezone or defaults.timezone, now=now)
     agent_id = request.agent_id or defaults.agent_id
     if not agent_id:
         raise UsageError("an agent id is missing", hint="give --agent-id, or set LETTA_AGENT_ID")
@@ -105,6 +180,7 @@ def define(request: ScheduleRequest, defaults: Defaults, *, now: datetime) -> De
 
 def redefine(old: Definition, request: ScheduleRequest, defaults: Defaults, *, now: datetime) -> Definition:
     """Return `old` with what an update's request changes; what it does not name stays."""
+    request = exact(request, timezone=request.timezone or old.trigger.timezone, now=now)
     changes: dict[str, object] = {}
     if request.agent_id is not None:
         changes["agent_id"] = validate_agent_id(request.agent_id)

@@ -1,12 +1,14 @@
-"""Whatever text a caller gives for a rule, read: cron, duration, ISO 8601, RFC 5545, or plain words."""
+"""Whatever text a caller gives for a rule or an instant, read: cron, a duration, ISO 8601, RFC 5545, or plain words."""
 
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
-from promptyoself.domain.errors import InvalidInterval, InvalidTrigger
+from promptyoself.application.readings import Context, is_moment, is_rule, moment_in_words, rule_in_words
+from promptyoself.domain.errors import InvalidInput, InvalidInterval, InvalidTrigger
+from promptyoself.domain.localtime import zone
 from promptyoself.domain.triggers import TriggerKind, check_timezone, make_trigger, parse_duration, parse_instant
 from promptyoself.domain.values import dataclass
 
@@ -20,6 +22,16 @@ OPTIONS: Final = {
 _RRULE: Final = re.compile(r"\s*(?:RRULE|DTSTART|RDATE|EXDATE|FREQ)\b", re.IGNORECASE)
 _CRON_FIELD: Final = re.compile(r"[0-9*?/,LW-]+", re.IGNORECASE)
 _CRON_FIELDS: Final = (5, 6)
+_ISO_LIKE: Final = re.compile(r"\s*\d{4}-?\d\d[\dTtZz:.,+\s-]*", re.ASCII)
+"""Text that means to be ISO 8601, or nothing: its own error says what is wrong with it."""
+_DURATION_LIKE: Final = re.compile(r"\s*(?:[+-]?\d+|-.*|P[\dT].*|(?:\d+ ?[wdhms] ?)+)\s*", re.ASCII | re.IGNORECASE)
+_RECURRING: Final = re.compile(
+    r"\b(?:every|each|other|between|weekdays?|weekends?|(?:mon|tues|wednes|thurs|fri|satur|sun)days"
+    r"|hourly|daily|weekly|monthly|yearly|fortnightly)\b",
+    re.IGNORECASE,
+)
+"""Words that only a rule has."""
+_RECURS: Final = re.compile(r"\s*(?:every|each|hourly|daily|weekly|monthly|yearly|fortnightly)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,41 +53,116 @@ class Rule:
     """Sentences about what the words may also mean, for the answer's warnings."""
 
 
-def read_rule(text: str, *, timezone: str, now: datetime, is_timezone_given: bool = False) -> Rule:  # noqa: ARG001  phrases will need it
+def read_rule(text: str, *, timezone: str, now: datetime, is_timezone_given: bool = False) -> Rule:
     """Return the rule that `text` means, whatever way it is written.
 
     That is cron (five or six fields, or an alias), a duration, an ISO 8601 date and time, RFC 5545 lines, or a phrase:
-    one that begins with `every` recurs, any other names one instant.
-
-    `now` is aware; `timezone` is where walls are read unless the phrase names a zone, which is refused when
-    `is_timezone_given` and the two differ. Raises InvalidTrigger, InvalidInterval or InvalidTimezone, whose hint holds
-    the nearest forms that would be understood.
+    one that begins with `every` recurs, any other names one instant. `now` is aware; `timezone` is where walls are
+    read unless the phrase names a zone, which is refused when `is_timezone_given` and the two differ. Raises
+    InvalidTrigger, InvalidInterval or InvalidTimezone; of a phrase the hint holds the nearest forms.
     """
     check_timezone(timezone)
-    kind = _kind(text, timezone)
+    kind = _kind(text)
     if kind is None:
-        raise InvalidTrigger(f"{text[:200]!r} is neither a time nor a rule")
+        read = read_every if _RECURS.match(text) else read_time
+        return read(text, timezone=timezone, now=now, is_timezone_given=is_timezone_given)
     make_trigger(kind, text.strip(), timezone=timezone, now=now)
     return Rule(kind=kind, expression=text.strip(), timezone=timezone, given=text, option=OPTIONS[kind])
 
 
-def _kind(text: str, timezone: str) -> TriggerKind | None:
+def read_time(text: str, *, timezone: str, now: datetime, is_timezone_given: bool = False) -> Rule:
+    """Return the one instant that `text` means: ISO 8601 as it is (past ones too), or a phrase, in the future.
+
+    Raises as read_rule. What recurs is refused with the way to say so.
+    """
+    if _is_iso(text):
+        parse_instant(text, timezone=timezone)
+        return Rule(kind=TriggerKind.ONCE, expression=text.strip(), timezone=timezone, given=text, option="--time")
+    context = _context(timezone, now, is_timezone_given=is_timezone_given)
+    try:
+        moment, here = moment_in_words(text, context)
+    except InvalidTrigger as refused:
+        raise _other_door(text, refused, "--every", context) from None
+    local = moment.at.astimezone(zone(here))
+    wall = f"{local:%Y-%m-%dT%H:%M:%S}" if local.second else f"{local:%Y-%m-%dT%H:%M}"
+    return Rule(
+        kind=TriggerKind.ONCE,
+        expression=local.isoformat() if moment.is_span else wall,
+        timezone=here,
+        given=text,
+        option="--time",
+        is_phrase=True,
+        notes=moment.notes,
+    )
+
+
+def read_every(
+    text: str, *, timezone: str, now: datetime, is_timezone_given: bool = False, begin_at: datetime | None = None
+) -> Rule:
+    """Return the recurring rule that `text` means: a duration as it is, or a phrase, with or without `every`.
+
+    A step of several days counts from the first day after `begin_at` (aware; `now` when None). Raises as read_rule.
+    """
+    if _is_duration(text):
+        parse_duration(text)
+        kind = TriggerKind.INTERVAL
+        return Rule(kind=kind, expression=text.strip(), timezone=timezone, given=text, option=OPTIONS[kind])
+    context = _context(timezone, now, is_timezone_given=is_timezone_given)
+    try:
+        compiled, here = rule_in_words(text, context, begin_at=begin_at or now)
+    except InvalidInterval as refused:
+        raise _other_door(text, refused, "--time", context) from None
+    return Rule(
+        kind=compiled.kind,
+        expression=compiled.expression,
+        timezone=here,
+        given=text,
+        option=OPTIONS[compiled.kind],
+        is_phrase=True,
+        notes=compiled.notes,
+    )
+
+
+def _context(timezone: str, now: datetime, *, is_timezone_given: bool) -> Context:
+    check_timezone(timezone)
+    return Context(timezone=timezone, now=now.astimezone(UTC), is_timezone_given=is_timezone_given)
+
+
+def _kind(text: str) -> TriggerKind | None:
     """Return what kind of expression `text` is; None for what can only be words."""
     fields = text.split()
     if _RRULE.match(text):
         return TriggerKind.RRULE
-    if text.lstrip().startswith("@") or (
-        len(fields) in _CRON_FIELDS and all(_CRON_FIELD.fullmatch(field) for field in fields[:2])
-    ):
+    is_cron = len(fields) in _CRON_FIELDS and all(_CRON_FIELD.fullmatch(field) for field in fields[:2])
+    if text.lstrip().startswith("@") or is_cron:
         return TriggerKind.CRON
+    if _is_duration(text):
+        return TriggerKind.INTERVAL
+    return TriggerKind.ONCE if _is_iso(text) else None
+
+
+def _is_iso(text: str) -> bool:
+    try:
+        parse_instant(text, timezone="UTC")
+    except InvalidTrigger:
+        return not text.strip() or bool(_ISO_LIKE.fullmatch(text))
+    return True
+
+
+def _is_duration(text: str) -> bool:
     try:
         parse_duration(text)
     except InvalidInterval:
-        pass
-    else:
-        return TriggerKind.INTERVAL
-    try:
-        parse_instant(text, timezone=timezone)
-    except InvalidTrigger:
-        return None
-    return TriggerKind.ONCE
+        return not text.strip() or bool(_DURATION_LIKE.fullmatch(text))
+    return True
+
+
+def _other_door(text: str, refused: InvalidInput, option: str, context: Context) -> InvalidInput:
+    """Return the refusal, or when the phrase belongs to the other option, one that says so."""
+    said = " ".join(text.split())
+    hint = f'give it to {option}: "{said}"'
+    if option == "--every" and _RECURRING.search(text) and is_rule(text, context):
+        return type(refused)(f"time {said!r} recurs, and one instant is needed", hint=hint)
+    if option == "--time" and is_moment(text, context):
+        return type(refused)(f"interval or rule {said!r} is one instant, and does not recur", hint=hint)
+    return refused

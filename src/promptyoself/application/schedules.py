@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from promptyoself.application.ends import complete_if_over
 from promptyoself.application.reopening import reopen
-from promptyoself.application.requests import Defaults, ScheduleRequest, define, redefine
+from promptyoself.application.requests import Defaults, ScheduleRequest, Understood, define, exact, redefine
 from promptyoself.domain import guard, limits
 from promptyoself.domain.errors import Conflict, Forbidden, InvalidInput, ScheduleNotFound
 from promptyoself.domain.keys import idempotency_key
@@ -77,7 +77,9 @@ def register(
     Raises kin of InvalidInput, UsageError, Forbidden (another's agent) and LimitExceeded (guard); then nothing
     is stored. `uid` is fresh: 32 hex digits.
     """
-    return put(tx, define(request, defaults, now=now), caller=caller, uid=uid, now=now)
+    request = exact(request, timezone=request.timezone or defaults.timezone, now=now)
+    definition = define(request, defaults, now=now)
+    return put(tx, definition, caller=caller, uid=uid, now=now, given=request.understood)
 
 
 def put(
@@ -89,10 +91,11 @@ def put(
     now: datetime,
     known: Schedule | None = None,
     source: str | None = None,
+    given: tuple[Understood, ...] = (),
 ) -> Registered:
     """Store a definition, or make `known` (else the caller's schedule of the same agent and key) into it.
 
-    Raises as `register`. `source`, for the journal, says from where it was imported.
+    Raises as `register`. For the journal, `source` says from where it was imported, `given` in which words it came.
     """
     _check_reach(definition, caller)
     _check_guard_of_definition(definition, caller, now=now)
@@ -101,8 +104,9 @@ def put(
     if known is not None:
         if not caller.may_touch(known):
             raise Forbidden(f"the key {definition.key!r} belongs to another's schedule", hint="choose another key")
-        kept = _keep_grid(known.definition, definition, now=now)
-        return Registered(_edit(tx, known, kept, caller=caller, now=now), is_new=False, before=known)
+        kept = _keep_grid(known.definition, definition, is_phrase=bool(given), now=now)
+        edited = _edit(tx, known, kept, caller=caller, now=now, given=given)
+        return Registered(edited, is_new=False, before=known)
     provenance = _provenance(tx, caller, now=now)
     _check_guard_of_creation(tx, provenance, caller, now=now)
     schedule = tx.add_schedule(
@@ -115,7 +119,8 @@ def put(
         )
     )
     detail: dict[str, str | int | bool | None] = {
-        "trigger": f"{definition.trigger.kind}: {definition.trigger.expression}"
+        "trigger": f"{definition.trigger.kind}: {definition.trigger.expression}",
+        **_given(given),
     }
     if source is not None:
         detail["source"] = source
@@ -163,6 +168,8 @@ def update(
             f"schedule {schedule_id} is at revision {schedule.revision}, not {revision}",
             hint="show it again, and repeat the edit on what it is now",
         )
+    trigger = schedule.definition.trigger
+    request = exact(request, timezone=request.timezone or trigger.timezone, now=now)
     definition = redefine(schedule.definition, request, defaults, now=now)
     _check_reach(definition, caller)
     _check_guard_of_definition(definition, caller, now=now)
@@ -170,7 +177,7 @@ def update(
         known = tx.schedule_by_key(definition.agent_id, definition.key)
         if known is not None and known.id != schedule_id:
             raise Conflict(f"the key {definition.key!r} is taken by schedule {known.id}", hint="choose another key")
-    return _edit(tx, schedule, definition, caller=caller, now=now)
+    return _edit(tx, schedule, definition, caller=caller, now=now, given=request.understood)
 
 
 def cancel(tx: Tx, schedule_id: int, *, caller: Caller, now: datetime) -> Schedule:
@@ -282,18 +289,40 @@ def start_all(tx: Tx, *, caller: Caller, now: datetime) -> None:
     tx.add_fact(Fact(kind=FactKind.ALL_RESUMED, at=now, actor=caller.label))
 
 
-def _keep_grid(old: Definition, new: Definition, *, now: datetime) -> Definition:
+def _keep_grid(old: Definition, new: Definition, *, is_phrase: bool, now: datetime) -> Definition:
     """Registering the same rule under the same key again must not shift its fire times to the new `now`.
 
-    A rule that has run out (a COUNT) starts anew.
+    A rule that has run out (a COUNT) starts anew. `is_phrase`: the day that `other monday` counts from was taken from
+    `now` when it was compiled, so that the old one stays.
     """
-    is_same = replace(new.trigger, anchor_at=old.trigger.anchor_at) == old.trigger
+    same = replace(new.trigger, anchor_at=old.trigger.anchor_at)
+    if is_phrase and _without_start(same.expression) == _without_start(old.trigger.expression):
+        same = replace(same, expression=old.trigger.expression)
+    is_same = same == old.trigger
     if is_same and next_fire_at(old.trigger, after=now) is not None:
         return replace(new, trigger=old.trigger)
     return new
 
 
-def _edit(tx: Tx, old: Schedule, definition: Definition, *, caller: Caller, now: datetime) -> Schedule:
+def _without_start(expression: str) -> str:
+    """Return an rrule without the DTSTART line that a compiled one begins with; other expressions as they are."""
+    return expression.partition("\\n")[2] if expression.startswith("DTSTART") else expression
+
+
+def _given(understood: tuple[Understood, ...]) -> dict[str, str]:
+    """Return the phrases of a request for the journal, as they were given."""
+    return {"given": "; ".join(f"{one.given_to} {one.given}" for one in understood)} if understood else {}
+
+
+def _edit(
+    tx: Tx,
+    old: Schedule,
+    definition: Definition,
+    *,
+    caller: Caller,
+    now: datetime,
+    given: tuple[Understood, ...] = (),
+) -> Schedule:
     if definition == old.definition and old.state in LIVE_STATES:
         return old
     changed = _changed_names(old.definition, definition)
@@ -319,7 +348,7 @@ def _edit(tx: Tx, old: Schedule, definition: Definition, *, caller: Caller, now:
             at=now,
             schedule_id=old.id,
             actor=caller.label,
-            detail={"revision": edited.revision, "changed": ", ".join(changed)},
+            detail={"revision": edited.revision, "changed": ", ".join(changed), **_given(given)},
         )
     )
     for one in waiting:

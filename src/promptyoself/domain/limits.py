@@ -19,6 +19,14 @@ ERROR_CHARS_MAX: Final = 500
 MAX_REPETITIONS_MAX: Final = 1_000_000_000
 
 # -- time ---------------------------------------------------------------------------------------------------
+PHRASE_CHARS_MAX: Final = 200
+"""Characters of a time or rule in plain words; a longer text is refused before anything reads it."""
+SUGGESTIONS_MAX: Final = 3
+SUGGESTIONS_TRIED_MAX: Final = 16
+"""Forms tried at most in search of those to suggest."""
+TYPOS_MAX: Final = 3
+TYPO_CHARS_MAX: Final = 20
+"""Words of a phrase put right at most, and how many of their characters are looked at."""
 INTERVAL_MIN: Final = timedelta(seconds=1)
 INTERVAL_MAX: Final = timedelta(days=3660)
 JITTER_MAX: Final = timedelta(hours=24)

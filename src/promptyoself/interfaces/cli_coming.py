@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from promptyoself.application import schedules
+from promptyoself.application.requests import instant_option
 from promptyoself.application.skips import skip as skip_next
 from promptyoself.application.snoozes import PutOff
 from promptyoself.application.snoozes import snooze as put_off
 from promptyoself.domain.errors import UsageError
-from promptyoself.domain.triggers import parse_duration, parse_instant
+from promptyoself.domain.triggers import parse_duration
 from promptyoself.interfaces import wire
 from promptyoself.interfaces.advice import running_warnings
 from promptyoself.interfaces.phrases import moment
@@ -62,7 +63,7 @@ def snooze(call: Call) -> Document:
             tx,
             call.id,
             lasting=parse_duration(lasting) if lasting is not None else None,
-            until=parse_instant(until, timezone=timezone) if until is not None else None,
+            until=instant_option(until, timezone=timezone, now=now) if until is not None else None,
             caller=call.caller,
             store_uid=uid,
             now=now,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from promptyoself.application import schedules
+from promptyoself.application.requests import instant_option
 from promptyoself.domain import limits
 from promptyoself.domain.errors import InvalidInput, UsageError
-from promptyoself.domain.triggers import parse_duration, parse_instant
+from promptyoself.domain.triggers import parse_duration
 from promptyoself.interfaces import files, wire
 from promptyoself.interfaces.phrases import counted
 
@@ -97,7 +98,7 @@ def _span(call: Call, now: datetime) -> tuple[datetime, datetime]:
     begin, until, length = call.text("from"), call.text("until"), call.text("for")
     if until is not None and length is not None:
         raise UsageError("--until and --for both say where the feed ends", hint="give one of them")
-    begin_at = now if begin is None else parse_instant(begin, timezone=timezone)
+    begin_at = now if begin is None else instant_option(begin, timezone=timezone, now=now)
     if until is not None:
-        return begin_at, parse_instant(until, timezone=timezone)
+        return begin_at, instant_option(until, timezone=timezone, now=now)
     return begin_at, begin_at + (limits.FEED_SPAN_DEFAULT if length is None else parse_duration(length))

@@ -6,14 +6,14 @@ from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from promptyoself.application.requests import define
+from promptyoself.application.requests import define, instant_option
 from promptyoself.domain import limits
 from promptyoself.domain.errors import InvalidInput
-from promptyoself.domain.triggers import describe, fire_times, parse_instant, warnings_for
+from promptyoself.domain.triggers import describe, fire_times, warnings_for
 from promptyoself.domain.values import replace
 from promptyoself.interfaces import wire
 from promptyoself.interfaces.advice import zone_warnings
-from promptyoself.interfaces.cli_schedules import request_of
+from promptyoself.interfaces.cli_schedules import exact_request_of, phrase_notes
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -30,9 +30,9 @@ def preview(call: Call) -> Document:
     services = call.services
     now = services.clock.now()
     # A rule alone: whom it would be for and what it would say do not matter.
-    request = replace(request_of(call), agent_id="preview", prompt="preview")
+    request = replace(exact_request_of(call), agent_id="preview", prompt="preview")
     trigger = define(request, services.defaults, now=now).trigger
-    begin_at, until = _bound(call, "from", trigger.timezone), _bound(call, "until", trigger.timezone)
+    begin_at, until = (_bound(call, option, trigger.timezone, now=now) for option in ("from", "until"))
     after = now if begin_at is None else begin_at - _TICK
     runs = islice(fire_times(trigger, after=after, until=until), _count(call, is_bounded=until is not None))
     return wire.success(
@@ -40,7 +40,10 @@ def preview(call: Call) -> Document:
         description=describe(trigger),
         timezone=trigger.timezone,
         now=wire.instant(now, trigger.timezone),
-        warnings=zone_warnings(services, request.timezone) + warnings_for(trigger, now=max(after, limits.INSTANT_MIN)),
+        warnings=zone_warnings(services, request.timezone)
+        + phrase_notes(request)
+        + warnings_for(trigger, now=max(after, limits.INSTANT_MIN)),
+        **wire.understood(request.understood, trigger),
     )
 
 
@@ -51,6 +54,6 @@ def _count(call: Call, *, is_bounded: bool) -> int:
     return count
 
 
-def _bound(call: Call, option: str, timezone: str) -> datetime | None:
+def _bound(call: Call, option: str, timezone: str, *, now: datetime) -> datetime | None:
     text = call.text(option)
-    return None if text is None else parse_instant(text, timezone=timezone)
+    return None if text is None else instant_option(text, timezone=timezone, now=now)

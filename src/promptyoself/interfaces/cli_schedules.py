@@ -6,10 +6,10 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from promptyoself.application import schedules
-from promptyoself.application.requests import ScheduleRequest, define, redefine
+from promptyoself.application.requests import ScheduleRequest, define, exact, has_phrases, instant_option, redefine
 from promptyoself.domain import limits
 from promptyoself.domain.errors import TargetError, UsageError
-from promptyoself.domain.triggers import describe, fire_times, parse_instant, warnings_for
+from promptyoself.domain.triggers import describe, fire_times, warnings_for
 from promptyoself.interfaces import wire
 from promptyoself.interfaces.advice import running_warnings, zone_warnings
 from promptyoself.interfaces.phrases import moment
@@ -26,7 +26,7 @@ _LETTA = "letta"
 
 def register(call: Call) -> Document:
     """Store a schedule, or update the one of the same key; say when it fires and what may surprise."""
-    services, request = call.services, request_of(call)
+    services, request = call.services, exact_request_of(call)
     checked = define(request, services.defaults, now=services.clock.now())
     warnings = _check_agent(call, checked)
     with services.store.transaction() as tx:
@@ -44,7 +44,8 @@ def register(call: Call) -> Document:
         message=f"{what}.{_lost(made.before, stored, now=now)} {_next_sentence(stored, now=now)}",
         timezone=stored.definition.trigger.timezone,
         created=made.is_new,
-        **_outlook(stored, warnings, now=now),
+        **_outlook(stored, warnings + phrase_notes(request), now=now),
+        **wire.understood(request.understood, stored.definition.trigger),
         database=services.store.location,
     )
 
@@ -93,6 +94,10 @@ def update(call: Call) -> Document:
     """Change what is named of a schedule."""
     services, request = call.services, request_of(call)
     warnings: list[str] = []
+    if has_phrases(request):
+        with services.store.reading() as tx:
+            known = schedules.find(tx, call.id, caller=call.caller).definition.trigger.timezone
+        request = exact(request, timezone=request.timezone or known, now=services.clock.now())
     if request.agent_id is not None or request.target is not None:
         with services.store.reading() as tx:
             old = schedules.find(tx, call.id, caller=call.caller).definition
@@ -113,7 +118,8 @@ def update(call: Call) -> Document:
     return wire.success(
         schedule=wire.schedule(stored),
         message=f"Schedule {stored.id} is updated.{_lost(before, stored, now=now)} {_next_sentence(stored, now=now)}",
-        **_outlook(stored, warnings, now=now),
+        **_outlook(stored, warnings + phrase_notes(request), now=now),
+        **wire.understood(request.understood, stored.definition.trigger),
     )
 
 
@@ -124,7 +130,7 @@ def pause(call: Call) -> Document:
     with services.store.transaction() as tx:
         now = services.clock.now()
         if is_all:
-            until_at = _until(until, services.defaults.timezone)
+            until_at = _until(until, services.defaults.timezone, now=now)
             switch = schedules.stop_all(tx, caller=call.caller, reason=reason, until=until_at, now=now)
             ends = wire.instant(switch.until, services.defaults.timezone)
             return wire.success(
@@ -134,7 +140,8 @@ def pause(call: Call) -> Document:
                 until=ends,
             )
         timezone = schedules.find(tx, call.id, caller=call.caller).definition.trigger.timezone
-        stored = schedules.pause(tx, call.id, caller=call.caller, reason=reason, until=_until(until, timezone), now=now)
+        until_at = _until(until, timezone, now=now)
+        stored = schedules.pause(tx, call.id, caller=call.caller, reason=reason, until=until_at, now=now)
     return wire.success(
         schedule=wire.schedule(stored),
         message=f"Schedule {stored.id} is paused: {stored.state_reason}",
@@ -200,6 +207,17 @@ def request_of(call: Call) -> ScheduleRequest:
     )
 
 
+def exact_request_of(call: Call) -> ScheduleRequest:
+    """Return the options of register as a request without plain words; `understood` tells what they became."""
+    services, request = call.services, request_of(call)
+    return exact(request, timezone=request.timezone or services.defaults.timezone, now=services.clock.now())
+
+
+def phrase_notes(request: ScheduleRequest) -> list[str]:
+    """Return what the phrases of a request may also mean."""
+    return [note for phrase in request.understood for note in phrase.notes]
+
+
 def _check_agent(call: Call, definition: Definition) -> list[str]:
     """Ask Letta about the agent. Raises AgentNotFound and ConfigError; an answer that cannot be had is a warning."""
     from promptyoself.domain.errors import AgentNotFound
@@ -253,5 +271,5 @@ def _is_for_all(call: Call) -> bool:
     return is_all
 
 
-def _until(text: str | None, timezone: str) -> datetime | None:
-    return None if text is None else parse_instant(text, timezone=timezone)
+def _until(text: str | None, timezone: str, *, now: datetime) -> datetime | None:
+    return None if text is None else instant_option(text, timezone=timezone, now=now)

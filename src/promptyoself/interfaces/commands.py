@@ -26,13 +26,19 @@ _TIMEZONE = Option(
     completes="timezone",
 )
 _TRIGGERS = (
-    Option("time", "once, at this ISO 8601 date and time: 2030-01-31T09:00 (read in the time zone) or with an offset"),
+    Option(
+        "time",
+        'once: "in 45 minutes", "tomorrow 9am", "next friday 15:00 Europe/Paris", or ISO 8601 as 2030-01-31T09:00',
+    ),
     Option("cron", 'by five cron fields (minute hour day month weekday), "0 9 * * mon-fri", or @daily and its kin'),
-    Option("every", "at an interval: 90s, 5m, 1h30m, 2d, 1w, or ISO 8601 as PT45M; anchored, so it never drifts"),
+    Option(
+        "every",
+        'at an interval (90s, 5m, 1h30m, 2d, PT45M; it never drifts), or in words: "weekday at 9am", "day at noon"',
+    ),
     Option("rrule", 'by an RFC 5545 rule: "FREQ=MONTHLY;BYDAY=1MO;BYHOUR=9"'),
     _TIMEZONE,
-    Option("start-at", "do not fire before this date and time; an interval counts from it"),
-    Option("end-at", "do not fire after this date and time"),
+    Option("start-at", "do not fire before this date and time, as in --time; an interval counts from it"),
+    Option("end-at", "do not fire after this date and time, as in --time"),
     Option("jitter", "spread deliveries over this long after each fire time: 5m"),
 )
 _POLICIES = (
@@ -122,7 +128,7 @@ COMMANDS: Final = (
         (
             _ID._replace(is_required=False),
             Option("all", "stop all deliveries", "flag", is_tool=False),
-            Option("until", "resume by itself at this date and time"),
+            Option("until", 'resume by itself at this date and time: "monday at 9:00", or ISO 8601'),
             _REASON,
         ),
         is_tool=True,

@@ -27,8 +27,23 @@ def render(name: str, document: Document, stream: TextIO) -> None:
     """Print the answer of a command. Colours follow NO_COLOR and the terminal; others' text cannot steer it."""
     console = Console(file=stream, highlight=False, soft_wrap=False, markup=False, emoji=False)
     _VIEWS.get(name, _message)(console, document)
+    for line in _understood(document):
+        console.print(Text(printable(line)), soft_wrap=True)  # to be copied: no break within a value
     for warning in document.get("warnings", ()):
         console.print(Text(f"note: {printable(warning)}", style="yellow"))
+
+
+def _understood(document: Document) -> list[str]:
+    """Return what phrases in plain words were read as, in a form that can be typed back."""
+    lines = []
+    if isinstance(rule := document.get("understood"), dict):
+        words = rule["words"].removesuffix(f" ({rule['timezone']})")
+        lines.append(f"{_read_as(rule)} ({words}, {rule['timezone']})")
+    return lines + [f"{_read_as(one)} ({one['timezone']})" for one in document.get("understood_bounds", ())]
+
+
+def _read_as(phrase: Document) -> str:
+    return f'Understood "{phrase["given"]}" as {phrase["option"]} "{phrase["value"]}"'
 
 
 def _message(console: Console, document: Document) -> None:

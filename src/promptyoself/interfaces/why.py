@@ -69,8 +69,8 @@ def _waiting(state: DeliveryState) -> str:
 
 
 _SENTENCES: Final[dict[FactKind, str]] = {
-    FactKind.REGISTERED: "{actor} registered it ({trigger}).",
-    FactKind.EDITED: "{actor} changed {changed}; it is revision {revision} now.",
+    FactKind.REGISTERED: "{actor} registered it ({trigger}){given}.",
+    FactKind.EDITED: "{actor} changed {changed}{given}; it is revision {revision} now.",
     FactKind.PAUSED: "{actor} paused it{until}: {reason}.",
     FactKind.RESUMED: "{actor} resumed it.",
     FactKind.CANCELLED: "{actor} cancelled it.",
@@ -117,6 +117,7 @@ def _sentence(fact: Fact) -> str:
         missed=f"; it also stands for {missed} missed before it" if missed else "",
         skipped=f"{delivery} was skipped" if fact.delivery_id else f"missed fire times without a delivery: {count}",
         trigger=detail.get("trigger"),
+        given=f" by the words {detail['given']}" if detail.get("given") else "",
         changed=detail.get("changed"),
         revision=detail.get("revision"),
         target=detail.get("target"),

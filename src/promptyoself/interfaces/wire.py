@@ -15,8 +15,10 @@ from promptyoself.domain.models import Attempt, Delivery, InboxMessage, Schedule
 
 if TYPE_CHECKING:
     from promptyoself.application.passes import Entry
+    from promptyoself.application.requests import Understood
     from promptyoself.domain.errors import PromptyoselfError
     from promptyoself.domain.ports import AgentInfo
+    from promptyoself.domain.triggers import Trigger
 
 Document = dict[str, Any]
 """One JSON object."""
@@ -94,6 +96,29 @@ def details(stored: Schedule) -> Document:
         "revision": stored.revision,
         "updated_at": instant(stored.updated_at, trigger.timezone),
     }
+
+
+def understood(phrases: Sequence[Understood], trigger: Trigger) -> Document:
+    """Return the keys that tell what phrases in plain words were understood as; none when nothing was one.
+
+    `understood` is the rule as it is kept, `understood_bounds` holds what became of --start-at and --end-at.
+    """
+    from promptyoself.domain.triggers import describe
+
+    shape: Document = {}
+    for one in phrases:
+        if one.is_rule:
+            shape["understood"] = {
+                "given": one.given,
+                "option": one.option,
+                "value": trigger.expression,
+                "words": describe(trigger),
+                "timezone": trigger.timezone,
+            }
+        else:
+            bound = {"given": one.given, "option": one.option, "value": one.value, "timezone": one.timezone}
+            shape.setdefault("understood_bounds", []).append(bound)
+    return shape
 
 
 def delivery(stored: Delivery, timezone: str) -> Document:
