@@ -131,7 +131,7 @@ def test_zsh_reads_its_script_and_offers_ids_by_number(folder: Path) -> None:
     asks = r"""
         compdef() { print -r -- "compdef $*"; }
         _describe() { local -a all; all=("${(@P)argv[-1]}"); print -rl -- "${all[@]%%:*}"; }
-        compadd() { print -rl -- "${@:2}"; }
+        compadd() { local word; for word in "${@:2}"; do [[ $word == $PREFIX* ]] && print -r -- $word; done; }
         compset() { PREFIX=${PREFIX#*=}; }
         source ./zsh
         ask() { words=("$@"); CURRENT=$#; PREFIX=$argv[-1]; print -r -- "[$*]"; _promptyoself; }
