@@ -18,6 +18,7 @@ from promptyoself.domain import limits, triggers
 from promptyoself.domain.agents import validate_agent_id, validate_conversation
 from promptyoself.domain.quiet import QuietHours
 from promptyoself.domain.triggers import make_trigger
+from promptyoself.interfaces.cli_simulate import _outage
 from promptyoself.interfaces.commands import COMMANDS, GLOBALS
 from promptyoself.interfaces.parse import parse, require
 from promptyoself.targets.letta_answers import of_refusal, run_failure
@@ -195,6 +196,23 @@ def settings(text: str, chance: Random) -> object:
         return [setting.value for setting in timed(found.shown)]
 
 
+def outage(text: str, chance: Random) -> object:
+    """Read a pretended outage; it ends after it began."""
+    found = timed(_outage, text, chance.choice(ZONES))
+    if found.end_at <= found.begin_at:
+        raise BrokenClaim(f"{found} ends before it begins")
+    return found
+
+
+OUTAGES = (
+    "2027-03-28T00:00/2027-03-28T06:00",
+    "2027-03-28T00:00/6h",
+    "2027-03-28T00:00Z/PT45M",
+    "2027-03-28T00:00/",
+    "9999-12-30T00:00/7d",
+)
+
+
 # -- Letta's answers ------------------------------------------------------------------------------------------
 
 ANSWERS = corpus("answer")
@@ -229,6 +247,7 @@ PARSERS: tuple[Parser, ...] = (
     Parser("timezone", (*ZONES, "Etc/GMT+3", "riga", "Europe", "posix/UTC"), plainly(triggers.check_timezone)),
     Parser("quiet hours", POLICIES["quiet_hours"], quiet),
     Parser("rule", (*CRONS, *RRULES, *DURATIONS, *INSTANTS, *PHRASES, *PHRASES), rule),
+    Parser("outage", OUTAGES, outage),
     Parser("agent id", POLICIES["agent_id"], plainly(validate_agent_id), refuses_junk=False),
     Parser("conversation", POLICIES["conversation"], plainly(validate_conversation), refuses_junk=False),
     Parser("request", sorted({seed for seeds in POLICIES.values() for seed in seeds}), request, refuses_junk=False),

@@ -34,6 +34,7 @@ def test_hostile_texts_are_read_or_refused_with_a_sentence_at_once(parser: Parse
         ("Letta's answers", '{"detail": {"code": "NOT_FOUND", "message": "no such agent"}}'),  # unhashable, with a 404
         ("request", "skip" * 1000),  # repeated whole in the refusal
         ("settings", "debug" * 1000),
+        ("outage", "9999-12-29T00:00/7d"),  # beyond the end of the calendar
     ],
 )
 def test_what_went_wrong_once_stays_mended(name: str, text: str) -> None:

@@ -108,7 +108,11 @@ def _outage(text: str, timezone: str) -> Outage:
         raise InvalidInput(f"outage {text[:60]!r} has no end", hint=_OUTAGE_HINT)
     begin_at = parse_instant(begin, timezone=timezone)
     is_length = end[:1].upper() == "P" or not ("T" in end.upper() or ":" in end or "-" in end)
-    end_at = begin_at + parse_duration(end, what="outage") if is_length else parse_instant(end, timezone=timezone)
+    if is_length:
+        # The calendar ends, and no instant lies behind its end.
+        end_at = begin_at + min(parse_duration(end, what="outage"), limits.INSTANT_MAX - begin_at)
+    else:
+        end_at = parse_instant(end, timezone=timezone)
     if end_at <= begin_at:
         raise InvalidInput(f"outage {text[:60]!r} ends before it begins", hint=_OUTAGE_HINT)
     return Outage(begin_at=begin_at, end_at=end_at)
