@@ -191,14 +191,18 @@ class Stretch:
         walls = int.from_bytes(
             b"".join(expression.minute_map if expression.has(day) else nothing for day in days), "little"
         )
+        return self.due(walls, expression.seconds, follows_clock=expression.follows_clock)
+
+    def due(self, walls: int, seconds: list[int], *, follows_clock: bool) -> Fires:
+        """Return when walls, a bit for each minute from the first day on, become due in this stretch."""
         plain = made_up = 0
-        for run in self.runs[expression.follows_clock]:
+        for run in self.runs[follows_clock]:
             due = (walls >> run.wall) & ((1 << run.length) - 1)
             if run.is_made_up:
                 made_up |= bool(due) << run.minute
             else:
                 plain |= due << run.minute
-        return Fires(self.begin, plain, made_up, expression.seconds)
+        return Fires(self.begin, plain, made_up, seconds)
 
 
 def add(runs: list[Run], wall: int, minute: int, *, is_made_up: bool) -> None:
@@ -224,7 +228,7 @@ class Fires:
     def after(self, after: datetime, count: int) -> list[datetime]:
         """Return the first `count` fires later than `after`."""
         found: list[datetime] = []
-        place = (after - self.begin) // MINUTE
+        place = max(0, (after - self.begin) // MINUTE)
         due = (self.plain | self.made_up) >> place << place
         while due and len(found) < count:
             found += [at for at in self._of(due) if at > after]

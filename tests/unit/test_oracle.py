@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import islice
 
 import pytest
 from cronsim import CronSim
+from dateutil.rrule import rrulestr
 
 from promptyoself.domain.cron import parse_cron
 from promptyoself.domain.errors import TriggerNeverFires
 from promptyoself.domain.triggers import Trigger, TriggerKind, count_fires, fire_times, last_fire_at, next_fire_at
 from tests.unit.cron_oracle import DAY, MICROSECOND, Expression, Fires, Stretch
+from tests.unit.wall_oracle import MINUTE
 
 ROUNDS = int(os.environ.get("PROMPTYOSELF_ORACLE_ROUNDS", "1"))
 FIRES_COMPARED = 6
@@ -191,3 +193,82 @@ def test_walls_equal_those_of_another_implementation(text: str) -> None:
     begin = datetime(2027, 2, 20, 11, 58, 7)  # noqa: DTZ001 - a wall
     theirs = islice(CronSim(" ".join(parse_cron(text).fields), begin), 40)
     assert list(islice(parse_cron(text).walls(begin), 40)) == list(theirs)
+
+
+# -- recurrence rules ---------------------------------------------------------------------------------------
+
+RULES = [
+    "FREQ=DAILY;BYHOUR=0,1,2,3;BYMINUTE=0,30",
+    "FREQ=DAILY;BYHOUR=2;BYMINUTE=30",
+    "FREQ=DAILY;INTERVAL=2;BYHOUR=3;BYMINUTE=15",
+    "FREQ=DAILY;BYHOUR=1,2,3;BYMINUTE=0,20,40;BYSETPOS=2,-1",
+    "FREQ=WEEKLY;BYDAY=SA,SU;BYHOUR=0,2,3;BYMINUTE=30",
+    "FREQ=WEEKLY;INTERVAL=2;BYDAY=SU,MO,FR;BYHOUR=3;BYMINUTE=0",
+    "FREQ=MONTHLY;BYDAY=-1SU,1SA;BYHOUR=2,3;BYMINUTE=30",
+    "FREQ=MONTHLY;BYMONTHDAY=-1,1,28,31;BYHOUR=0,3;BYMINUTE=0",
+    "FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1,1;BYHOUR=9;BYMINUTE=0",
+    "FREQ=YEARLY;BYMONTH=3,10;BYDAY=-1SU;BYHOUR=3;BYMINUTE=30",
+    "FREQ=YEARLY;BYYEARDAY=1,-1,60,87,304;BYHOUR=2;BYMINUTE=45",
+    "FREQ=HOURLY;BYMINUTE=0,30",
+    "FREQ=HOURLY;INTERVAL=3;BYMINUTE=15",
+    "FREQ=HOURLY;BYHOUR=1,2,3;BYMINUTE=30",
+    "FREQ=HOURLY;BYDAY=SU;BYMINUTE=10,50;BYSETPOS=-1",
+    "FREQ=MINUTELY;INTERVAL=7",
+    "FREQ=MINUTELY;INTERVAL=20;BYHOUR=2,3",
+    "FREQ=MINUTELY;BYMINUTE=0,15;BYHOUR=0,1,2,3,4",
+]
+
+
+def walls_of(rule: str, stretch: Stretch, dtstart: datetime) -> int:
+    """A bit for each minute from the first day on, as dateutil walks from `dtstart`."""
+    zero, end = datetime.combine(stretch.first_day, time()), datetime.combine(stretch.last_day + DAY, time())
+    found = 0
+    for wall in rrulestr(rule, dtstart=dtstart):
+        if wall >= end:
+            break
+        if wall >= zero:
+            found |= 1 << ((wall - zero) // MINUTE)
+    return found
+
+
+def at_wall(stretch: Stretch, wall: datetime) -> datetime:
+    """The first minute at which a clock shows this wall, or the first that is later than a jump over it."""
+    return next(at for at, shown in stretch.minutes if shown >= wall)
+
+
+def stamps(walls: list[datetime]) -> str:
+    return ",".join(f"{wall:%Y%m%dT%H%M%S}" for wall in walls)
+
+
+@pytest.mark.parametrize("zone", STRETCHES)
+def test_rules_with_added_dates_and_without_left_out_ones_equal_the_oracle(zone: str) -> None:
+    fired = 0
+    for place, stretch in enumerate(Stretch(zone, day) for day in STRETCHES[zone]):
+        shown = dict(stretch.minutes)
+        for salt, rule in list(enumerate(RULES))[place % 2 :: 2]:
+            dtstart = datetime.combine(stretch.first_day - DAY * (salt % 9), time(salt % 4, salt * 7 % 60))
+            follows_clock = rule.startswith(("FREQ=HOURLY", "FREQ=MINUTELY"))
+            walls = walls_of(rule, stretch, dtstart)
+            every = stretch.due(walls, [0], follows_clock=follows_clock).after(stretch.begin - MINUTE, 5000)
+            middle = datetime.combine(stretch.first_day + DAY * (4 + salt % 3), time(2, 30))
+            added = [middle, middle + DAY / 3]
+            left_out = [*(shown[at] for at in every[salt % 3 :: 5][:40]), middle + DAY / 3]
+            day = (middle + DAY).date()
+            text = (
+                f"DTSTART:{stamps([dtstart])}\nRRULE:{rule};BYSECOND=0\nRDATE:{stamps(added)}\n"
+                f"EXDATE:{stamps(left_out)}\nEXDATE;VALUE=DATE:{day:%Y%m%d}"
+            )
+            gone = {at_wall(stretch, wall) for wall in left_out}
+            expected = sorted({*every, *(at_wall(stretch, wall) for wall in added)} - gone)
+            expected = [at for at in expected if shown[at].date() != day]
+            subject = Trigger(kind=TriggerKind.RRULE, expression=text, timezone=zone, anchor_at=stretch.begin)
+            found = list(fire_times(subject, after=stretch.begin - MICROSECOND, until=stretch.end))
+            assert found == expected, (text, zone)
+            for after in islice(starts(stretch, salt), 2 * ROUNDS):
+                later = [at for at in expected if at > after]
+                assert next(fire_times(subject, after=after, until=stretch.end), None) == (later[0] if later else None)
+                assert count_fires(subject, after=after, until=stretch.end, limit=10_000) == len(later)
+                last = last_fire_at(subject, not_before=stretch.begin, not_after=after)
+                assert last == max((at for at in expected if at <= after), default=None)
+            fired += len(expected)
+    assert fired > 500

@@ -157,7 +157,7 @@ def test_an_expression_is_kept_verbatim() -> None:
         ("cron", "0 9 * * 5#2", "at 09:00 on the second Friday of the month"),
         ("rrule", "FREQ=DAILY;BYHOUR=9;BYMINUTE=0;BYSECOND=0", "every day at 09:00"),
         ("rrule", "FREQ=WEEKLY;INTERVAL=2;BYDAY=MO,FR;BYHOUR=9;BYMINUTE=0;BYSECOND=0",
-         "every 2 weeks on Monday and Friday at 09:00"),
+         "every 2 weeks on Monday and Friday at 09:00, counted from Wed 2027-03-24 12:00"),
         ("rrule", "FREQ=MONTHLY;BYDAY=-1FR;BYHOUR=9;BYMINUTE=0;BYSECOND=0;COUNT=3",
          "every month on the last Friday at 09:00, 3 times"),
     ],

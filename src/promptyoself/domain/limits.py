@@ -53,9 +53,14 @@ CRON_TERMS_MAX: Final = 200
 """Terms in one field's list."""
 RRULE_COUNT_MAX: Final = 10_000
 """COUNT of a rule; its fire times are counted from DTSTART every time."""
+RRULE_COUNT_SPAN_MAX: Final = timedelta(days=366 * 100)
+RRULE_COUNT_STEPS_MAX: Final = 30_000
+"""How far from DTSTART a COUNT is counted, and over how many candidates; beyond, the rule is refused."""
 RRULE_INTERVAL_MAX: Final = 1_000_000
 RRULE_TIMES_MAX: Final = 1440
 """Times of day (or of hour, or of minute) that one rule's BYHOUR x BYMINUTE x BYSECOND may give."""
+RRULE_DATES_MAX: Final = 250
+"""Dates in one rule's RDATE and EXDATE."""
 RRULE_STEPS_MAX: Final = 20_000
 """Candidates (days, and periods in them) looked at between two fire times before a rule is held to have ended."""
 PERIOD_SAMPLE: Final = 10

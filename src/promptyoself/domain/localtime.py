@@ -209,9 +209,8 @@ def _spans(here: ZoneInfo, year: int) -> tuple[Span, ...]:
         probes.append(probes[-1] + limits.OFFSET_PROBE_EVERY)
     probes.append(end - SECOND)
     cuts = [begin]
-    cuts += [
-        _change(here, low, high) for low, high in pairwise(probes) if offset_at(here, low) != offset_at(here, high)
-    ]
+    offsets = [(at, offset_at(here, at)) for at in probes]
+    cuts += [_change(here, low, high) for (low, before), (high, behind) in pairwise(offsets) if before != behind]
     if cuts[1:2] == [begin]:
         del cuts[0]
     return tuple(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from calendar import monthrange
 from typing import TYPE_CHECKING, Final
 
 from promptyoself.domain.localtime import zone
@@ -29,6 +30,8 @@ WEEKDAYS: Final = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Frid
 TIMES_NAMED_MAX: Final = 6
 """Times of day written out one by one; more become minutes past hours."""
 _ORDINALS: Final = {1: "first", 2: "second", 3: "third", 4: "fourth", 5: "fifth", -1: "last"}
+_LEAP_YEAR: Final = 2028
+_FEBRUARY: Final = 2
 _TEENS: Final = range(11, 14)
 
 
@@ -61,6 +64,35 @@ def runs(values: Sequence[int], names: tuple[str, ...] = ()) -> Iterator[str]:
 def counted(unit: str, values: Sequence[int], last: str = " and ") -> str:
     """Return `minute 5` or `minutes 0, 10 to 15 and 30`."""
     return f"{unit}{'s' if len(values) > 1 else ''} {join(runs(values), last)}"
+
+
+def clock_times(hours: Sequence[int], minutes: Sequence[int], tail: str) -> Iterator[str]:
+    """Yield `at 09:00 and 12:00`, or `every hour from 09:00 to 17:00` for more hours than are written out.
+
+    `tail` is what stands behind the minutes. For many hours `minutes` holds one.
+    """
+    if len(hours) <= TIMES_NAMED_MAX:
+        yield "at " + join(f"{hour:02}:{minute:02}{tail}" for hour in hours for minute in minutes)
+        return
+    at = f"{minutes[0]:02}{tail}"
+    alone: list[str] = []
+    for run in runs(hours):
+        first, is_run, last = run.partition(" to ")
+        if is_run:
+            yield f"every hour from {int(first):02}:{at} to {int(last):02}:{at}"
+        else:
+            alone.append(f"{int(first):02}:{at}")
+    if alone:
+        yield "at " + join(alone)
+
+
+def missing_day(number: int, months: Sequence[int]) -> str:
+    """Return which of the months do not have this day, or nothing when all of them do."""
+    lacking = [MONTHS[month] for month in months if number > monthrange(_LEAP_YEAR, month)[1]]
+    if lacking:
+        return f"there is no day {number} in {join(lacking)}"
+    is_leap_day = number == monthrange(_LEAP_YEAR, _FEBRUARY)[1] and _FEBRUARY in months
+    return f"February has a day {number} only in leap years" if is_leap_day else ""
 
 
 def week_runs(weekdays: Iterable[int]) -> list[str]:

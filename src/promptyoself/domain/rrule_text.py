@@ -1,4 +1,4 @@
-"""Reading a recurrence rule's text: `FREQ=...`, with or without `RRULE:`, and a `DTSTART` line before it.
+"""Reading a recurrence rule's parts, `FREQ=...`; rrule_lines reads the lines around them.
 
 Every part is checked against the ranges of RFC 5545, section 3.3.10, before anything is evaluated, so that hostile
 text costs no more than honest text.
@@ -7,14 +7,16 @@ text costs no more than honest text.
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 from math import prod
 from typing import Final
 
 from promptyoself.domain import limits
 from promptyoself.domain.errors import InvalidTrigger
-from promptyoself.domain.localtime import resolve, to_wall, zone
+from promptyoself.domain.localtime import to_wall, zone
+from promptyoself.domain.rrule_gaps import gaps
+from promptyoself.domain.rrule_lines import HINT, Lines, read_lines, stamp
 from promptyoself.domain.rrules import Freq, Recurrence
 from promptyoself.domain.values import dataclass, replace
 
@@ -31,9 +33,7 @@ _RANGES: Final = {  # part: (lowest, highest, whether negative ones count from t
 }
 _PARTS: Final = {"FREQ", "INTERVAL", "COUNT", "UNTIL", "WKST", "BYDAY", *_RANGES}
 _BYDAY: Final = re.compile(r"([+-]?[0-9]{1,2})?(MO|TU|WE|TH|FR|SA|SU)")
-_STAMP: Final = re.compile(r"(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)(\d\d)(?P<utc>Z)?)?", re.ASCII)
 _WEEKS_MAX: Final = 53
-_HINT: Final = "such as FREQ=WEEKLY;BYDAY=MO,FR;BYHOUR=9;BYMINUTE=0;BYSECOND=0 (RFC 5545)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,13 @@ class Rule:
     begin_at: datetime
     """DTSTART as aware UTC; no fire before."""
     count: int | None
-    """Fire times in all, counted from `begin_at`."""
+    """Fire times of the RRULE, counted from `begin_at`, those left out included."""
     until_at: datetime | None
-    """Aware UTC; no fire after."""
+    """Aware UTC; no fire of the RRULE after."""
+    lines: Lines
+    """RDATE and EXDATE as they were given."""
+    gaps: tuple[tuple[datetime, datetime], ...]
+    """Where nothing fires, as EXDATE says: begins (inclusive) and ends (exclusive), ascending and apart."""
 
 
 @lru_cache(maxsize=4096)
@@ -56,9 +60,10 @@ def parse_rrule(expression: str, timezone: str, anchor_at: datetime) -> Rule:
     Without a DTSTART it begins at `anchor_at` (aware UTC), whose date and time of day stand for parts not given. An
     UNTIL that is only a date includes that day. Raises InvalidTrigger, whose message names part, value and range.
     """
-    start, parts = _lines(expression, timezone)
+    lines = read_lines(expression, timezone)
+    parts = _parts(lines.rule)
     here = zone(timezone)
-    begin_at = start or anchor_at
+    begin_at = lines.start_at or anchor_at
     dtstart = to_wall(begin_at, here).replace(microsecond=0)
     freq = _freq(parts)
     numbers = {name: _numbers(name, parts[name]) for name in _RANGES if name in parts}
@@ -82,75 +87,23 @@ def parse_rrule(expression: str, timezone: str, anchor_at: datetime) -> Rule:
         by_second=numbers.get("BYSECOND", ()),
     )
     recurrence = _completed(recurrence)
-    until_at = _stamp("UNTIL", parts["UNTIL"], timezone, is_end=True) if "UNTIL" in parts else None
-    return Rule(recurrence, begin_at, count, until_at)
+    until_at = stamp("UNTIL", parts["UNTIL"], timezone, is_end=True) if "UNTIL" in parts else None
+    return Rule(recurrence, begin_at, count, until_at, lines, gaps(lines, here))
 
 
-def _lines(expression: str, timezone: str) -> tuple[datetime | None, dict[str, str]]:
-    """Return DTSTART (aware UTC), if any, and the parts of the one RRULE."""
-    if not expression.isascii():
-        raise InvalidTrigger("rrule holds a character that RFC 5545 does not know", hint=_HINT)
-    start: datetime | None = None
-    rule: str | None = None
-    for line in expression.upper().replace("\\N", "\n").split("\n"):
-        name, colon, value = line.strip().rpartition(":")
-        if not value and not colon:
-            continue
-        name = name or "RRULE"
-        if name == "RRULE" and rule is None:
-            rule = value
-        elif name.split(";")[0] == "DTSTART" and start is None:
-            start = _dtstart(name, value, timezone)
-        else:
-            raise InvalidTrigger(
-                f"rrule line {line.strip()[:80]!r} is not understood: it takes one DTSTART, one RRULE", hint=_HINT
-            )
-    if rule is None:
-        raise InvalidTrigger("rrule is empty: it needs at least FREQ", hint=_HINT)
+def _parts(rule: str) -> dict[str, str]:
+    """Return the parts of an RRULE's value."""
     parts: dict[str, str] = {}
     for item in rule.strip(";").split(";"):
         key, equals, value = (text.strip() for text in item.partition("="))
         if not equals or key not in _PARTS or not value:
             raise InvalidTrigger(
-                f"rrule part {item[:80]!r} is not understood; known are {', '.join(sorted(_PARTS))}", hint=_HINT
+                f"rrule part {item[:80]!r} is not understood; known are {', '.join(sorted(_PARTS))}", hint=HINT
             )
         if key in parts:
-            raise InvalidTrigger(f"rrule part {key} is given twice", hint=_HINT)
+            raise InvalidTrigger(f"rrule part {key} is given twice", hint=HINT)
         parts[key] = value
-    return start, parts
-
-
-def _dtstart(name: str, value: str, timezone: str) -> datetime:
-    for parameter in name.split(";")[1:]:
-        key, _, wanted = parameter.partition("=")
-        if key == "TZID" and wanted != timezone.upper():
-            raise InvalidTrigger(
-                f"rrule's TZID={wanted[:80]} is not the schedule's timezone {timezone}",
-                hint="give the same timezone beside the rule",
-            )
-        if key not in {"TZID", "VALUE"}:
-            raise InvalidTrigger(f"rrule's DTSTART parameter {key[:80]!r} is not understood", hint=_HINT)
-    return _stamp("DTSTART", value, timezone, is_end=False)
-
-
-def _stamp(name: str, value: str, timezone: str, *, is_end: bool) -> datetime:
-    """Return the instant (aware UTC) of `19970902T090000`, in UTC with a Z behind it, or of a date alone."""
-    found = _STAMP.fullmatch(value)
-    years = f"{limits.INSTANT_MIN.year} to {limits.RECURRENCE_END.year - 1}"
-    if found is None or not limits.INSTANT_MIN.year <= int(found[1]) < limits.RECURRENCE_END.year:
-        raise InvalidTrigger(
-            f"rrule's {name} {value[:80]!r} is not a date and time such as 20270328T090000, from {years}", hint=_HINT
-        )
-    year, month, day, hour, minute, second = map(int, found.groups("0")[:6])
-    try:
-        wall = datetime(year, month, day, hour, minute, second)  # noqa: DTZ001 - a wall
-    except ValueError as exc:
-        raise InvalidTrigger(f"rrule's {name} {value[:80]!r} is not a date and time: {exc}", hint=_HINT) from exc
-    if found["utc"]:
-        return wall.replace(tzinfo=UTC)
-    if is_end and found[4] is None:
-        return resolve(wall + timedelta(days=1), zone(timezone)) - timedelta(seconds=1)
-    return resolve(wall, zone(timezone), last_pass=is_end)
+    return parts
 
 
 def _freq(parts: dict[str, str]) -> Freq:
@@ -159,14 +112,14 @@ def _freq(parts: dict[str, str]) -> Freq:
     except KeyError as exc:
         known = ", ".join(freq.name for freq in Freq)
         raise InvalidTrigger(
-            f"rrule's FREQ {parts.get('FREQ', '(missing)')[:80]!r} is not one of {known}", hint=_HINT
+            f"rrule's FREQ {parts.get('FREQ', '(missing)')[:80]!r} is not one of {known}", hint=HINT
         ) from exc
 
 
 def _integer(name: str, text: str, highest: int) -> int:
     if re.fullmatch(r"[0-9]{1,9}", text) and 1 <= int(text) <= highest:
         return int(text)
-    raise InvalidTrigger(f"rrule's {name} {text[:80]!r} is outside 1-{highest}", hint=_HINT)
+    raise InvalidTrigger(f"rrule's {name} {text[:80]!r} is outside 1-{highest}", hint=HINT)
 
 
 def _numbers(name: str, text: str) -> tuple[int, ...]:
@@ -176,7 +129,7 @@ def _numbers(name: str, text: str) -> tuple[int, ...]:
         number = int(item) if re.fullmatch(r"[+-]?[0-9]{1,3}", item) else None
         if number is None or not (low <= number <= high or (may_be_negative and -high <= number <= -low)):
             allowed = f"{low}-{high}" + (f" or -{high} to -{low}" if may_be_negative else "")
-            raise InvalidTrigger(f"rrule's {name} {item[:80]!r} is outside {allowed}", hint=_HINT)
+            raise InvalidTrigger(f"rrule's {name} {item[:80]!r} is outside {allowed}", hint=HINT)
         found.add(number)
     return tuple(sorted(found))
 
@@ -189,7 +142,7 @@ def _byday(text: str | None) -> tuple[tuple[int, ...], tuple[tuple[int, int], ..
         if found is None or number == 0 or abs(number or 0) > _WEEKS_MAX:
             raise InvalidTrigger(
                 f"rrule's BYDAY {item[:80]!r} is not a day such as MO, 1MO or -1FR (numbers 1-{_WEEKS_MAX})",
-                hint=_HINT,
+                hint=HINT,
             )
         if number is None:
             plain.add(_WEEKDAYS.index(found[2]))
@@ -200,7 +153,7 @@ def _byday(text: str | None) -> tuple[tuple[int, ...], tuple[tuple[int, int], ..
 
 def _wkst(text: str) -> int:
     if text not in _WEEKDAYS:
-        raise InvalidTrigger(f"rrule's WKST {text[:80]!r} is not one of {', '.join(_WEEKDAYS)}", hint=_HINT)
+        raise InvalidTrigger(f"rrule's WKST {text[:80]!r} is not one of {', '.join(_WEEKDAYS)}", hint=HINT)
     return _WEEKDAYS.index(text)
 
 
@@ -218,7 +171,7 @@ def _check_combinations(freq: Freq, given: set[str], *, has_nth: bool) -> None:
     }
     for what, is_so in forbidden.items():
         if is_so:
-            raise InvalidTrigger(f"rrule has {what}, which RFC 5545 forbids", hint=_HINT)
+            raise InvalidTrigger(f"rrule has {what}, which RFC 5545 forbids", hint=HINT)
 
 
 def _completed(rule: Recurrence) -> Recurrence:

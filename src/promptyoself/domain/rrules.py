@@ -14,7 +14,8 @@ from datetime import date, datetime, time, timedelta
 from enum import IntEnum
 from functools import cached_property, lru_cache
 from itertools import groupby
-from typing import TYPE_CHECKING, Final
+from math import gcd
+from typing import TYPE_CHECKING, Final, Protocol
 
 from promptyoself.domain import limits
 
@@ -34,6 +35,13 @@ class Freq(IntEnum):
     HOURLY = 4
     MINUTELY = 5
     SECONDLY = 6
+
+
+class Budget(Protocol):
+    """What bounds a whole walk, however often it is taken up anew."""
+
+    def spend(self) -> None:
+        """Take one candidate; raises when none is left."""
 
 
 _UNIT_S: Final = {Freq.HOURLY: 3600, Freq.MINUTELY: 60, Freq.SECONDLY: 1}
@@ -79,21 +87,42 @@ class Recurrence:
             )
         )
 
-    def walls(self, after: datetime) -> Iterator[datetime]:
+    def walls(self, after: datetime, budget: Budget | None = None) -> Iterator[datetime]:
         """Yield the naive walls of the rule, ascending, strictly later than `after`.
 
-        Ends when none comes within limits.TRIGGER_HORIZON or limits.RRULE_STEPS_MAX candidates.
+        Ends when none comes within limits.TRIGGER_HORIZON or limits.RRULE_STEPS_MAX candidates. With a `budget` each
+        candidate is also taken from it.
         """
+        if self.by_setpos and min(map(abs, self.by_setpos)) > self._size_max():
+            return iter(())
         after = max(after, self.dtstart - timedelta(microseconds=1))
-        source = self._walls_of_days(after.date()) if self.freq < Freq.HOURLY else self._walls_within_days(after)
+        if self.freq < Freq.HOURLY:
+            source = self._walls_of_days(after.date(), budget)
+        else:
+            source = self._walls_within_days(after, budget)
         return (wall for wall in source if wall > after)
+
+    def _size_max(self) -> int:
+        """Return how many walls one FREQ period can have at most, before BYSETPOS."""
+        if self.freq >= Freq.HOURLY:
+            minutes = len(self.by_minute) if self.freq is Freq.HOURLY else 1
+            return minutes * (len(self.by_second) if self.freq < Freq.SECONDLY else 1)
+        days = {Freq.YEARLY: 366, Freq.MONTHLY: 31, Freq.WEEKLY: len(self.by_weekday) or 7, Freq.DAILY: 1}
+        return days[self.freq] * len(self.times_of_day)
 
     # -- DAILY and coarser: sets of days, each with the same times ------------------------------------------
 
-    def _walls_of_days(self, first: date) -> Iterator[datetime]:
+    def _walls_of_days(self, first: date, budget: Budget | None) -> Iterator[datetime]:
         midnight = time()
         give_up = first + limits.TRIGGER_HORIZON
-        for _, group in groupby(self._days(self._period_begin(first)), key=self._period):
+        if not self.by_setpos:
+            times = [timedelta(seconds=second) for second in self.times_of_day]
+            for day in self._days(first, budget):
+                begin = datetime.combine(day, midnight)
+                for since_midnight in times:
+                    yield begin + since_midnight
+            return
+        for _, group in groupby(self._days(self._period_begin(first), budget), key=self._period):
             days = list(group)
             if days[0] > give_up:  # days match, but BYSETPOS picks none of them
                 return
@@ -102,10 +131,8 @@ class Recurrence:
                 yield datetime.combine(day, midnight) + timedelta(seconds=seconds)
 
     def _picked(self, days: list[date]) -> Iterable[tuple[date, int]]:
-        """Return the (day, second of day) pairs of one period, those that BYSETPOS names when it is given."""
+        """Return the (day, second of day) pairs of one period that BYSETPOS names."""
         times = self.times_of_day
-        if not self.by_setpos:
-            return ((day, second) for day in days for second in times)
         size = len(days) * len(times)
         places = sorted({pos - 1 if pos > 0 else size + pos for pos in self.by_setpos})
         return [(days[place // len(times)], times[place % len(times)]) for place in places if 0 <= place < size]
@@ -133,47 +160,95 @@ class Recurrence:
             case _:
                 return day
 
-    def _days(self, first: date) -> Iterator[date]:
+    def _days(self, first: date, budget: Budget | None) -> Iterator[date]:
         """Yield the days of every INTERVALth period that match all BY parts of days, from `first` on.
 
         Ends with the first month that begins a horizon after the last match, and before limits.RECURRENCE_END.
         """
         first = max(first, self._period_begin(self.dtstart.date()))
+        step_s = self.interval * (_DAY_S if self.freq is Freq.DAILY else _UNIT_S.get(self.freq, 0))
+        if step_s > _DAY_S:
+            yield from self._days_apart(first, step_s, budget)
+            return
         base = self._period(self.dtstart.date())
         end = limits.RECURRENCE_END.year
         month, give_up = first.year * 12 + first.month - 1, first + limits.TRIGGER_HORIZON
         skip = self.interval if self.freq is Freq.MONTHLY else 1
         month += (base - month) % skip
+        every_one = self.freq >= Freq.HOURLY or self.interval == 1
         while month // 12 < min(end, give_up.year + 1):
             year, zero_month = divmod(month, 12)
+            if budget is not None:
+                budget.spend()
             if self.freq is Freq.YEARLY and (missing := (base - year) % self.interval):
                 month = (year + missing) * 12
                 continue
             for number in _month_days(self, year, zero_month + 1):
                 day = date(year, zero_month + 1, number)
-                if day >= first and (self.freq >= Freq.HOURLY or (self._period(day) - base) % self.interval == 0):
+                if budget is not None:
+                    budget.spend()
+                if day >= first and (every_one or (self._period(day) - base) % self.interval == 0):
                     give_up = day + limits.TRIGGER_HORIZON
                     yield day
             month += skip
 
+    def _days_apart(self, first: date, step_s: int, budget: Budget | None) -> Iterator[date]:
+        """Yield the same for periods more than a day apart: from one to the next, and not day by day."""
+        base = self.dtstart.toordinal() * _DAY_S
+        if self.freq >= Freq.HOURLY:
+            base += _second_of_day(self.dtstart) // _UNIT_S[self.freq] * _UNIT_S[self.freq]
+        begin = first.toordinal() * _DAY_S
+        second = begin + (base - begin) % step_s
+        horizon, end = limits.TRIGGER_HORIZON.days * _DAY_S, limits.RECURRENCE_END.toordinal() * _DAY_S
+        give_up = second + horizon
+        while second < min(give_up, end):
+            day = date.fromordinal(second // _DAY_S)
+            if budget is not None:
+                budget.spend()
+            if day.day in _month_days(self, day.year, day.month):
+                give_up = second + horizon
+                yield day
+            second += step_s
+
     # -- HOURLY and finer: aligned periods within matching days ---------------------------------------------
 
-    def _walls_within_days(self, after: datetime) -> Iterator[datetime]:
+    def _walls_within_days(self, after: datetime, budget: Budget | None) -> Iterator[datetime]:
         unit = _UNIT_S[self.freq]
         base = self.dtstart.toordinal() * _DAY_S + _second_of_day(self.dtstart) // unit * unit
         steps = 0
         midnight = time()
-        for day in self._days(after.date()):
+        give_up = after.date() + limits.TRIGGER_HORIZON
+        for day in self._days(after.date(), budget) if self._can_meet else ():
+            if day > give_up:
+                return
             from_second = _second_of_day(after) // unit * unit if day == after.date() else 0
             steps += 1
+            begin = datetime.combine(day, midnight)
             for period in self._periods(day.toordinal() * _DAY_S - base, from_second):
                 if (steps := steps + 1) > limits.RRULE_STEPS_MAX:
                     return
+                if budget is not None:
+                    budget.spend()
                 for second in () if period is None else self._seconds_of(period):
-                    steps = 0
-                    yield datetime.combine(day, midnight) + timedelta(seconds=second)
+                    steps, give_up = 0, day + limits.TRIGGER_HORIZON
+                    yield begin + timedelta(seconds=second)
             if steps > limits.RRULE_STEPS_MAX:
                 return
+
+    @cached_property
+    def _can_meet(self) -> bool:
+        """Whether a period falls on a time that the BY parts take: 1440 minutes from 12:00 on never meet BYHOUR=5."""
+        unit = _UNIT_S[self.freq]
+        apart = gcd(unit * self.interval, _DAY_S)
+        first = _second_of_day(self.dtstart) // unit * unit % apart
+        if _DAY_S // apart > limits.RRULE_TIMES_MAX:
+            return True  # too many to look at, and too many to miss
+        return any(
+            (not self.by_hour or second // 3600 in self.by_hour)
+            and (self.freq < Freq.MINUTELY or not self.by_minute or second // 60 % 60 in self.by_minute)
+            and (self.freq < Freq.SECONDLY or not self.by_second or second % 60 in self.by_second)
+            for second in range(first, _DAY_S, apart)
+        )
 
     def _periods(self, day_offset_s: int, from_second: int) -> Iterator[int | None]:
         """Yield when the periods of one day that match begin (seconds of day), and None for each looked at in vain.
@@ -196,6 +271,8 @@ class Recurrence:
 
     def _seconds_of(self, period: int) -> Iterable[int]:
         """Return the seconds of day of one hour, minute or second, those that BYSETPOS names when it is given."""
+        if self.freq is Freq.SECONDLY:
+            return (period,) if not self.by_setpos or {1, -1} & set(self.by_setpos) else ()
         seconds = [period]
         if self.freq is Freq.HOURLY:
             seconds = [

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from calendar import monthrange
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING
@@ -21,7 +19,7 @@ from promptyoself.domain.localtime import (
     to_wall,
     zone,
 )
-from promptyoself.domain.phrases import MONTHS, join, moment
+from promptyoself.domain.phrases import join, missing_day, moment
 from promptyoself.domain.triggers import Trigger, TriggerKind, fire_times, last_fire_at
 from promptyoself.domain.words_cron import is_even_step, month_days, week_days
 
@@ -31,8 +29,6 @@ if TYPE_CHECKING:
 _DAY = timedelta(days=1)
 _NAMED_MAX = 3
 """Wall times named in one sentence."""
-_LEAP_YEAR = 2028
-_FEBRUARY = 2
 _USUAL_MAX = 200
 """Fire times of the day before whose distances count as usual."""
 
@@ -47,6 +43,10 @@ def warnings_for(trigger: Trigger, *, now: datetime, clock_changes_within: timed
         found += _missing_days(rule)
         for field, of in zip(rule.fields, cron.FIELDS, strict=True):
             found += _uneven_steps(field, of)
+    if trigger.kind is TriggerKind.RRULE:
+        from promptyoself.domain.surprises_rrule import about_rrule  # schedules of other kinds need none of it
+
+        found += about_rrule(trigger, now=now)
     found += (
         _once_moved(trigger) if trigger.kind is TriggerKind.ONCE else _clock_changes(trigger, now, clock_changes_within)
     )
@@ -94,15 +94,6 @@ def _missing_days(rule: cron.Cron) -> Iterator[str]:
             )
     if fifth := [term for term in weekday.split(",") if term.endswith("#5")]:
         yield f"not every month has {join(week_days(term).removesuffix(' of the month') for term in fifth)}"
-
-
-def missing_day(number: int, months: Sequence[int]) -> str:
-    """Return which of the months do not have this day, or nothing when all of them do."""
-    lacking = [MONTHS[month] for month in months if number > monthrange(_LEAP_YEAR, month)[1]]
-    if lacking:
-        return f"there is no day {number} in {join(lacking)}"
-    is_leap_day = number == monthrange(_LEAP_YEAR, _FEBRUARY)[1] and _FEBRUARY in months
-    return f"February has a day {number} only in leap years" if is_leap_day else ""
 
 
 def _uneven_steps(field: str, of: cron.Field) -> Iterator[str]:
@@ -159,7 +150,9 @@ def _clock_change(trigger: Trigger, span: Span) -> str:
             return ""
         moved = f"{format_duration(abs(span.shift))} {'later' if is_forward else 'earlier'}"
         return f"{change}: an interval counts real time, so it fires {moved} on the clock from then on"
-    rule = _wall_rule(trigger)
+    rule = _wall_rule(trigger, span)
+    if rule is None:
+        return ""
     low, high = sorted((span.wall_before, span.wall_begin))
     walls = [wall for wall in islice(rule.walls(low - MICROSECOND), _NAMED_MAX + 1) if wall < high]
     is_as_usual = rule.follows_clock or not span.is_short_jump
@@ -189,9 +182,12 @@ def _stays_even(trigger: Trigger, span: Span) -> bool:
     return before is not None and later is not None and later - before in usual
 
 
-def _wall_rule(trigger: Trigger) -> WallRule:
+def _wall_rule(trigger: Trigger, span: Span) -> WallRule | None:
+    """Return the rule of a cron or rrule; None when EXDATE leaves the beginning of `span` out."""
     if trigger.kind is TriggerKind.CRON:
         return cron.parse_cron(trigger.expression)
     from promptyoself.domain.rrule_text import parse_rrule
 
-    return parse_rrule(trigger.expression, trigger.timezone, trigger.anchor_at).recurrence
+    rule = parse_rrule(trigger.expression, trigger.timezone, trigger.anchor_at)
+    is_left_out = any(low <= span.begin_at < high for low, high in rule.gaps)
+    return None if is_left_out else rule.recurrence

@@ -199,7 +199,9 @@ def _unbounded(trigger: Trigger, *, after: datetime) -> Iterator[datetime]:
         case TriggerKind.CRON:
             return instants_of(parse_cron(trigger.expression), zone(trigger.timezone), after=after)
         case TriggerKind.RRULE:
-            return _rrule_fires(trigger, after=after)
+            from promptyoself.domain.rrule_fires import rrule_fires  # schedules of other kinds need none of it
+
+            return rrule_fires(trigger.expression, trigger.timezone, trigger.anchor_at, after=after)
         case _:
             assert_never(trigger.kind)
 
@@ -212,35 +214,6 @@ def _phase(trigger: Trigger) -> Phase:
 @lru_cache(maxsize=4096)
 def _period(expression: str) -> timedelta:
     return parse_duration(expression)
-
-
-# -- rrule --------------------------------------------------------------------------------------------------
-
-
-def _rrule_fires(trigger: Trigger, *, after: datetime) -> Iterator[datetime]:
-    from promptyoself.domain.rrule_text import parse_rrule  # schedules of other kinds need none of it
-
-    rule = parse_rrule(trigger.expression, trigger.timezone, trigger.anchor_at)
-    fires: Iterator[datetime]
-    if rule.count is None:
-        floor = max(after, rule.begin_at.replace(microsecond=0) - MICROSECOND)
-        fires = instants_of(rule.recurrence, zone(trigger.timezone), after=floor)
-    else:
-        fires = (fire_at for fire_at in _counted_fires(trigger) if fire_at > after)
-    for fire_at in fires:
-        if rule.until_at is not None and fire_at > rule.until_at:
-            return
-        yield fire_at
-
-
-@lru_cache(maxsize=64)
-def _counted_fires(trigger: Trigger) -> tuple[datetime, ...]:
-    """Return all fire times of a rule with COUNT, which can only be counted from its beginning."""
-    from promptyoself.domain.rrule_text import parse_rrule
-
-    rule = parse_rrule(trigger.expression, trigger.timezone, trigger.anchor_at)
-    floor = rule.begin_at.replace(microsecond=0) - MICROSECOND
-    return tuple(islice(instants_of(rule.recurrence, zone(trigger.timezone), after=floor), rule.count))
 
 
 # -- questions about stretches of time ----------------------------------------------------------------------

@@ -6,13 +6,14 @@ starts with `*` and follows the clock through every pass (docs/time.md) never re
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from promptyoself.domain import cron
 from promptyoself.domain.phrases import (
     MONTHS,
     TIMES_NAMED_MAX,
     WEEKDAYS,
+    clock_times,
     counted,
     ending,
     join,
@@ -20,9 +21,6 @@ from promptyoself.domain.phrases import (
     runs,
     week_runs,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _AND: Final = " and "
 CYCLES: Final = {cron.SECOND: 60, cron.MINUTE: 60, cron.HOUR: 24, cron.DAY: 31, cron.MONTH: 12, cron.WEEKDAY: 7}
@@ -56,30 +54,13 @@ def _times(rule: cron.Cron) -> str:
         return each + past_minutes + (past_hours or " past every hour").replace(" past ", " of ", 1)
     tail = f":{at_second[0]:02}" if at_second[0] else ""
     if not rule.follows_clock and (len(at_minute) == 1 or len(at_hour) * len(at_minute) <= TIMES_NAMED_MAX):
-        return join(_clock(at_hour, at_minute, tail))
+        return join(clock_times(at_hour, at_minute, tail))
     if minutes == "0" and not tail:
         each = _each(hours, cron.HOUR)
         return f"{each}, on the hour" if each.startswith("every") else f"on the hour, {each}"
     each = _each(minutes, cron.MINUTE)
     past_hours = past_hours or " past every hour" * each.startswith("at ")
     return each + (f" at second {at_second[0]}" if tail else "") + past_hours
-
-
-def _clock(hours: list[int], minutes: list[int], tail: str) -> Iterator[str]:
-    """Yield `at 09:00, 12:00`, and `every hour from 09:00 to 17:00` for a run longer than what is written out."""
-    if len(hours) <= TIMES_NAMED_MAX:
-        yield "at " + join(f"{hour:02}:{minute:02}{tail}" for hour in hours for minute in minutes)
-        return
-    at = f"{minutes[0]:02}{tail}"
-    alone: list[str] = []
-    for run in runs(hours):
-        first, is_run, last = run.partition(" to ")
-        if is_run:
-            yield f"every hour from {int(first):02}:{at} to {int(last):02}:{at}"
-        else:
-            alone.append(f"{int(first):02}:{at}")
-    if alone:
-        yield "at " + join(alone)
 
 
 def _each(field: str, of: cron.Field) -> str:
