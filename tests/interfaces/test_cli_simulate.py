@@ -143,3 +143,57 @@ def test_a_person_gets_a_table_with_bars_and_sentences(door: Door, span: str) ->
 def test_nothing_to_fire_is_said(door: Door) -> None:
     assert "Nothing fires" in door.call(*WEEK, is_tty=True).out
     assert json.loads(door.call(*WEEK).out)["totals"]["fires"] == 0
+
+
+# -- preview and what is announced --------------------------------------------------------------------------
+
+
+def test_preview_says_what_is_held_and_what_is_skipped(door: Door) -> None:
+    words = ("preview", "--every", "6h", "--count", "4")
+    held = door.ok(*words, "--quiet-hours", "22:00-07:00")["runs"]
+    assert [run.get("sent_at", run["at"])[11:16] for run in held] == ["15:00", "21:00", "07:00", "09:00"]
+    assert [run.get("held") for run in held] == [None, None, True, None]
+    skipped = door.ok(*words, "--quiet-hours", "22:00-07:00 skip")
+    assert ["skipped" in run for run in skipped["runs"]] == [False, False, True, False]
+    assert "sent_at" not in skipped["runs"][2]
+    assert "1 of these 4" in skipped["warnings"][0]
+    assert "skipped: quiet hours" in door.call(*words, "--quiet-hours", "22:00-07:00 skip", is_tty=True).out
+    assert len(door.ok(*words, "--max-repetitions", "2")["runs"]) == 2
+
+
+def test_preview_of_a_stored_schedule_takes_its_own_rule_and_policies(door: Door) -> None:
+    policies = ("--quiet-hours", "22:00-07:00", "--jitter", "10m", "--max-repetitions", "3")
+    number = register(door, "--every", "6h", *policies)
+    runs = door.ok("preview", "--id", str(number))["runs"]
+    assert len(runs) == 3
+    assert runs[2]["held"]
+    (row, *_) = told(door, "--for", "1d")["runs"]
+    assert runs[0]["sent_at"] == row["sent_at"] != runs[0]["at"]
+    assert "either --id or --every" in door.refused("preview", "--id", "1", "--every", "1h", code=2)["error"]
+    door.ok("pause", "--id", str(number), "--reason", "holiday")
+    assert "paused (holiday)" in door.ok("preview", "--id", str(number))["warnings"][0]
+
+
+def test_the_jitter_of_a_rule_that_is_not_stored_is_not_guessed(door: Door) -> None:
+    (run,) = door.ok("preview", "--every", "6h", "--jitter", "10m", "--count", "1")["runs"]
+    assert "sent_at" not in run
+
+
+def test_what_is_skipped_is_announced_nowhere(door: Door) -> None:
+    words = ("--cron", "0 */2 * * *", "--quiet-hours", "09:30-13:00 skip")
+    made = door.ok("register", "--agent-id", "a", "--prompt", "hi", "--target", "inbox", *words)
+    shown, (listed,) = door.ok("show", "--id", "1"), door.ok("list")["schedules"]
+    first = "2026-03-02T14:00:00+00:00"
+    assert made["next_run"] == made["next_runs"][0] == shown["next_runs"][0] == listed["next_run"] == first
+    assert shown["schedule"]["next_run"] == first
+    assert "14:00" in made["message"]
+    assert any("2 of the next 5 fire times are skipped" in warning for warning in made["warnings"])
+
+
+def test_a_schedule_that_would_never_send_is_warned_of_loudly(door: Door) -> None:
+    words = ("--cron", "0 23 * * *", "--quiet-hours", "22:00-07:00 skip")
+    made = door.ok("register", "--agent-id", "a", "--prompt", "hi", "--target", "inbox", *words)
+    assert made["warnings"][0].startswith("NOTHING WOULD EVER BE SENT")
+    assert (made["next_run"], made["next_runs"]) == (None, [])
+    assert "Every fire time is skipped" in made["message"]
+    assert any("every fire time that can be seen is skipped" in one for one in door.ok("why", "--id", "1")["sentences"])

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promptyoself.domain import limits
+from promptyoself.domain import limits, planning
 from promptyoself.domain.models import (
     CatchUp,
     Delivery,
@@ -296,3 +296,54 @@ class TestGoingOn:
         schedule = every_five(trigger=a_trigger(end_at=NOW + 7 * MINUTE))
         assert first_fire_at(schedule, now=NOW + 6 * MINUTE) is None
         assert first_fire_at(replace(schedule, fire_count=9), now=NOW) == FIRST
+
+
+class TestShortCut:
+    """What is due when it comes, with no policy that has a say, is planned without going the long way."""
+
+    @settings(max_examples=200)
+    @given(
+        late=st.sampled_from([0, 1, 60, 89, 91, 299, 301, 4000]),
+        policy=st.fixed_dictionaries(
+            {
+                "catch_up": st.sampled_from(list(CatchUp)),
+                "overlap": st.sampled_from(list(Overlap)),
+                "catch_up_window": st.sampled_from([None, MINUTE / 2, 60 * MINUTE]),
+                "expires_after": st.sampled_from([None, MINUTE / 2, 60 * MINUTE]),
+            }
+        ),
+        quiet=st.sampled_from([None, None, "09:00-09:04", "09:00-10:00", "09:00-10:00 skip"]),
+        most=st.sampled_from([None, None, 1, 2]),
+        fire_count=st.integers(0, 2),
+        left=st.sampled_from([None, 0, 1, 5]),
+        jitter=st.sampled_from([timedelta(0), 3 * MINUTE]),
+    )
+    def test_it_leads_where_the_long_way_does(  # each is a policy
+        self,
+        late: int,
+        policy: dict[str, object],
+        quiet: str | None,
+        most: int | None,
+        fire_count: int,
+        left: int | None,
+        jitter: timedelta,
+    ) -> None:
+        schedule = every_five(
+            quiet_hours=QuietHours.parse(quiet) if quiet else None,
+            max_repetitions=most,
+            fire_count=fire_count,
+            trigger=a_trigger(jitter=jitter),
+            **policy,
+        )
+        now = FIRST + timedelta(seconds=late)
+        short: Plan[Delivery] = plan(schedule, unfinished=(), now=now, allowance=left)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(planning, "_is_plain", lambda *_args, **_given: False)
+            long: Plan[Delivery] = plan(schedule, unfinished=(), now=now, allowance=left)
+        assert short == long
+
+    def test_it_knows_every_policy(self) -> None:
+        """A new field that has a say in planning must keep a schedule off the short cut (_is_plain)."""
+        has_a_say = {"catch_up", "catch_up_window", "expires_after", "quiet_hours"}
+        has_none = {"overlap", "retry_for", "envelope"}
+        assert set(Policy.__slots__) == has_a_say | has_none

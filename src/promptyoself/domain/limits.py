@@ -69,6 +69,8 @@ PREVIEW_RUNS_MAX: Final = 1000
 WALK_STEPS_MAX: Final = 32
 """Fire times that a walk steps over before it looks for its place anew."""
 NEXT_RUNS_SHOWN: Final = 3
+LOOKS_AHEAD_MAX: Final = 500
+"""Fire times looked at for the next that is not skipped; a schedule that skips them all is said to send nothing."""
 
 # -- simulating ---------------------------------------------------------------------------------------------
 SPAN_SIMULATED_MAX: Final = timedelta(days=3660)

@@ -82,6 +82,10 @@ class Call:
         """Return whether a flag was given."""
         return self._options.get(key) is True
 
+    def is_given(self, key: str) -> bool:
+        """Return whether an option was given, whatever its kind."""
+        return key in self._options
+
     @property
     def id(self) -> int:
         """The id that the command requires."""

@@ -10,6 +10,7 @@ from promptyoself.application.skips import skip as skip_next
 from promptyoself.application.snoozes import PutOff
 from promptyoself.application.snoozes import snooze as put_off
 from promptyoself.domain.errors import UsageError
+from promptyoself.domain.outlook import next_to_send
 from promptyoself.domain.triggers import parse_duration
 from promptyoself.interfaces import wire
 from promptyoself.interfaces.advice import running_warnings
@@ -44,9 +45,9 @@ def skip(call: Call) -> Document:
     return wire.success(
         skipped=[wire.run(at, timezone) for at in done.fire_times],
         delivery_ids=[one.id for one in done.deliveries],
-        next_run=wire.instant(stored.next_fire_at, timezone),
+        next_run=wire.instant(next_to_send(stored), timezone),
         schedule=wire.schedule(stored),
-        message=f"Skipped {times} of schedule {stored.id}. Next: {_next(stored.next_fire_at, timezone, now)}",
+        message=f"Skipped {times} of schedule {stored.id}. Next: {_next(next_to_send(stored), timezone, now)}",
     )
 
 
@@ -74,7 +75,7 @@ def snooze(call: Call) -> Document:
         put_off=done.what.value,
         delivery=wire.delivery(done.delivery, timezone),
         comes_at=wire.instant(comes_at, timezone),
-        next_run=wire.instant(done.schedule.next_fire_at, timezone),
+        next_run=wire.instant(next_to_send(done.schedule), timezone),
         message=f"{_WHAT[done.what]} {moment(comes_at, timezone, now=now)}, as delivery {done.delivery.id}",
         warnings=warnings,
     )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from promptyoself.application import schedules
 from promptyoself.application.requests import ScheduleRequest, define, exact, has_phrases, instant_option, redefine
 from promptyoself.domain import limits
 from promptyoself.domain.errors import TargetError, UsageError
-from promptyoself.domain.triggers import describe, fire_times, warnings_for
+from promptyoself.domain.outlook import next_to_send, outlook, warnings_of
+from promptyoself.domain.triggers import describe, warnings_for
 from promptyoself.interfaces import wire
 from promptyoself.interfaces.advice import running_warnings, zone_warnings
 from promptyoself.interfaces.phrases import moment
@@ -40,7 +40,7 @@ def register(call: Call) -> Document:
     what = f"Prompt scheduled with ID {stored.id}" if made.is_new else f"Prompt updated, ID {stored.id}"
     return wire.success(
         id=stored.id,
-        next_run=wire.instant(stored.next_fire_at, stored.definition.trigger.timezone),
+        next_run=wire.instant(next_to_send(stored), stored.definition.trigger.timezone),
         message=f"{what}.{_lost(made.before, stored, now=now)} {_next_sentence(stored, now=now)}",
         timezone=stored.definition.trigger.timezone,
         created=made.is_new,
@@ -235,24 +235,21 @@ def _check_agent(call: Call, definition: Definition) -> list[str]:
 
 def _outlook(stored: Schedule, warnings: list[str], *, now: datetime) -> Document:
     """Return what lies ahead of a schedule: now, its rule in words, its next fires, what may surprise."""
-    definition = stored.definition
-    trigger = definition.trigger
-    left = limits.NEXT_RUNS_SHOWN
-    if definition.max_repetitions is not None:
-        left = max(0, min(left, definition.max_repetitions - stored.fire_count))
-    coming = islice(fire_times(trigger, after=now), left) if stored.state in schedules.LIVE_STATES else ()
+    trigger = stored.definition.trigger
+    coming = outlook(stored, now=now, count=limits.NEXT_RUNS_SHOWN)
     return {
         "now": wire.instant(now, trigger.timezone),
-        "next_runs": [wire.instant(at, trigger.timezone) for at in coming],
+        "next_runs": [wire.instant(one.fire_at, trigger.timezone) for one in coming.openings],
         "description": describe(trigger),
-        "warnings": warnings + warnings_for(trigger, now=now),
+        "warnings": warnings_of(coming) + warnings + warnings_for(trigger, now=now),
     }
 
 
 def _next_sentence(stored: Schedule, *, now: datetime) -> str:
-    if stored.next_fire_at is None:
-        return "It does not fire again."
-    return f"Next: {moment(stored.next_fire_at, stored.definition.trigger.timezone, now=now)}"
+    next_at = next_to_send(stored)
+    if next_at is None:
+        return "It does not fire again." if stored.next_fire_at is None else "Every fire time is skipped."
+    return f"Next: {moment(next_at, stored.definition.trigger.timezone, now=now)}"
 
 
 def _lost(before: Schedule | None, stored: Schedule, *, now: datetime) -> str:

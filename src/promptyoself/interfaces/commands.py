@@ -41,10 +41,14 @@ _TRIGGERS = (
     Option("end-at", "do not fire after this date and time, as in --time"),
     Option("jitter", "spread deliveries over this long after each fire time: 5m"),
 )
+_MAX_REPETITIONS = Option(
+    "max-repetitions", "complete after this many deliveries (0 in an update: no end)", "count", allows_zero=True
+)
+_QUIET_HOURS = Option(
+    "quiet-hours", 'hours in which nothing is sent: "22:00-07:00", with days and hold (default) or skip'
+)
 _POLICIES = (
-    Option(
-        "max-repetitions", "complete after this many deliveries (0 in an update: no end)", "count", allows_zero=True
-    ),
+    _MAX_REPETITIONS,
     Option("name", "a short name, shown to people and to the agent"),
     Option("key", "your own key, unique for each agent: registering it again updates the schedule"),
     Option(
@@ -61,7 +65,7 @@ _POLICIES = (
     Option(
         "overlap", "when the delivery before is still in flight: skip (default) or queue", choices=("skip", "queue")
     ),
-    Option("quiet-hours", 'hours in which nothing is sent: "22:00-07:00", with days and hold (default) or skip'),
+    _QUIET_HOURS,
     Option("retry-for", "how long to try when Letta is away or the agent busy (default 24h)"),
     Option("expires-after", "give a delivery up when it could not go out this long after its time"),
     Option(
@@ -159,10 +163,14 @@ COMMANDS: Final = (
     ),
     Command(
         "preview",
-        "Show when a rule would fire, and store nothing. Give exactly one of --time, --cron, --every and --rrule.",
+        "Show when a rule would fire, and store nothing. Give exactly one of --time, --cron, --every and --rrule, or "
+        "--id.",
         "cli_preview:preview",
         (
+            _ID._replace(is_required=False),
             *_TRIGGERS,
+            _MAX_REPETITIONS,
+            _QUIET_HOURS,
             Option("count", "how many fire times to show (default 5)", "count"),
             Option("from", "begin after this date and time (default: now)"),
             Option("until", "end at this date and time"),

@@ -147,9 +147,19 @@ def _preview(console: Console, document: Document) -> None:
     now = datetime.fromisoformat(document["now"])
     console.print(Text(printable(document["description"]), style="bold"))
     rows = [
-        [_clock(run["at"]), run["utc"], distance(datetime.fromisoformat(run["at"]) - now)] for run in document["runs"]
+        [_clock(run["at"]), run["utc"], distance(datetime.fromisoformat(run["at"]) - now), _put_off(run)]
+        for run in document["runs"]
     ]
-    _table_or(console, [document["timezone"], "UTC", ""], rows, "It does not fire in this span.")
+    _table_or(console, [document["timezone"], "UTC", "", ""], rows, "It does not fire in this span.")
+
+
+def _put_off(run: Document) -> str:
+    """Return what becomes of a fire time that is not sent at its instant."""
+    if "skipped" in run:
+        return f"skipped: {run['skipped']}"
+    if "sent_at" not in run:
+        return ""
+    return f"held until {_clock(run['sent_at'])}" if run["held"] else f"sent {_clock(run['sent_at'])}"
 
 
 def _explained(console: Console, document: Document) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 from promptyoself.domain.localtime import zone
 from promptyoself.domain.models import DeliveryState, Fact, FactKind, Schedule, ScheduleState
+from promptyoself.domain.outlook import next_to_send
 from promptyoself.interfaces.advice import running_warnings
 from promptyoself.interfaces.phrases import moment
 
@@ -47,7 +48,10 @@ def _state(stored: Schedule, timezone: str, *, now: datetime) -> str:
         case ScheduleState.ACTIVE:
             if stored.next_fire_at is None:
                 return "it is active and does not fire again; a delivery is still on its way."
-            return f"it is active and fires next {moment(stored.next_fire_at, timezone, now=now)}."
+            next_at = next_to_send(stored)
+            if next_at is None:
+                return "it is active, and every fire time that can be seen is skipped."
+            return f"it is active and fires next {moment(next_at, timezone, now=now)}."
         case ScheduleState.PAUSED:
             until = f" until {moment(stored.paused_until, timezone, now=now)}" if stored.paused_until else ""
             return f"it is paused{until}: {stored.state_reason}."

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 from promptyoself.domain.intervals import format_duration
 from promptyoself.domain.localtime import zone
 from promptyoself.domain.models import Attempt, Delivery, InboxMessage, Schedule, ScheduleState
+from promptyoself.domain.outlook import next_to_send
 
 if TYPE_CHECKING:
     from promptyoself.application.passes import Entry
     from promptyoself.application.requests import Understood
     from promptyoself.domain.errors import PromptyoselfError
+    from promptyoself.domain.planning import Opening
     from promptyoself.domain.ports import AgentInfo
     from promptyoself.domain.triggers import Trigger
 
@@ -60,7 +62,7 @@ def schedule(stored: Schedule) -> Document:
         "schedule_type": trigger.kind.value,
         "schedule_value": trigger.expression,
         "timezone": trigger.timezone,
-        "next_run": instant(stored.next_fire_at, trigger.timezone),
+        "next_run": instant(next_to_send(stored), trigger.timezone),
         "last_run": instant(stored.last_fire_at, trigger.timezone),
         "active": stored.state is ScheduleState.ACTIVE,
         "state": stored.state.value,
@@ -181,7 +183,7 @@ def executed(entry: Entry) -> Document:
         "id": stored.id,
         "agent_id": stored.definition.agent_id,
         "delivered": entry.is_delivered,
-        "next_run": instant(stored.next_fire_at, timezone),
+        "next_run": instant(next_to_send(stored), timezone),
         "repetition_count": stored.fire_count,
         "max_repetitions": stored.definition.max_repetitions,
         "completed": stored.state is ScheduleState.COMPLETED,
@@ -217,6 +219,19 @@ def agent(info: AgentInfo) -> Document:
 def run(at: datetime, timezone: str) -> Document:
     """Return a fire time as `preview` gives it: in the zone, and in UTC."""
     return {"at": instant(at, timezone), "utc": instant(at, "UTC")}
+
+
+def opening(of: Opening, timezone: str) -> Document:
+    """Return a fire time, and what planning makes of it where that is not to send it at its instant.
+
+    `sent_at`, and `held` when quiet hours put it off; or `skipped`, the reason.
+    """
+    shape = run(of.fire_at, timezone)
+    if of.skip_reason is not None:
+        shape["skipped"] = of.skip_reason
+    elif of.planned_at != of.fire_at:
+        shape |= {"sent_at": instant(of.planned_at, timezone), "held": of.is_held}
+    return shape
 
 
 def dumps(document: Mapping[str, object], *, indent: int | None = None) -> str:
