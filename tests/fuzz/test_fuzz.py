@@ -34,6 +34,8 @@ def test_hostile_texts_are_read_or_refused_with_a_sentence_at_once(parser: Parse
         ("Letta's answers", '{"detail": {"code": "NOT_FOUND", "message": "no such agent"}}'),  # unhashable, with a 404
         ("request", "skip" * 1000),  # repeated whole in the refusal
         ("settings", "debug" * 1000),
+        ("rule", "t8"),  # dateparser guessed, for 200 ms
+        ("rule", "1 h T m"),  # and took this for an hour
         ("outage", "9999-12-29T00:00/7d"),  # beyond the end of the calendar
     ],
 )
