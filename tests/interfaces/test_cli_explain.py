@@ -77,13 +77,35 @@ def test_every_notation_is_known_by_its_looks(riga: Door, text: str, kind: str, 
 
 
 @pytest.mark.parametrize(
+    ("text", "understood"),
+    [
+        ("tomorrow 9am", "--time 2026-03-03T09:00"),
+        ("weekday at 9am", "--cron '0 9 * * mon-fri'"),
+        ("every weekday at 9am", "--cron '0 9 * * mon-fri'"),
+        ("first monday of every month at 10:00", "--cron '0 10 * * mon#1'"),
+        ("every 45 minutes", "--every 45m"),
+    ],
+)
+def test_plain_words_are_shown_as_the_rule_that_they_become(riga: Door, text: str, understood: str) -> None:
+    told = riga.ok("explain", text, *RIGA)
+    assert told["is_phrase"]
+    assert told["understood"] == f"{understood} --timezone Europe/Riga"
+    again = riga.ok("explain", told["schedule_value"], *RIGA)
+    assert not again["is_phrase"]
+    assert {key: again[key] for key in ("description", "next_runs", "understood")} == {
+        key: told[key] for key in ("description", "next_runs", "understood")
+    }
+
+
+@pytest.mark.parametrize(
     ("text", "code", "said"),
     [
         ("0 25 * * *", "invalid_trigger", "hour"),
         ("0 0 31 2 *", "trigger_never_fires", "never fires"),
         ("2020-01-31T09:00", "invalid_trigger", "future"),
         ("", "", ""),
-        ("every so often", "", ""),
+        ("every so often", "invalid_interval", "weekday at 9am"),
+        ("03/04 at 9", "invalid_trigger", "more than one way"),
         ("-5m", "usage", "comes after --"),
     ],
 )

@@ -57,14 +57,16 @@ def read_rule(text: str, *, timezone: str, now: datetime, is_timezone_given: boo
     """Return the rule that `text` means, whatever way it is written.
 
     That is cron (five or six fields, or an alias), a duration, an ISO 8601 date and time, RFC 5545 lines, or a phrase:
-    one that begins with `every` recurs, any other names one instant. `now` is aware; `timezone` is where walls are
-    read unless the phrase names a zone, which is refused when `is_timezone_given` and the two differ. Raises
-    InvalidTrigger, InvalidInterval or InvalidTimezone; of a phrase the hint holds the nearest forms.
+    one that begins with `every` recurs, as does one that could be nothing else (`weekday at 9am`); any other names one
+    instant. `now` is aware; `timezone` is where walls are read unless the phrase names a zone, which is refused when
+    `is_timezone_given` and the two differ. Raises InvalidTrigger, InvalidInterval or InvalidTimezone; of a phrase the
+    hint holds the nearest forms.
     """
     check_timezone(timezone)
     kind = _kind(text)
     if kind is None:
-        read = read_every if _RECURS.match(text) else read_time
+        context = _context(timezone, now, is_timezone_given=is_timezone_given)
+        read = read_every if _RECURS.match(text) or _only_recurs(text, context) else read_time
         return read(text, timezone=timezone, now=now, is_timezone_given=is_timezone_given)
     make_trigger(kind, text.strip(), timezone=timezone, now=now)
     return Rule(kind=kind, expression=text.strip(), timezone=timezone, given=text, option=OPTIONS[kind])
@@ -121,6 +123,10 @@ def read_every(
         is_phrase=True,
         notes=compiled.notes,
     )
+
+
+def _only_recurs(text: str, context: Context) -> bool:
+    return bool(_RECURRING.search(text)) and not is_moment(text, context) and is_rule(text, context)
 
 
 def _context(timezone: str, now: datetime, *, is_timezone_given: bool) -> Context:
