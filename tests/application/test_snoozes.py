@@ -226,6 +226,18 @@ async def test_put_off_again_it_counts_from_when_it_would_have_come(stage: Stage
 
 
 @played
+async def test_a_run_now_that_was_put_off_holds_up_no_later_one(stage: Stage) -> None:
+    stage.register(time="2026-03-03T10:00")
+    stage.run_now(1)
+    put_off = stage.snooze(lasting=HOUR)
+    assert (put_off.what, put_off.delivery.due_at) == (PutOff.WAITING, NOW + HOUR)
+    await stage.pass_time(minutes=1)
+    stage.run_now(1)
+    assert await came(stage, minutes=60) == [("10:00", "10:00"), ("09:01", "09:02")]
+    assert stage.states() == ["cancelled", "delivered", "delivered"]
+
+
+@played
 async def test_an_agent_at_its_limit_of_deliveries_cannot_open_one_more(
     stage: Stage,
 ) -> None:

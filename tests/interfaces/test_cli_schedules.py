@@ -184,6 +184,17 @@ def test_all_deliveries_are_stopped_and_let_go_on(door: Door) -> None:
     assert not any("maintenance" in one for one in door.ok("list")["warnings"])
 
 
+def test_a_stop_of_all_is_spoken_of_until_its_end_and_no_longer(door: Door) -> None:
+    door.ok("pause", "--all", "--until", "2026-03-02T10:00", "--reason", "maintenance")
+    [switch] = [one for one in door.call("doctor").json["checks"] if one["name"] == "stop switch"]
+    assert switch["found"] == "all deliveries are stopped until 2026-03-02 10:00 UTC: maintenance"
+    assert any("maintenance" in warning for warning in door.ok("list")["warnings"])
+    door.services.clock.at = NOW + timedelta(hours=1)
+    [switch] = [one for one in door.call("doctor").json["checks"] if one["name"] == "stop switch"]
+    assert switch["result"] == "ok"
+    assert not any("maintenance" in warning for warning in door.ok("list")["warnings"])
+
+
 @pytest.mark.parametrize("options", [[], ["--id", "1", "--all"]])
 def test_pause_is_for_one_or_for_all(door: Door, options: list[str]) -> None:
     assert "--id or --all" in door.refused("pause", *options, code=2)["error"]

@@ -62,10 +62,13 @@ class _Oracle:
 
     def judge(self) -> Iterator[str]:
         yield from self.world.letta.complaints
+        yield from self.world.disagreements
         for promise in self.world.promises.values():
             yield from self._nothing_lost(promise)
             yield from self._nothing_invented(promise)
             yield from self._asked_for(promise)
+            yield from self._skipped_stays_away(promise)
+            yield from self._put_off_comes_later(promise)
         yield from self._nothing_doubled()
         yield from self._nothing_early()
         yield from self._claims_are_true()
@@ -87,6 +90,8 @@ class _Oracle:
             name = f"schedule {promise.schedule_id} at {fire_at:%H:%M:%S}"
             found = rows.get(fire_at)
             if found is None:
+                if fire_at in promise.skipped:
+                    yield f"LOST: {name} was skipped and has no record of it"
                 later = fires[index + 1 :]
                 if self._had_to_be_planned(promise, fire_at, later[0] if later else None):
                     yield f"LOST: {name} has neither arrived nor a record"
@@ -153,6 +158,8 @@ class _Oracle:
             earlier = [claim for claim in self.claims if claim.schedule_id == promise.schedule_id]
             is_claimed = any(one.first_sent_at and one.first_sent_at <= row.created_at for one in earlier)
             return None if is_claimed else f"nothing was in flight: {reason}"
+        if reason.startswith("skipped by"):
+            return None if row.fire_at in promise.skipped else f"nobody skipped it: {reason}"
         if reason.startswith("expired"):
             return None if promise.expires_after is not None else f"against its policy: {reason}"
         return f"skipped: {reason}"
@@ -170,7 +177,10 @@ class _Oracle:
 
     def _nothing_invented(self, promise: Promise) -> Iterator[str]:
         fires = set(promise.fire_times(is_steady=not self.world.clock_steps))
-        for fire_at in sorted(set(self.rows[promise.schedule_id]) | self.received[promise.schedule_id]):
+        # What was skipped or put off of a rule has its row also when that rule was replaced before it came.
+        ahead = set(promise.skipped) | {one.fire_at for one in promise.put_off}
+        received = self.received[promise.schedule_id] - (ahead if promise.did(Change.RETRIED) else set())
+        for fire_at in sorted((set(self.rows[promise.schedule_id]) - ahead) | received):
             if fire_at not in fires:
                 yield f"INVENTED: schedule {promise.schedule_id} at {fire_at.isoformat()} is no fire time of its rule"
         known = {f"schedule {promise.schedule_id} text {number}" for number in range(promise.text + 1)}
@@ -189,6 +199,26 @@ class _Oracle:
         came = sum(row.key in arrived for row in rows)
         if came + excused < asked:
             yield f"LOST: schedule {promise.schedule_id} was run by hand {asked} times; {came} came, {excused} excused"
+
+    def _skipped_stays_away(self, promise: Promise) -> Iterator[str]:
+        """What was skipped comes only when somebody undoes that, or when the rule starts anew."""
+        if promise.did(Change.RETRIED) or promise.did(Change.EDITED_RULE):
+            return
+        for fire_at in promise.skipped:
+            if fire_at in self.received[promise.schedule_id]:
+                yield f"CAME BACK: schedule {promise.schedule_id} at {fire_at:%H:%M:%S} was skipped"
+
+    def _put_off_comes_later(self, promise: Promise) -> Iterator[str]:
+        if self.world.clock_steps or promise.did(Change.RETRIED, Change.EDITED_RULE):
+            return
+        for one in promise.put_off:
+            until_s = (one.until - self.world.wall(0)).total_seconds()
+            for claim in self.claims:
+                is_it = claim.schedule_id == promise.schedule_id and claim.fire_at == one.fire_at
+                if not is_it or one.is_apart != (claim.kind is DeliveryKind.RUN_NOW):
+                    continue
+                if any(one.at_s < made.at_s < until_s for made in self.tries[claim.id]):
+                    yield f"TOO SOON: delivery {claim.id} was put off until {one.until:%H:%M:%S}"
 
     # -- doubled, early, untrue -----------------------------------------------------------------------------
 
@@ -317,18 +347,20 @@ class _Oracle:
             if receipt.fire_at is None:
                 continue
             promise = self.world.promises[receipt.schedule_id]
+            if promise.did(Change.SNOOZED):
+                continue
             late_s = (self.world.wall(receipt.run.began_s) - receipt.fire_at).total_seconds()
             if late_s > _CALM_LATE_S and not promise.did(Change.PAUSED):
                 yield f"CALM: {receipt.run.prompt} of {receipt.fire_at:%H:%M:%S} came {late_s:.0f} s late"
             if receipt.missed and not promise.did(Change.PAUSED):
                 yield f"CALM: {receipt.run.prompt} of {receipt.fire_at:%H:%M:%S} stands for {receipt.missed} missed"
         for promise in self.world.promises.values():
-            if promise.did(Change.PAUSED, Change.CANCELLED, Change.EDITED_RULE):
+            if promise.did(Change.PAUSED, Change.CANCELLED, Change.EDITED_RULE, Change.SNOOZED):
                 continue
             missing = [
                 at
                 for at in promise.fire_times(is_steady=not self.world.clock_steps)
-                if at not in self.received[promise.schedule_id]
+                if at not in self.received[promise.schedule_id] and at not in promise.skipped
             ]
             for fire_at in missing:
                 yield f"CALM: schedule {promise.schedule_id} at {fire_at:%H:%M:%S} never came"

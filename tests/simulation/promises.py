@@ -23,6 +23,8 @@ class Change(StrEnum):
     CANCELLED = auto()
     RAN_NOW = auto()
     RETRIED = auto()
+    SKIPPED = auto()
+    SNOOZED = auto()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +72,18 @@ class Rule:
         return ScheduleRequest(cron=f"{minutes % 60} {minutes // 60} * * *", end_at=end_at)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutOff:
+    """What a caller was told: the delivery of this fire time does not come before `until`."""
+
+    at_s: float
+    """Second of the loop at which it was put off."""
+    fire_at: datetime
+    until: datetime
+    is_apart: bool
+    """True when it comes outside of the schedule, as a run-now."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Promise:
     """One schedule, as its caller knows it."""
@@ -88,6 +102,11 @@ class Promise:
     paused_since: float | None = None
     pause_ends_at: datetime | None = None
     is_cancelled: bool = False
+    skipped: dict[datetime, float] = field(default_factory=dict)
+    """Fire times that were left out, with the second of the loop at which that was asked for."""
+    put_off: list[PutOff] = field(default_factory=list)
+    passed_until: datetime | None = None
+    """The last fire time of the rule in force that a caller has skipped, or put off before it came."""
 
     @property
     def prompt(self) -> str:
@@ -99,6 +118,11 @@ class Promise:
 
     def did(self, *changes: Change) -> bool:
         return any(change in changes for _, _, change in self.changes)
+
+    def coming(self, now: datetime, count: int) -> list[datetime]:
+        """Return the next fire times of the rule in force, by hand: none of those skipped or put off already."""
+        floor = now if self.passed_until is None else max(now, self.passed_until)
+        return [fire_at for fire_at in self.rule.fires() if fire_at > floor][:count]
 
     def fire_times(self, *, is_steady: bool) -> list[datetime]:
         """Return the fire times of every rule it ever had, each while the rule held.

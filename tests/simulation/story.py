@@ -8,12 +8,12 @@ from datetime import timedelta
 from typing import Self
 
 from promptyoself.application.requests import ScheduleRequest
-from promptyoself.domain.models import DeliveryState
+from promptyoself.domain.models import DeliveryKind, DeliveryState
 from promptyoself.domain.values import replace
 from tests.simulation.clocks import BASE
 from tests.simulation.letta import Weather
 from tests.simulation.process import Perils, SimProcess
-from tests.simulation.promises import Change, Promise, Rule
+from tests.simulation.promises import Change, Promise, PutOff, Rule
 from tests.simulation.world import World
 
 _KILLS_MAX = 4
@@ -32,6 +32,8 @@ class StoryWorld(World):
         self.has_clock_steps = not self.is_calm and rng.random() < 0.15
         self.promises: dict[int, Promise] = {}
         self.outages: list[tuple[float, float]] = []
+        self.disagreements: list[str] = []
+        """Where an answer differs from what its caller has worked out by hand."""
         self._ends_at = BASE
         self._kills = 0
         self._server_fault_until = 0.0
@@ -87,6 +89,8 @@ class StoryWorld(World):
             (self._resume, 4.0),
             (self._cancel, 0.8),
             (self._execute, 2.0),
+            (self._skip, 6.0),
+            (self._snooze, 7.0),
         ]
         if self.is_calm:
             return callers
@@ -188,6 +192,7 @@ class StoryWorld(World):
             request = replace(request, end_at="")
         if self.update(promise.schedule_id, request):
             promise.rules.append((self.loop.time(), rule))
+            promise.passed_until = None
             self._noted(promise, Change.EDITED_RULE)
 
     def _is_live(self, promise: Promise) -> bool:
@@ -215,6 +220,34 @@ class StoryWorld(World):
         if promise is not None and self.cancel(promise.schedule_id):
             promise.is_cancelled = True
             self._noted(promise, Change.CANCELLED)
+
+    def _skip(self) -> None:
+        promise, count = self._any(), self.rng.randint(1, 2)
+        done = self.skip(promise.schedule_id, count) if promise is not None else None
+        if promise is None or done is None:
+            return
+        by_hand = promise.coming(self.clock.now(), count)
+        if not self.clock_steps and list(done.fire_times) != by_hand:
+            self.disagreements.append(f"schedule {promise.schedule_id}: skipped {done.fire_times}, not {by_hand}")
+        promise.skipped |= dict.fromkeys(done.fire_times, self.loop.time())
+        promise.passed_until = done.fire_times[-1]
+        self._noted(promise, Change.SKIPPED)
+
+    def _snooze(self) -> None:
+        promise, until = self._any(), self.clock.now() + timedelta(seconds=self.rng.randint(3, 60))
+        done = self.snooze(promise.schedule_id, until) if promise is not None else None
+        if promise is None or done is None:
+            return
+        fire_at, is_apart = done.delivery.fire_at, done.delivery.kind is DeliveryKind.RUN_NOW
+        promise.put_off.append(PutOff(at_s=self.loop.time(), fire_at=fire_at, until=until, is_apart=is_apart))
+        if done.what == "next":
+            by_hand = promise.coming(self.clock.now(), 1)
+            if not self.clock_steps and [fire_at] != by_hand:
+                self.disagreements.append(f"schedule {promise.schedule_id}: put off {fire_at}, not {by_hand}")
+            promise.passed_until = fire_at
+        self._noted(promise, Change.SNOOZED)
+        if done.what == "in_flight":
+            self._noted(promise, Change.RAN_NOW)
 
     def _retry(self) -> None:
         ended = [c for c in self.claims() if c.state in {DeliveryState.DEAD, DeliveryState.SKIPPED}]

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from promptyoself.application import dispatcher, planner
+from promptyoself.application import coming, dispatcher, planner, reopening, schedules, skips, snoozes
 from promptyoself.domain import breaker, planning, retry, triggers
 from promptyoself.domain.answers import Absent, Accepted, Done
 from promptyoself.domain.models import Delivery, DeliveryState, Schedule
@@ -156,6 +156,39 @@ def fire_early(patch: Patch) -> None:
     patch.setattr(planner, "plan_batch", early)
 
 
+def forget_what_was_passed(patch: Patch) -> None:
+    right = coming.passed
+
+    def forget(schedule: Schedule, fire_at: datetime, *, now: datetime) -> Schedule:
+        return replace(right(schedule, fire_at, now=now), passed_until=None)
+
+    for user in (skips, snoozes):
+        patch.setattr(user, "passed", forget)
+
+
+def snooze_for_less(patch: Patch) -> None:
+    right = snoozes._Wish.instant
+
+    def sooner(self: object, *, due_at: datetime, before: datetime | None) -> datetime:
+        return right(self, due_at=due_at, before=before) - timedelta(seconds=2)  # type: ignore[arg-type]  # a _Wish
+
+    patch.setattr(snoozes._Wish, "instant", sooner)
+
+
+def an_edit_forgets_a_snooze(patch: Patch) -> None:
+    right = reopening.reopen
+
+    def at_once(tx: Tx, schedule: Schedule, old: Delivery, *, now: datetime) -> None:
+        right(tx, schedule, replace(old, planned_at=old.fire_at), now=now)
+
+    patch.setattr(schedules, "reopen", at_once)
+
+
+def skip_one_too_many(patch: Patch) -> None:
+    right = skips._coming
+    patch.setattr(skips, "_coming", lambda schedule, count: right(schedule, count + 1))
+
+
 MUTANTS: list[Callable[[Patch], None]] = [
     resend_without_asking,
     send_over_an_accepted_run,
@@ -172,6 +205,10 @@ MUTANTS: list[Callable[[Patch], None]] = [
     never_open_the_breaker,
     key_of_the_moment,
     fire_early,
+    forget_what_was_passed,
+    snooze_for_less,
+    an_edit_forgets_a_snooze,
+    skip_one_too_many,
 ]
 
 

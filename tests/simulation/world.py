@@ -8,9 +8,11 @@ from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
 from typing import Any, Self, TypeVar
 
-from promptyoself.application import deliveries, schedules
+from promptyoself.application import deliveries, schedules, skips, snoozes
 from promptyoself.application.requests import Defaults, ScheduleRequest
 from promptyoself.application.schedules import Caller
+from promptyoself.application.skips import Skipped
+from promptyoself.application.snoozes import Snoozed
 from promptyoself.domain import limits
 from promptyoself.domain.errors import PromptyoselfError
 from promptyoself.domain.models import Delivery, DeliveryState, Schedule, ScheduleState
@@ -185,6 +187,42 @@ class World:
                 tx, schedule_id, caller=_CALLER, store_uid=self.store.uid, now=self.clock.now()
             ),
         )
+
+    def skip(self, schedule_id: int, count: int) -> Skipped | None:
+        done: list[Skipped] = []
+        self.change(
+            f"skip {count} of {schedule_id}",
+            lambda tx: done.append(
+                skips.skip(
+                    tx,
+                    schedule_id,
+                    count=count,
+                    reason=None,
+                    caller=_CALLER,
+                    store_uid=self.store.uid,
+                    now=self.clock.now(),
+                )
+            ),
+        )
+        return done[0] if done else None
+
+    def snooze(self, schedule_id: int, until: datetime) -> Snoozed | None:
+        done: list[Snoozed] = []
+        self.change(
+            f"snooze {schedule_id} until {until:%H:%M:%S}",
+            lambda tx: done.append(
+                snoozes.snooze(
+                    tx,
+                    schedule_id,
+                    lasting=None,
+                    until=until,
+                    caller=_CALLER,
+                    store_uid=self.store.uid,
+                    now=self.clock.now(),
+                )
+            ),
+        )
+        return done[0] if done else None
 
     def retry(self, delivery_id: int) -> bool:
         return self.change(

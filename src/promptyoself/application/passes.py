@@ -145,7 +145,7 @@ class Pass:
         waiting = tx.deliveries(DeliveryFilter(states=(DeliveryState.PENDING,), limit=limits.LIST_MAX))
         reasons = {health.target: health.reason for health in tx.target_health() if health.is_open}
         switch = tx.stop_switch()
-        is_stopped = switch is not None and (switch.until is None or switch.until > self._clock.now())
+        is_stopped = switch is not None and switch.is_on(now=self._clock.now())
         entries: list[Entry] = []
         for delivery in waiting:
             schedule = tx.schedule(delivery.schedule_id)

@@ -71,7 +71,7 @@ def snooze(
     unfinished = tx.unfinished_deliveries(schedule.id)
     waiting = _waiting(unfinished)
     if waiting is not None:
-        done = _put_off(tx, schedule, waiting, wish)
+        done = _put_off(tx, schedule, waiting, wish, store_uid=store_uid)
     elif any(one.state.is_in_flight for one in unfinished):
         done = _again(tx, schedule, wish, caller=caller, store_uid=store_uid)
     else:
@@ -140,13 +140,17 @@ class _Wish:
 
 def _waiting(unfinished: list[Delivery]) -> Delivery | None:
     """Return what comes next of all that waits and was never processed; within its kind the earliest has the turn."""
-    pending = [one for one in unfinished if one.state is DeliveryState.PENDING and one.attempts == 0]
+    pending = [
+        one for one in unfinished if one.state is DeliveryState.PENDING and one.attempts == 0 and not one.maybe_repeat
+    ]
     turns = [next((one for one in pending if one.kind is kind), None) for kind in DeliveryKind]
     return min((one for one in turns if one is not None), key=lambda one: (one.planned_at, one.id), default=None)
 
 
-def _put_off(tx: Tx, schedule: Schedule, old: Delivery, wish: _Wish) -> Snoozed:
-    is_replaced = old.kind is DeliveryKind.SCHEDULED and schedule.definition.policy.catch_up is not CatchUp.ALL
+def _put_off(tx: Tx, schedule: Schedule, old: Delivery, wish: _Wish, *, store_uid: str) -> Snoozed:
+    if old.kind is DeliveryKind.RUN_NOW:
+        return _put_off_run_now(tx, schedule, old, wish, store_uid=store_uid)
+    is_replaced = schedule.definition.policy.catch_up is not CatchUp.ALL
     comes_at = wish.instant(due_at=old.planned_at, before=schedule.next_fire_at if is_replaced else None)
     later = replace(
         old,
@@ -162,10 +166,25 @@ def _put_off(tx: Tx, schedule: Schedule, old: Delivery, wish: _Wish) -> Snoozed:
     return Snoozed(schedule=schedule, delivery=later, what=PutOff.WAITING)
 
 
+def _put_off_run_now(tx: Tx, schedule: Schedule, old: Delivery, wish: _Wish, *, store_uid: str) -> Snoozed:
+    """Open it anew for then: under its old instant it would hold up what is asked for meanwhile."""
+    comes_at = wish.instant(due_at=old.planned_at, before=None)
+    reason = f"put off until {wish.shown(comes_at)}"
+    gone = replace(old, state=DeliveryState.CANCELLED, reason=reason, finished_at=wish.now, due_at=wish.now)
+    tx.save_delivery(gone, was=old)
+    delivery = _open_apart(tx, schedule, comes_at, wish, store_uid=store_uid)
+    return Snoozed(schedule=schedule, delivery=delivery, what=PutOff.WAITING)
+
+
 def _again(tx: Tx, schedule: Schedule, wish: _Wish, *, caller: Caller, store_uid: str) -> Snoozed:
     if not caller.is_operator:
         check_allowance(tx, caller.owner, now=wish.now)
-    comes_at = wish.instant(due_at=wish.now, before=None)
+    delivery = _open_apart(tx, schedule, wish.instant(due_at=wish.now, before=None), wish, store_uid=store_uid)
+    return Snoozed(schedule=schedule, delivery=delivery, what=PutOff.IN_FLIGHT)
+
+
+def _open_apart(tx: Tx, schedule: Schedule, comes_at: datetime, wish: _Wish, *, store_uid: str) -> Delivery:
+    """Open a delivery outside of the schedule, as a run-now is."""
     kind = DeliveryKind.RUN_NOW
     new = NewDelivery(
         schedule_id=schedule.id,
@@ -183,7 +202,7 @@ def _again(tx: Tx, schedule: Schedule, wish: _Wish, *, caller: Caller, store_uid
     delivery = tx.add_delivery(new, retry_until=comes_at + schedule.definition.policy.retry_for)
     if delivery is None:
         raise Conflict(f"schedule {schedule.id} was put off until this very instant already", hint="give another time")
-    return Snoozed(schedule=schedule, delivery=delivery, what=PutOff.IN_FLIGHT)
+    return delivery
 
 
 def _put_off_next(tx: Tx, schedule: Schedule, wish: _Wish, *, store_uid: str) -> Snoozed:

@@ -384,3 +384,7 @@ class StopSwitch:
     reason: str | None
     since: datetime
     until: datetime | None
+
+    def is_on(self, *, now: datetime) -> bool:
+        """Return whether it stops anything at `now`: its row outlives its end."""
+        return self.until is None or self.until > now

@@ -29,7 +29,7 @@ def running_warnings(tx: Tx, *, now: datetime) -> list[str]:
     if not lasting_executors(tx, now=now):
         warnings.append("nothing is running that would deliver: start `promptyoself execute --loop`")
     switch = tx.stop_switch()
-    if switch is not None:
+    if switch is not None and switch.is_on(now=now):
         warnings.append(f"all deliveries are stopped ({switch.reason}): `promptyoself resume --all` lets them go on")
     return warnings
 

@@ -90,9 +90,10 @@ def _deliveries(services: Services) -> Iterator[Check]:
         switch = tx.stop_switch()
         open_breakers = [health for health in tx.target_health() if health.is_open]
         dead = tx.counts().get("deliveries_dead", 0)
-    if switch is not None:
+    if switch is not None and switch.is_on(now=now):
         cure = "promptyoself resume --all lets them go on"
-        yield Check("stop switch", "warn", f"all deliveries are stopped: {switch.reason}", cure)
+        until = f" until {switch.until:%Y-%m-%d %H:%M} UTC" if switch.until else ""
+        yield Check("stop switch", "warn", f"all deliveries are stopped{until}: {switch.reason}", cure)
     else:
         yield Check("stop switch", "ok", "deliveries may go out")
     for health in open_breakers:
