@@ -23,7 +23,9 @@ def test_a_skip_names_what_it_left_out_and_what_comes_next(daily: Door) -> None:
     assert "Skipped 2 fire times of schedule 1. Next: Thu 09:00 Europe/Riga" in answer["message"]
     told = " ".join(daily.ok("why", "--id", "1")["sentences"])
     assert "operator via cli skipped the fire time of 2026-03-04T09:00:00+02:00 (delivery 2): holiday." in told
-    assert daily.ok("show", "--id", "1")["details"]["passed_until"] == "2026-03-04T09:00:00+02:00"
+    shown = daily.ok("show", "--id", "1")
+    assert shown["details"]["passed_until"] == "2026-03-04T09:00:00+02:00"
+    assert shown["next_runs"][0] == answer["next_run"]
     back = daily.ok("retry", "--id", "2")
     assert back["delivery"]["due_at"] == "2026-03-04T09:00:00+02:00"
     assert "due again at its time" in back["message"]
@@ -50,9 +52,10 @@ def test_a_snooze_says_what_it_put_off_and_when_it_comes(daily: Door) -> None:
     assert answer["delivery"]["snoozed_until"] == answer["comes_at"]
     again = daily.ok("snooze", "--id", "1", "--until", "2026-03-03T12:00")
     assert (again["put_off"], again["comes_at"]) == ("waiting", "2026-03-03T12:00:00+02:00")
+    assert daily.ok("snooze", "--id", "1", "--until", "tuesday 2pm")["comes_at"] == "2026-03-03T14:00:00+02:00"
     told = daily.ok("why", "--id", "1")["sentences"]
     assert any("put off the next fire time until 2026-03-03T09:30:00+02:00, as delivery 1." in one for one in told)
-    assert any("Delivery 1 was put off; it comes Tue 12:00 Europe/Riga" in one for one in told)
+    assert any("Delivery 1 was put off; it comes Tue 14:00 Europe/Riga" in one for one in told)
 
 
 def test_a_snooze_needs_one_time_that_can_be_read(daily: Door) -> None:
