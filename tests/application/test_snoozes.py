@@ -86,6 +86,17 @@ async def test_what_waits_unsent_is_put_off_and_tried_as_if_it_were_new(stage: S
 
 
 @played
+async def test_a_pause_meanwhile_leaves_it_its_time_for_retries(stage: Stage) -> None:
+    stage.register(every="1h", retry_for="10m")
+    stage.target.sends.append(Busy(detail="talks"))
+    await stage.fire()
+    stage.snooze(lasting=30 * MINUTE)
+    stage.pause(1)
+    stage.resume(1)
+    assert await came(stage, minutes=31) == [("10:00", "10:30")]
+
+
+@played
 async def test_one_held_for_the_night_counts_from_the_end_of_its_night(stage: Stage) -> None:
     stage.register(time="2026-03-02T23:00", quiet_hours="22:00-07:00")
     await stage.pass_time(hours=14, minutes=5)

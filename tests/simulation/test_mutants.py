@@ -12,7 +12,7 @@ from promptyoself.domain import breaker, planning, retry, triggers
 from promptyoself.domain.answers import Absent, Accepted, Done
 from promptyoself.domain.models import Delivery, DeliveryState, Schedule
 from promptyoself.domain.ports import Tx
-from promptyoself.domain.triggers import Trigger, TriggerKind, parse_duration
+from promptyoself.domain.triggers import TriggerKind, parse_duration
 from promptyoself.domain.values import replace
 from promptyoself.storage import sqlite_statements
 from promptyoself.storage.queries import queries
@@ -67,15 +67,15 @@ def drop_the_lane_lease(patch: Patch) -> None:
 
 
 def count_intervals_from_now(patch: Patch) -> None:
-    right = triggers.next_fire_at
+    right = triggers.Walk.next_after
 
-    def drift(trigger: Trigger, *, after: datetime) -> datetime | None:
-        found = right(trigger, after=after)
+    def drift(self: triggers.Walk, after: datetime) -> datetime | None:
+        found, trigger = right(self, after), self._trigger
         if found is None or trigger.kind is not TriggerKind.INTERVAL:
             return found
         return after + parse_duration(trigger.expression)
 
-    patch.setattr(planning, "next_fire_at", drift)
+    patch.setattr(triggers.Walk, "next_after", drift)
 
 
 def forget_that_it_may_be_a_repeat(patch: Patch) -> None:
