@@ -65,8 +65,8 @@ def _recurring(schedule: Schedule, was: datetime, *, now: datetime) -> datetime 
         return was
     # The new time of `was` may have passed already, and the new time of the one before, which has fired, may be still
     # to come. The two are told from each other by which old time they are nearer to.
-    earliest = max(floor + _TICK, was - limits.JUMP_MAX)
-    passed = last_fire_at(trigger, not_before=earliest, not_after=min(now, was - _TICK))
+    earliest, latest = max(floor + _TICK, was - limits.JUMP_MAX), min(now, was - _TICK)
+    passed = last_fire_at(trigger, not_before=earliest, not_after=latest) if earliest <= latest else None
     if passed is not None and (not dealt_with or was - passed < passed - floor):
         return passed
     if coming is not None and dealt_with and coming - floor < min(was - coming, limits.JUMP_MAX):
