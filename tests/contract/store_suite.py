@@ -7,13 +7,14 @@ empty store, which the fixture closes in the end. lane_suite.py and record_suite
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta, timezone
+from datetime import datetime, timedelta, timezone
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from promptyoself.domain.errors import Conflict, PromptyoselfError, StoreError
+from promptyoself.domain.holidays import Holidays, Span
 from promptyoself.domain.models import (
     CatchUp,
     DeliveryKind,
@@ -200,6 +201,24 @@ class StoreContract(LaneContract, RecordContract):
             tx.save_schedule(replace(schedule, state_reason=reason))
             assert tx.schedule(schedule.id) == replace(schedule, state_reason=reason)
         store.close()
+
+    def test_a_calendar_comes_back_with_each_schedule_that_names_it(self, store: Store) -> None:
+        day = datetime(2026, 12, 24)  # noqa: DTZ001  a wall
+        spans = [Span(day, day + timedelta(days=2), "Christmas \u2603")]
+        holidays = Holidays.make("h.ics", walls=spans, instants=[], last_day=day.date())
+        definition = a_definition(policy=Policy(skip_on=holidays))
+        with store.transaction() as tx:
+            made, other = (tx.add_schedule(a_new_schedule(uid, definition=definition)) for uid in ("a", "b"))
+        with store.reading() as tx:
+            assert tx.schedule(made.id) == tx.schedule_by_uid("a") == made
+            assert tx.schedule(other.id) == tx.schedule_by_uid("b") == other
+        with store.transaction() as tx:
+            tx.save_schedule(replace(made, definition=a_definition()))
+            cleared = tx.schedule(made.id)
+            assert cleared is not None
+            assert cleared.definition.policy.skip_on is None
+        with store.reading() as tx:
+            assert tx.schedule_by_uid("nobody") is None
 
     def test_instants_come_back_in_utc_with_microseconds(self, store: Store) -> None:
         at = (NOW + timedelta(microseconds=1)).astimezone(timezone(timedelta(hours=2)))

@@ -256,6 +256,7 @@ PARSERS: tuple[Parser, ...] = (
     Parser("letta-cron", corpus("letta_cron"), sources.letta_cron),
     Parser("export", corpus("exported"), sources.exported),
     Parser("promptyoself-fast", corpus("older"), sources.older),
+    Parser("calendar", corpus("calendar"), sources.calendar),
     Parser("Letta's answers", ANSWERS, answer, refuses_junk=False, refuses_whole=False),
     Parser("settings", (*DOTENVS, *TOMLS, "30d", "64", "agent", "x.db", "~/x.db"), settings, refuses_junk=False),
 )

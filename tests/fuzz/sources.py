@@ -7,6 +7,7 @@ from contextlib import suppress
 from itertools import islice
 from random import Random
 
+from promptyoself.application.calendars import calendar_warnings, read_calendar
 from promptyoself.application.requests import define
 from promptyoself.application.transfer.crontab import read_crontab
 from promptyoself.application.transfer.documents import parse_json
@@ -16,7 +17,8 @@ from promptyoself.application.transfer.importing import resolved
 from promptyoself.application.transfer.letta_cron import read_letta_cron
 from promptyoself.application.transfer.older import OlderFile, read_older
 from promptyoself.domain.errors import InvalidInput, PromptyoselfError, TriggerNeverFires
-from promptyoself.domain.triggers import next_fire_at
+from promptyoself.domain.holidays import Holidays
+from promptyoself.domain.triggers import next_fire_at, zone
 from tests.fuzz.claims import BrokenClaim, refusal_is_a_sentence, sentence, timed, trigger_answers
 from tests.fuzz.given import DEFAULTS, NOWS
 
@@ -56,6 +58,18 @@ def _older(text: str) -> Reading:
     if not isinstance(rows, list) or not all(isinstance(row, dict) and "table" in row for row in rows):
         raise InvalidInput("a test's own file has rows of a table alone")
     return read_older(OlderFile(rows=rows, is_in_use=False))
+
+
+def calendar(text: str, chance: Random) -> object:
+    """Read a calendar of holidays; what is kept of it is the same when it is read back."""
+    now = chance.choice(NOWS)
+    holidays = timed(read_calendar, text, name="holidays.ics", now=now)
+    if Holidays.from_members(holidays.members()) != holidays:
+        raise BrokenClaim(f"{holidays.key} is another calendar when it is read back")
+    for warning in calendar_warnings(holidays, now=now):
+        sentence("warning", warning, 400)
+    timed(holidays.reason_for, now, zone("Europe/Riga"))
+    return holidays
 
 
 crontab = source(read_crontab)

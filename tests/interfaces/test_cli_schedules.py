@@ -31,6 +31,7 @@ SCHEDULE_KEYS = [
     "overlap",
     "target",
     "conversation",
+    "skip_on",
     "created_by",
 ]
 REGISTER = ("register", "--agent-id", "agent-1", "--prompt", "stretch")

@@ -47,6 +47,9 @@ PLANS = {
     "prune_lanes": ["PRIMARY KEY", "deliveries_of_lane"],
     "prune_facts": ["facts_at"],
     "prune_messages": ["inbox_acked"],
+    "schedule_by_uid": ["sqlite_autoindex_schedules_1"],
+    "calendar": ["sqlite_autoindex_calendars_1"],
+    "prune_calendars": ["schedules_calendar"],
 }
 SORTED_BY_INDEX = ["pending_in_lane", "in_flight_in_lane", "schedules", "deliveries", "unfinished_deliveries", "facts"]
 TABLES = re.compile(r"SCAN (schedules|deliveries|attempts|lanes|facts|inbox)\b(?! USING (COVERING )?INDEX)")

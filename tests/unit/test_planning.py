@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptyoself.domain import limits, planning
+from promptyoself.domain.holidays import Holidays, Span
 from promptyoself.domain.models import (
     CatchUp,
     Delivery,
@@ -298,6 +299,24 @@ class TestGoingOn:
         assert first_fire_at(replace(schedule, fire_count=9), now=NOW) == FIRST
 
 
+_WALL = FIRST.replace(tzinfo=None)
+HOLIDAYS = Holidays.make("h", walls=[Span(_WALL, _WALL + MINUTE, "a minute off")], instants=[], last_day=None)
+
+
+class TestHolidays:
+    def test_a_fire_time_on_one_is_skipped_with_its_name_whatever_else_would_hold_it(self) -> None:
+        schedule = every_five(skip_on=HOLIDAYS, quiet_hours=QuietHours.parse("09:00-10:00"))
+        assert skipped(planned(schedule, minutes=6)) == ["holiday: a minute off (h)"]
+
+    def test_nobody_missed_it(self) -> None:
+        assert planned(every_five(skip_on=HOLIDAYS), minutes=16).openings[0].missed == 1
+        assert planned(every_five(), minutes=16).openings[0].missed == 2
+
+    def test_it_counts_towards_no_repetitions(self) -> None:
+        decided = planned(every_five(skip_on=HOLIDAYS, max_repetitions=1), minutes=6)
+        assert (decided.fire_count, decided.next_fire_at) == (0, FIRST + FIVE)
+
+
 class TestShortCut:
     """What is due when it comes, with no policy that has a say, is planned without going the long way."""
 
@@ -310,6 +329,7 @@ class TestShortCut:
                 "overlap": st.sampled_from(list(Overlap)),
                 "catch_up_window": st.sampled_from([None, MINUTE / 2, 60 * MINUTE]),
                 "expires_after": st.sampled_from([None, MINUTE / 2, 60 * MINUTE]),
+                "skip_on": st.sampled_from([None, None, HOLIDAYS]),
             }
         ),
         quiet=st.sampled_from([None, None, "09:00-09:04", "09:00-10:00", "09:00-10:00 skip"]),
@@ -344,6 +364,6 @@ class TestShortCut:
 
     def test_it_knows_every_policy(self) -> None:
         """A new field that has a say in planning must keep a schedule off the short cut (_is_plain)."""
-        has_a_say = {"catch_up", "catch_up_window", "expires_after", "quiet_hours"}
+        has_a_say = {"catch_up", "catch_up_window", "expires_after", "quiet_hours", "skip_on"}
         has_none = {"overlap", "retry_for", "envelope"}
         assert set(Policy.__slots__) == has_a_say | has_none

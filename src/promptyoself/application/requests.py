@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from promptyoself.domain import limits
 from promptyoself.domain.agents import validate_agent_id, validate_conversation
@@ -24,6 +24,9 @@ from promptyoself.domain.triggers import (
     parse_instant,
 )
 from promptyoself.domain.values import dataclass, replace
+
+if TYPE_CHECKING:
+    from promptyoself.domain.holidays import Holidays
 
 E = TypeVar("E", bound=StrEnum)
 _SHOWN_CHARS_MAX = 60
@@ -72,6 +75,8 @@ class ScheduleRequest:
     catch_up: str | None = None
     overlap: str | None = None
     quiet_hours: str | None = None
+    skip_on: Holidays | Literal[""] | None = None
+    """A calendar that the door has read already; an empty text clears it."""
     retry_for: str | None = None
     expires_after: str | None = None
     envelope: str | None = None
@@ -263,6 +268,7 @@ def _policy(request: ScheduleRequest, old: Policy) -> Policy:
         expires_after=_duration(request.expires_after, old.expires_after),
         envelope=_choice(EnvelopeMode, request.envelope, old.envelope, "envelope"),
         quiet_hours=quiet,
+        skip_on=old.skip_on if request.skip_on is None else request.skip_on or None,
     )
 
 

@@ -200,3 +200,17 @@ FEED_FIRES_MAX: Final = 50_000
 """Fire times of one schedule that a feed looks at, skipped ones included."""
 FEED_SPAN_DEFAULT: Final = timedelta(days=30)
 FEED_SPAN_MAX: Final = timedelta(days=366 * 2)
+CALENDAR_BYTES_MAX: Final = 2 * 1024 * 1024
+CALENDAR_EVENTS_MAX: Final = 5000
+CALENDAR_RULES_MAX: Final = 200
+"""Recurring events of one calendar."""
+CALENDAR_SPANS_MAX: Final = 10_000
+"""Days and times that a calendar's events come to."""
+CALENDAR_SPANS_OF_EVENT_MAX: Final = 4100
+"""Of one recurring event: each day of CALENDAR_YEARS and the year before."""
+CALENDAR_DEPTH_MAX: Final = 8
+CALENDAR_YEARS: Final = 10
+"""Recurring events are worked out up to the beginning of the year so many years from now."""
+CALENDAR_ENDS_SOON: Final = timedelta(days=60)
+CALENDARS_KEPT_MAX: Final = 64
+"""Calendars that a process keeps in memory."""

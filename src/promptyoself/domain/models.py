@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from promptyoself.domain import limits
 from promptyoself.domain.quiet import QuietHours
 from promptyoself.domain.triggers import Trigger
 from promptyoself.domain.values import dataclass, field
+
+if TYPE_CHECKING:
+    from promptyoself.domain.holidays import Holidays  # few schedules have any
 
 OPERATOR = "operator"
 """The owner of every schedule that no agent owns. Operators have no guard limits."""
@@ -140,6 +144,8 @@ class Policy:
     expires_after: timedelta | None = None
     envelope: EnvelopeMode = EnvelopeMode.BRIEF
     quiet_hours: QuietHours | None = None
+    skip_on: Holidays | None = None
+    """Days and hours of a calendar on which it is not to fire."""
 
     def has_expired(self, fire_at: datetime, *, now: datetime) -> bool:
         """Whether a delivery of this fire time that was never tried is given up at `now`; both aware UTC."""

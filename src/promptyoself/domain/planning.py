@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from promptyoself.domain import limits
@@ -17,6 +18,7 @@ from promptyoself.domain.triggers import (
     TriggerKind,
     Walk,
     count_fires,
+    fire_times,
     jitter_for,
     last_fire_at,
     next_fire_at,
@@ -121,7 +123,9 @@ def plan(
     standing = [opening for opening in openings if opening.skip_reason is None]
     superseded = _superseded(schedule, unfinished) if standing and unfinished else ()
     if standing and (superseded or passed_over):
-        missed = sum(1 + old.missed for old in superseded) + (passed_over if _stands_for_missed(schedule) else 0)
+        missed = sum(1 + old.missed for old in superseded)
+        if passed_over and _stands_for_missed(schedule):
+            missed += passed_over - _on_holidays(schedule, after=first - _TICK, before=standing[0].fire_at)
         openings[openings.index(standing[0])] = standing[0]._replace(missed=missed)
     fire_count = max(0, schedule.fire_count - len(superseded)) + len(standing)
     return Plan(
@@ -150,8 +154,9 @@ def opening_of(
     """
     trigger, policy = definition.trigger, definition.policy
     planned_at = fire_at + _jitter(definition, uid, fire_at, following) if uid and trigger.jitter else fire_at
-    reason, is_held = None, False
-    quiet = policy.quiet_hours
+    is_held = False
+    reason = policy.skip_on.reason_for(fire_at, zone(trigger.timezone)) if policy.skip_on else None
+    quiet = policy.quiet_hours if reason is None else None
     release_at = quiet.release_at(planned_at, zone(trigger.timezone)) if quiet else None
     if quiet is not None and release_at is not None:
         if quiet.mode is QuietMode.SKIP:
@@ -192,6 +197,7 @@ def _is_plain(schedule: Planned, *, first: datetime, now: datetime) -> bool:
     policy = definition.policy
     return (
         policy.quiet_hours is None
+        and policy.skip_on is None
         and definition.max_repetitions is None
         and schedule.passed_until is None
         and not definition.trigger.jitter
@@ -311,6 +317,16 @@ def _superseded(schedule: Planned, unfinished: Sequence[D]) -> tuple[D, ...]:
         and delivery.attempts == 0
         and delivery.fire_number > 0  # not one that a person asked for again
     )
+
+
+def _on_holidays(schedule: Planned, *, after: datetime, before: datetime) -> int:
+    """Count the fire times between that would have been skipped anyway: nobody missed them."""
+    trigger, skip_on = schedule.definition.trigger, schedule.definition.policy.skip_on
+    if skip_on is None:
+        return 0
+    here = zone(trigger.timezone)
+    passed = islice(fire_times(trigger, after=after, until=before - _TICK), limits.MISSED_COUNT_MAX - 1)
+    return sum(skip_on.reason_for(fire_at, here) is not None for fire_at in passed)
 
 
 def _stands_for_missed(schedule: Planned) -> bool:

@@ -16,7 +16,7 @@ from promptyoself.domain.triggers import describe, fire_times, warnings_for
 from promptyoself.domain.values import dataclass, replace
 from promptyoself.interfaces import wire
 from promptyoself.interfaces.advice import zone_warnings
-from promptyoself.interfaces.cli_schedules import exact_request_of, phrase_notes
+from promptyoself.interfaces.cli_schedules import exact_request_of, holiday_warnings, phrase_notes
 
 if TYPE_CHECKING:
     from promptyoself.interfaces.call import Call
@@ -56,7 +56,9 @@ def preview(call: Call) -> Document:
         now=wire.instant(now, trigger.timezone),
         warnings=subject.warnings
         + _skip_warnings(openings)
-        + warnings_for(trigger, now=max(after, limits.INSTANT_MIN)),
+        + warnings_for(trigger, now=max(after, limits.INSTANT_MIN))
+        + holiday_warnings(subject.definition, now=now),
+        **wire.calendar(subject.definition.policy),
         **(wire.understood(subject.request.understood, trigger) if subject.request else {}),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from promptyoself.application import schedules
 from promptyoself.application.requests import ScheduleRequest, define, exact, has_phrases, instant_option, redefine
@@ -17,6 +17,7 @@ from promptyoself.interfaces.phrases import moment
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from promptyoself.domain.holidays import Holidays
     from promptyoself.domain.models import Definition, Schedule
     from promptyoself.interfaces.call import Call
     from promptyoself.interfaces.wire import Document
@@ -201,6 +202,7 @@ def request_of(call: Call) -> ScheduleRequest:
         catch_up=call.text("catch_up"),
         overlap=call.text("overlap"),
         quiet_hours=call.text("quiet_hours"),
+        skip_on=_skip_on(call),
         retry_for=call.text("retry_for"),
         expires_after=call.text("expires_after"),
         envelope=call.text("envelope"),
@@ -216,6 +218,18 @@ def exact_request_of(call: Call) -> ScheduleRequest:
 def phrase_notes(request: ScheduleRequest) -> list[str]:
     """Return what the phrases of a request may also mean."""
     return [note for phrase in request.understood for note in phrase.notes]
+
+
+def _skip_on(call: Call) -> Holidays | Literal[""] | None:
+    """Read the calendar that --skip-on names, now and never again; an empty name clears the one that is stored."""
+    name = call.text("skip_on")
+    if name is None:
+        return None
+    if not name.strip():
+        return ""
+    from promptyoself.interfaces.holiday_files import read_holidays
+
+    return read_holidays(name, now=call.services.clock.now())
 
 
 def _check_agent(call: Call, definition: Definition) -> list[str]:
@@ -241,8 +255,21 @@ def _outlook(stored: Schedule, warnings: list[str], *, now: datetime) -> Documen
         "now": wire.instant(now, trigger.timezone),
         "next_runs": [wire.instant(one.fire_at, trigger.timezone) for one in coming.openings],
         "description": describe(trigger),
-        "warnings": warnings_of(coming) + warnings + warnings_for(trigger, now=now),
+        "warnings": warnings_of(coming)
+        + warnings
+        + warnings_for(trigger, now=now)
+        + holiday_warnings(stored.definition, now=now),
+        **wire.calendar(stored.definition.policy),
     }
+
+
+def holiday_warnings(definition: Definition, *, now: datetime) -> list[str]:
+    """Return what is worth saying about a definition's calendar: that it ends soon, or has ended."""
+    if definition.policy.skip_on is None:
+        return []
+    from promptyoself.application.calendars import calendar_warnings
+
+    return calendar_warnings(definition.policy.skip_on, now=now)
 
 
 def _next_sentence(stored: Schedule, *, now: datetime) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from promptyoself.interfaces.commands_transfer import TRANSFER
+from promptyoself.interfaces.commands_transfer import SKIP_ON, TRANSFER
 from promptyoself.interfaces.table import Argument, Command, Option
 
 __all__ = ["COMMANDS", "GLOBALS", "Argument", "Command", "Option", "find_command"]
@@ -66,6 +66,7 @@ _POLICIES = (
         "overlap", "when the delivery before is still in flight: skip (default) or queue", choices=("skip", "queue")
     ),
     _QUIET_HOURS,
+    SKIP_ON,
     Option("retry-for", "how long to try when Letta is away or the agent busy (default 24h)"),
     Option("expires-after", "give a delivery up when it could not go out this long after its time"),
     Option(
@@ -174,6 +175,7 @@ COMMANDS: Final = (
             Option("count", "how many fire times to show (default 5)", "count"),
             Option("from", "begin after this date and time (default: now)"),
             Option("until", "end at this date and time"),
+            SKIP_ON,
         ),
         is_tool=True,
         example='preview --cron "0 9 L * *" --timezone Europe/Riga --count 3',

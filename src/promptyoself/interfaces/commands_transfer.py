@@ -6,6 +6,13 @@ from typing import Final
 
 from promptyoself.interfaces.table import Argument, Command, Option
 
+SKIP_ON: Final = Option(
+    "skip-on",
+    "a calendar file (ICS) of days on which it does not fire; it is read now, and kept",
+    is_tool=False,
+    is_operators=True,
+    completes="file",
+)
 _FILE = Argument("file", "the file to read; - for stdin", completes="file")
 _IMPORT = (
     Option("agent-id", "the agent, for entries that name none (default: LETTA_AGENT_ID)"),

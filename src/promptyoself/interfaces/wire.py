@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from promptyoself.domain.intervals import format_duration
 from promptyoself.domain.localtime import zone
-from promptyoself.domain.models import Attempt, Delivery, InboxMessage, Schedule, ScheduleState
+from promptyoself.domain.models import Attempt, Delivery, InboxMessage, Policy, Schedule, ScheduleState
 from promptyoself.domain.outlook import next_to_send
 
 if TYPE_CHECKING:
@@ -74,8 +74,18 @@ def schedule(stored: Schedule) -> Document:
         "overlap": policy.overlap.value,
         "target": definition.target,
         "conversation": definition.conversation,
+        "skip_on": policy.skip_on.name if policy.skip_on else None,
         "created_by": stored.provenance.created_by,
     }
+
+
+def calendar(policy: Policy) -> Document:
+    """Return a schedule's calendar and how far it reaches, or nothing when it has none."""
+    holidays = policy.skip_on
+    if holidays is None:
+        return {}
+    last_day = holidays.last_day.isoformat() if holidays.last_day else None
+    return {"skip_on": holidays.name, "skip_on_until": last_day}
 
 
 def details(stored: Schedule) -> Document:
@@ -87,6 +97,7 @@ def details(stored: Schedule) -> Document:
         "jitter": _duration(trigger.jitter or None),
         "catch_up_window": _duration(policy.catch_up_window),
         "quiet_hours": str(policy.quiet_hours) if policy.quiet_hours else None,
+        "skip_on_until": calendar(policy).get("skip_on_until"),
         "retry_for": _duration(policy.retry_for),
         "expires_after": _duration(policy.expires_after),
         "envelope": policy.envelope.value,

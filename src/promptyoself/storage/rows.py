@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from promptyoself.domain.models import (
     Attempt,
@@ -37,6 +37,9 @@ from promptyoself.domain.models import (
 from promptyoself.domain.ports import NewSchedule
 from promptyoself.domain.quiet import QuietHours
 from promptyoself.domain.triggers import Trigger, TriggerKind
+
+if TYPE_CHECKING:
+    from promptyoself.domain.holidays import Holidays
 
 Row = Mapping[str, Any]
 Values = dict[str, Any]
@@ -114,12 +117,12 @@ def schedule_values(schedule: Schedule) -> Values:
     }
 
 
-def schedule_of(row: Row) -> Schedule:
-    """Return a row of `schedules` as a schedule. Raises ValueError kin when the row is damaged."""
+def schedule_of(row: Row, skip_on: Holidays | None = None) -> Schedule:
+    """Return a row of `schedules`, and the calendar it names, as a schedule. Raises ValueError kin when damaged."""
     return Schedule(
         id=row["id"],
         uid=row["uid"],
-        definition=_definition_of(row),
+        definition=_definition_of(row, skip_on),
         provenance=Provenance(
             owner=row["owner"],
             created_by=row["created_by"],
@@ -165,6 +168,7 @@ def _definition_values(definition: Definition) -> Values:
         "expires_after_us": _duration_us(policy.expires_after),
         "envelope": str(policy.envelope),
         "quiet_hours": None if policy.quiet_hours is None else str(policy.quiet_hours),
+        "skip_on": None if policy.skip_on is None else policy.skip_on.key,
     }
 
 
@@ -178,7 +182,7 @@ def _provenance_values(provenance: Provenance) -> Values:
     }
 
 
-def _definition_of(row: Row) -> Definition:
+def _definition_of(row: Row, skip_on: Holidays | None) -> Definition:
     quiet = row["quiet_hours"]
     return Definition(
         agent_id=row["agent_id"],
@@ -197,6 +201,7 @@ def _definition_of(row: Row) -> Definition:
             expires_after=_duration(row["expires_after_us"]),
             envelope=EnvelopeMode(row["envelope"]),
             quiet_hours=None if quiet is None else QuietHours.parse(quiet),
+            skip_on=skip_on,
         ),
     )
 

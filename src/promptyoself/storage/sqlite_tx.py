@@ -12,12 +12,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from promptyoself.domain import limits
 from promptyoself.domain.errors import Conflict, StoreError
 from promptyoself.domain.models import (
     Attempt,
     AttemptOutcome,
+    Definition,
     Delivery,
     DeliveryKind,
     DeliveryState,
@@ -36,6 +38,9 @@ from promptyoself.storage import rows
 from promptyoself.storage.rows import Row, Values, instant, micros, micros_or_none
 from promptyoself.storage.sqlite_statements import ID_MAX, Model, Statements, T
 
+if TYPE_CHECKING:
+    from promptyoself.domain.holidays import Holidays
+
 
 class SqliteTx(Statements):
     """One transaction; see `Tx` for what each method promises."""
@@ -48,6 +53,7 @@ class SqliteTx(Statements):
 
     def add_schedule(self, new: NewSchedule) -> Schedule:
         """Store a schedule: active, revision 1. Raises Conflict when its agent has the key already."""
+        self._keep_calendar(new.definition)
         schedule_id = self._write_schedule("add_schedule", rows.new_schedule_values(new)).lastrowid
         return Schedule(
             id=schedule_id or 0,
@@ -68,15 +74,15 @@ class SqliteTx(Statements):
 
     def schedule(self, schedule_id: int) -> Schedule | None:
         """Return the schedule, or None. The transaction holds the one write lock."""
-        return self._by_id("schedule", schedule_id, rows.schedule_of)
+        return self._by_id("schedule", schedule_id, self._schedule_of)
 
     def schedule_by_uid(self, uid: str) -> Schedule | None:
         """Return the schedule with this uid, in whatever state, or None."""
-        return self._one("schedule_by_uid", {"uid": uid}, rows.schedule_of)
+        return self._one("schedule_by_uid", {"uid": uid}, self._schedule_of)
 
     def schedule_by_key(self, agent_id: str, key: str) -> Schedule | None:
         """Return the schedule of this agent with this key, in whatever state, or None."""
-        return self._one("schedule_by_key", {"agent_id": agent_id, "key": key}, rows.schedule_of)
+        return self._one("schedule_by_key", {"agent_id": agent_id, "key": key}, self._schedule_of)
 
     def schedules(self, where: ScheduleFilter) -> list[Schedule]:
         """List schedules by id, at most LIST_MAX."""
@@ -92,11 +98,11 @@ class SqliteTx(Statements):
             name = "schedules_of_agent"
         elif where.owner is not None:
             name = "schedules_of_owner"
-        return self._all(name, values, rows.schedule_of)
+        return self._all(name, values, self._schedule_of)
 
     def schedules_due(self, *, now: datetime, limit: int) -> list[Schedule]:
         """Return active schedules due, and paused ones whose pause has run out; oldest first."""
-        return self._all("schedules_due", {"now": micros(now), "limit": _page(limit)}, rows.schedule_of)
+        return self._all("schedules_due", {"now": micros(now), "limit": _page(limit)}, self._schedule_of)
 
     def save_schedule(self, schedule: Schedule) -> None:
         """Write every column that may change; a pause, or its end, reaches its lanes at once.
@@ -106,6 +112,7 @@ class SqliteTx(Statements):
         was = self._one("schedule_state", {"id": schedule.id}, _text("state"))
         if was is None:
             raise StoreError(f"schedule {schedule.id} is not in {self._location}")
+        self._keep_calendar(schedule.definition)
         self._write_schedule("save_schedule", rows.schedule_values(schedule))
         if (was == ScheduleState.PAUSED) != (schedule.state is ScheduleState.PAUSED):
             self._refresh_lanes(self._pass_turn(schedule.id, DeliveryKind.SCHEDULED))
@@ -122,6 +129,24 @@ class SqliteTx(Statements):
     def live_descendants(self, root_uid: str) -> int:
         """Count active and paused schedules of a chain, its root aside."""
         return self._one("live_descendants", {"root_uid": root_uid}, _number("live")) or 0
+
+    def _schedule_of(self, row: Row) -> Schedule:
+        key = row["skip_on"]
+        return rows.schedule_of(row, self._calendar(key) if key is not None else None)
+
+    def _calendar(self, key: str) -> Holidays:
+        """Return a calendar; what a key stands for never changes, so one that was read is kept."""
+        from promptyoself.storage.calendars import kept
+
+        return kept(key, lambda: self._one("calendar", {"key": key}, _text("content")))
+
+    def _keep_calendar(self, definition: Definition) -> None:
+        """Store a definition's calendar, unless it is there."""
+        skip_on = definition.policy.skip_on
+        if skip_on is not None and self._first("calendar", {"key": skip_on.key}) is None:
+            from promptyoself.storage.calendars import content_of
+
+            self._change("add_calendar", {"key": skip_on.key, "name": skip_on.name, "content": content_of(skip_on)})
 
     def _write_schedule(self, name: str, values: Values) -> sqlite3.Cursor:
         try:
@@ -408,13 +433,14 @@ class SqliteTx(Statements):
     def prune(self, *, before: datetime, limit: int) -> int:
         """Delete up to `limit` old final deliveries (with attempts), facts and read messages; count them.
 
-        Lanes left empty and executors not heard of since go with them, uncounted. Schedules stay.
+        Lanes left empty, executors not heard of since and calendars out of use go with them, uncounted. Schedules stay.
         """
         values: Values = {"before": micros(before), "limit": _page(limit)}
         pruned = self._prune_deliveries(values)
         pruned += self._change("prune_facts", values | {"limit": _page(limit) - pruned})
         pruned += self._change("prune_messages", values | {"limit": _page(limit) - pruned})
         self._change("prune_executors", values)
+        self._change("prune_calendars", {})
         return pruned
 
     def counts(self) -> dict[str, int]:

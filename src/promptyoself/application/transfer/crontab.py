@@ -31,7 +31,7 @@ _USERS: Final = frozenset({"root", "nobody", "daemon", "www-data", "mail", "back
 
 def read_crontab(text: str) -> Reading:
     """Return the entries of a user's crontab. Raises InvalidInput when it has too many lines."""
-    lines = text.splitlines()
+    lines = text.replace("\r\n", "\n").split("\n")
     if len(lines) > limits.IMPORT_LINES_MAX:
         raise InvalidInput(f"it has {len(lines)} lines; at most {limits.IMPORT_LINES_MAX} are read")
     reader = _Reader()

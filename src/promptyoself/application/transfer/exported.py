@@ -6,9 +6,9 @@ there. Deliveries, receipts, the journal and settings stay where they are; secre
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from promptyoself.application.requests import ScheduleRequest
 from promptyoself.application.transfer.documents import Members, instant_in, names_of, number_in, shown, text_in
@@ -19,6 +19,9 @@ from promptyoself.domain.models import OPERATOR, Provenance, Schedule, ScheduleS
 from promptyoself.domain.triggers import Trigger, TriggerKind, format_duration, parse_duration
 from promptyoself.domain.values import replace
 
+if TYPE_CHECKING:
+    from promptyoself.domain.holidays import Holidays
+
 FORMAT: Final = "promptyoself-schedules"
 VERSION: Final = 1
 _UID_CHARS: Final = 32
@@ -28,12 +31,15 @@ _HINT: Final = "it is what `promptyoself export` writes"
 
 def export_document(schedules: Iterable[Schedule], *, store_uid: str, now: datetime) -> Members:
     """Return schedules as JSON values, instants in UTC."""
+    schedules = list(schedules)
+    calendars = {one.definition.policy.skip_on for one in schedules} - {None}
     return {
         "format": FORMAT,
         "version": VERSION,
         "exported_at": now.isoformat(),
         "database_uid": store_uid,
         "schedules": [_written(one) for one in schedules],
+        "calendars": {one.key: one.members() for one in calendars if one is not None},
     }
 
 
@@ -66,6 +72,7 @@ def _written(stored: Schedule) -> Members:
             "expires_after": _duration(policy.expires_after),
             "envelope": policy.envelope.value,
             "quiet_hours": str(policy.quiet_hours) if policy.quiet_hours else None,
+            "skip_on": policy.skip_on.key if policy.skip_on else None,
         },
         "fire_count": stored.fire_count,
         "state": stored.state.value,
@@ -106,22 +113,38 @@ def read_exported(document: object) -> Reading:
         raise InvalidInput(f"its schedules are {names_of(listed)}, not a list", hint=_HINT)
     if len(listed) > limits.IMPORT_ENTRIES_MAX:
         raise InvalidInput(f"it has {len(listed)} schedules; at most {limits.IMPORT_ENTRIES_MAX} are read")
-    return _all(listed)
+    return _all(listed, _calendars(document))
 
 
-def _all(listed: Sequence[object]) -> Reading:
+def _calendars(document: Members) -> dict[str, Holidays | InvalidInput]:
+    """Return the calendars by the names that schedules have for them; one that is damaged refuses its schedules."""
+    given = _object(document, "calendars")
+    if not given:
+        return {}
+    from promptyoself.domain.holidays import Holidays
+
+    found: dict[str, Holidays | InvalidInput] = {}
+    for key, members in given.items():
+        try:
+            found[key] = Holidays.from_members(members)
+        except InvalidInput as error:
+            found[key] = error
+    return found
+
+
+def _all(listed: Sequence[object], calendars: Mapping[str, Holidays | InvalidInput]) -> Reading:
     entries: list[Entry] = []
     refused: list[Refusal] = []
     for number, members in enumerate(listed, start=1):
         source = f"schedule {number}"
         try:
-            entries.append(_entry(members, source))
+            entries.append(_entry(members, source, calendars))
         except InvalidInput as error:
             refused.append(Refusal(source=source, reason=error.message))
     return Reading(entries=tuple(entries), refused=tuple(refused))
 
 
-def _entry(members: object, source: str) -> Entry:
+def _entry(members: object, source: str, calendars: Mapping[str, Holidays | InvalidInput]) -> Entry:
     if not isinstance(members, dict):
         raise InvalidInput(f"it is {names_of(members)}, not a schedule")
     state = _state(members)
@@ -135,7 +158,7 @@ def _entry(members: object, source: str) -> Entry:
         source=source,
         key=key,
         uid=uid,
-        request=_request(members, trigger),
+        request=replace(_request(members, trigger), skip_on=_skip_on(members, calendars)),
         trigger=trigger,
         fire_count=number_in(members, "fire_count") or 0,
         state=state,
@@ -174,6 +197,18 @@ def _request(members: Members, trigger: Trigger) -> ScheduleRequest:
         expires_after=text_in(policy, "expires_after"),
         envelope=text_in(policy, "envelope"),
     )
+
+
+def _skip_on(members: Members, calendars: Mapping[str, Holidays | InvalidInput]) -> Holidays | None:
+    key = text_in(_object(members, "policy"), "skip_on")
+    if key is None:
+        return None
+    found = calendars.get(key)
+    if found is None:
+        raise InvalidInput(f"its calendar {shown(key)} is not among the file's calendars")
+    if isinstance(found, InvalidInput):
+        raise found
+    return found
 
 
 def _trigger(members: Members) -> Trigger:

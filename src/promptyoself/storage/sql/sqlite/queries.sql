@@ -44,13 +44,13 @@ INSERT INTO schedules (
     uid, agent_id, prompt, target, conversation, key, name, max_repetitions,
     trigger_kind, trigger_expression, trigger_timezone, trigger_anchor_at, trigger_start_at, trigger_end_at,
     trigger_jitter_us, catch_up, catch_up_window_us, overlap, retry_for_us, expires_after_us, envelope, quiet_hours,
-    owner, created_by, origin_delivery_id, root_uid, depth,
+    skip_on, owner, created_by, origin_delivery_id, root_uid, depth,
     revision, state, next_fire_at, fire_count, finals_in_row, created_at, updated_at
 ) VALUES (
     :uid, :agent_id, :prompt, :target, :conversation, :key, :name, :max_repetitions,
     :trigger_kind, :trigger_expression, :trigger_timezone, :trigger_anchor_at, :trigger_start_at, :trigger_end_at,
     :trigger_jitter_us, :catch_up, :catch_up_window_us, :overlap, :retry_for_us, :expires_after_us, :envelope,
-    :quiet_hours, :owner, :created_by, :origin_delivery_id, :root_uid, :depth,
+    :quiet_hours, :skip_on, :owner, :created_by, :origin_delivery_id, :root_uid, :depth,
     1, 'active', :next_fire_at, 0, 0, :created_at, :created_at
 )
 
@@ -101,13 +101,25 @@ UPDATE schedules SET
     trigger_anchor_at = :trigger_anchor_at, trigger_start_at = :trigger_start_at, trigger_end_at = :trigger_end_at,
     trigger_jitter_us = :trigger_jitter_us,
     catch_up = :catch_up, catch_up_window_us = :catch_up_window_us, overlap = :overlap, retry_for_us = :retry_for_us,
-    expires_after_us = :expires_after_us, envelope = :envelope, quiet_hours = :quiet_hours,
+    expires_after_us = :expires_after_us, envelope = :envelope, quiet_hours = :quiet_hours, skip_on = :skip_on,
     owner = :owner, created_by = :created_by, origin_delivery_id = :origin_delivery_id, root_uid = :root_uid,
     depth = :depth,
     revision = :revision, state = :state, state_reason = :state_reason, paused_until = :paused_until,
     next_fire_at = :next_fire_at, passed_until = :passed_until, last_fire_at = :last_fire_at, fire_count = :fire_count,
     finals_in_row = :finals_in_row, updated_at = :updated_at
 WHERE id = :id
+
+-- name: calendar
+-- Content of a calendar, by the key that a schedule holds.
+SELECT content FROM calendars WHERE key = :key
+
+-- name: add_calendar
+-- Another process may have been quicker: the same key is the same content.
+INSERT INTO calendars (key, name, content) VALUES (:key, :name, :content) ON CONFLICT (key) DO NOTHING
+
+-- name: prune_calendars
+-- Those that no schedule names any more.
+DELETE FROM calendars WHERE NOT EXISTS (SELECT 1 FROM schedules WHERE schedules.skip_on = calendars.key)
 
 -- name: schedule_state
 -- Before a save: only a pause or its end changes what a lane may do.
