@@ -20,7 +20,7 @@ from promptyoself.domain.triggers import TriggerKind, fire_times, make_trigger
 BEGIN = datetime(2027, 1, 1, tzinfo=UTC)
 ZONES = ("Europe/Riga", "America/New_York", "Asia/Tokyo", "UTC")
 AGENTS = 211
-RATIO_MAX = 30.0
+RATIO_MAX = 40.0
 
 
 def main() -> int:

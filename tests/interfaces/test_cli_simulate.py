@@ -197,3 +197,13 @@ def test_a_schedule_that_would_never_send_is_warned_of_loudly(door: Door) -> Non
     assert (made["next_run"], made["next_runs"]) == (None, [])
     assert "Every fire time is skipped" in made["message"]
     assert any("every fire time that can be seen is skipped" in one for one in door.ok("why", "--id", "1")["sentences"])
+
+
+def test_the_busiest_minute_counts_what_an_outage_delayed(door: Door) -> None:
+    """Three fire at 12:00 and two at 15:00; noon falls into the outage."""
+    for rule in ("0 12,15 * * *", "0 12,15 * * *", "0 12 * * *"):
+        register(door, "--cron", rule)
+    begin = door.services.clock.now().replace(tzinfo=None).isoformat()
+    answer = told(door, "--for", "12h", "--outage", f"{begin}/4h30m")
+    assert answer["totals"]["busiest_minute"] == {"at": "2026-03-02T12:00:00+00:00", "fires": 3}
+    assert [one["fires"] for one in answer["collisions"]] == [3, 2]

@@ -114,6 +114,7 @@ class Forecast:
         self.latest: tuple[timedelta, Course, datetime] | None = None
         """The longest wait beyond the planned instant: how long, of what, and its fire time."""
         self.busiest: Crowd | None = None
+        """The minute with most fire times of all agents; None when no two share one."""
         self.crowds: list[Crowd] = []
         """Minutes in which one agent has several fire times; the first CROWDS_SHOWN_MAX."""
         self.crowded_minutes = 0
@@ -125,6 +126,7 @@ class Forecast:
         self._fires_left = limits.FIRES_SIMULATED_MAX
         self._days: dict[date, Day] = {}
         self._day = Day(date.min, limits.INSTANT_MIN, limits.INSTANT_MIN)
+        self._minute = self._minute_end_at = limits.INSTANT_MIN
         self._all_minutes = Minutes()
         self._agents: dict[str, Minutes] = {}
 
@@ -178,13 +180,7 @@ class Forecast:
         if not day.begin_at <= fire_at < day.end_at:
             day = self._day_of(fire_at)
         day.fires += 1
-        is_past = fire_at < now
-        over = self._all_minutes.count(fire_at, course.id, is_past=is_past)
-        if over is not None:
-            self._flush(over, None)
-        over = minutes.count(fire_at, course.id, is_past=is_past)
-        if over is not None:
-            self._flush(over, course.definition.agent_id)
+        self._count_minute(minutes, course, fire_at, is_past=fire_at < now)
         return day, self._row(course, fire_at) if len(self.rows) < self._rows_max else None
 
     def skipped(self, course: Course, day: Day | None, row: Row | None, reason: str, outcome: str = "skipped") -> None:
@@ -251,6 +247,23 @@ class Forecast:
 
     # -- parts ----------------------------------------------------------------------------------------------
 
+    def _count_minute(self, minutes: Minutes, course: Course, fire_at: datetime, *, is_past: bool) -> None:
+        everybody = self._all_minutes
+        if is_past:
+            minute = _minute_of(fire_at)
+            everybody.count_past(minute, course.id)
+            minutes.count_past(minute, course.id)
+            return
+        if fire_at >= self._minute_end_at:
+            self._minute = _minute_of(fire_at)
+            self._minute_end_at = self._minute + _MINUTE
+        over = everybody.count(self._minute, course.id)
+        if over is not None:
+            self._flush(over, None)
+        over = minutes.count(self._minute, course.id)
+        if over is not None:
+            self._flush(over, course.definition.agent_id)
+
     def _overdue(self, course: Course, fire_at: datetime, now: datetime) -> Row | None:
         """Take note of a fire time before the span that is planned in it."""
         if course.minutes is None or now < self._begin_at:
@@ -283,7 +296,7 @@ class Forecast:
         if agent_id is None:
             if self.busiest is None or crowd.fires > self.busiest.fires:
                 self.busiest = crowd
-        elif crowd.fires > 1:
+        else:
             self.crowded_minutes += 1
             if len(self.crowds) < limits.CROWDS_SHOWN_MAX * 10:
                 self.crowds.append(crowd._replace(agent_id=agent_id))
@@ -304,29 +317,29 @@ def too_many(schedule_id: int, fires: int) -> InvalidInput:
 class Minutes:
     """Counts fire times by minute as they come; those of an outage come later, and out of order."""
 
-    __slots__ = ("_end_at", "_fires", "_ids", "_minute", "_past")
+    __slots__ = ("_fires", "_ids", "_minute", "_past")
 
     def __init__(self) -> None:
-        self._minute = self._end_at = limits.INSTANT_MIN
+        self._minute = limits.INSTANT_MIN
         self._fires = 0
         self._ids: list[int] = []
         self._past: dict[datetime, list[int]] = {}
 
-    def count(self, fire_at: datetime, schedule_id: int, *, is_past: bool) -> Crowd | None:
-        """Count one; return the minute that is over with it, if any."""
-        if is_past:
-            self._past.setdefault(_minute_of(fire_at), []).append(schedule_id)
-            return None
-        if fire_at < self._end_at:
+    def count(self, minute: datetime, schedule_id: int) -> Crowd | None:
+        """Count one; return the minute that is over with it, if it had several. Minutes never go back."""
+        if minute is self._minute:
             self._fires += 1
             if len(self._ids) < limits.CROWD_NAMES_MAX:
                 self._ids.append(schedule_id)
             return None
-        over = self._over()
-        self._minute = _minute_of(fire_at)
-        self._end_at = self._minute + _MINUTE
+        over = self._over() if self._fires > 1 or self._past else None
+        self._minute = minute
         self._fires, self._ids = 1, [schedule_id]
         return over
+
+    def count_past(self, minute: datetime, schedule_id: int) -> None:
+        """Count one of an outage that is over."""
+        self._past.setdefault(minute, []).append(schedule_id)
 
     def rest(self) -> Iterator[Crowd]:
         """Yield what is not over yet."""
@@ -334,14 +347,16 @@ class Minutes:
         if over is not None:
             yield over
         for minute, ids in self._past.items():
-            yield Crowd(minute, len(ids), None, tuple(sorted(set(ids)))[: limits.CROWD_NAMES_MAX])
+            if len(ids) > 1:
+                yield Crowd(minute, len(ids), None, tuple(sorted(set(ids)))[: limits.CROWD_NAMES_MAX])
 
     def _over(self) -> Crowd | None:
-        if not self._fires:
-            return None
+        """Return the minute being counted, if it is one of several fire times."""
         past = self._past.pop(self._minute, ()) if self._past else ()
-        ids = tuple(sorted({*self._ids, *past}))[: limits.CROWD_NAMES_MAX]
-        return Crowd(self._minute, self._fires + len(past), None, ids)
+        fires = self._fires + len(past)
+        if fires <= 1:
+            return None
+        return Crowd(self._minute, fires, None, tuple(sorted({*self._ids, *past}))[: limits.CROWD_NAMES_MAX])
 
 
 def _minute_of(fire_at: datetime) -> datetime:

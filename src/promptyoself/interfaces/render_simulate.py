@@ -125,7 +125,7 @@ def _sentences(document: Document) -> Iterator[str]:
 
 def _crowds(document: Document) -> Iterator[str]:
     busiest = document["totals"]["busiest_minute"]
-    if busiest is not None and busiest["fires"] > 1:
+    if busiest is not None:
         yield f"The busiest minute is {_clock(busiest['at'])}, with {busiest['fires']:,} fire times."
     minutes = document["totals"]["crowded_minutes"]
     if minutes:
