@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from promptyoself.application import coming, dispatcher, planner, reopening, schedules, skips, snoozes
+from promptyoself.application import dispatcher, planner, reopening, schedules, skips, snoozes
 from promptyoself.domain import breaker, planning, retry, triggers
 from promptyoself.domain.answers import Absent, Accepted, Done
 from promptyoself.domain.models import Delivery, DeliveryState, Schedule
@@ -156,16 +156,6 @@ def fire_early(patch: Patch) -> None:
     patch.setattr(planner, "plan_batch", early)
 
 
-def forget_what_was_passed(patch: Patch) -> None:
-    right = coming.passed
-
-    def forget(schedule: Schedule, fire_at: datetime, *, now: datetime) -> Schedule:
-        return replace(right(schedule, fire_at, now=now), passed_until=None)
-
-    for user in (skips, snoozes):
-        patch.setattr(user, "passed", forget)
-
-
 def snooze_for_less(patch: Patch) -> None:
     right = snoozes._Wish.instant
 
@@ -205,7 +195,6 @@ MUTANTS: list[Callable[[Patch], None]] = [
     never_open_the_breaker,
     key_of_the_moment,
     fire_early,
-    forget_what_was_passed,
     snooze_for_less,
     an_edit_forgets_a_snooze,
     skip_one_too_many,
