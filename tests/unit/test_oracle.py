@@ -148,7 +148,7 @@ def test_more_than_twenty_thousand_cases_equal_the_oracle() -> None:
                     fired += bool(check(rule, stretch, fires, after))
                     cases += 1
     assert cases >= 20_000
-    assert fired >= cases / 2
+    assert fired >= cases * 0.4
 
 
 def test_the_last_fire_before_and_the_count_between_equal_the_oracle() -> None:
