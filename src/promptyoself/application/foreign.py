@@ -53,7 +53,7 @@ def read_foreign(text: str, *, timezone: str, now: datetime) -> Moment | None:
         return None
     base = to_wall(now, zone(timezone)).replace(microsecond=0)
     spelled = _HOUR_WORD.sub(lambda found: f"{found[1]}:{found[2] or '00'}", text)
-    if (span := _span(text, base)) is not None:
+    if not _CLOCK.search(text) and (span := _span(text, base)) is not None:
         # `dans 9h` is a span, though `9h` may be a time of day: as such it must mean nothing.
         at = (now + span - MICROSECOND).replace(microsecond=0) + SECOND
         return Moment(at=at, is_span=True)
@@ -68,7 +68,8 @@ def read_foreign(text: str, *, timezone: str, now: datetime) -> Moment | None:
 
 def _span(text: str, base: datetime) -> timedelta | None:
     """Return the span that `text` is, when it moves along with now and its numbers are its units."""
-    found, moved = _read(text, base), _read(text, _other(base))
+    reading = _Reading(text, base)
+    found, moved = reading.at(base), reading.at(_other(base))
     if found is None or moved is None or found - base != moved - _other(base):
         return None
     span = found - base
@@ -92,10 +93,11 @@ def _wall(text: str, base: datetime) -> datetime | None:
     """Return the wall time that `text` names, when a time of day was given and its day is certain."""
     if len(_CLOCK.findall(text)) != 1:
         return None
-    found = _read(text, base)
-    if found is None or found != _read(text, _other(base)) or not _is_all_there(text, found):
+    reading = _Reading(text, base)
+    found = reading.at(base)
+    if found is None or found != reading.at(_other(base)) or not _is_all_there(text, found):
         return None
-    next_day = _read(text, base + _DAY)
+    next_day = reading.at(base + _DAY)
     is_relative = next_day == found + _DAY
     has_number = len(_NUMBER.findall(_CLOCK.sub(" ", text))) > 0
     is_weekday = not is_relative and not has_number
@@ -124,14 +126,19 @@ def _other(base: datetime) -> datetime:
     return later if later.date() == base.date() else base - _OTHER_TIME
 
 
-def _read(text: str, base: datetime) -> datetime | None:
-    """Return dateparser's reading in a clock without zone, or None.
+class _Reading:
+    """One text, in the languages that know its words; dateparser is asked no more than it must be."""
 
-    It is the same in every language that knows the words, and in every order of day and month.
-    """
-    languages = [language for language in LANGUAGES if _parsed(text, base, language, _ORDERS[0]) is not None]
-    found = {_parsed(text, base, language, order) for language in languages for order in _ORDERS}
-    return found.pop() if len(found) == 1 else None
+    def __init__(self, text: str, base: datetime) -> None:
+        self.text = text
+        self.languages = [one for one in LANGUAGES if _parsed(text, base, one, _ORDERS[0]) is not None]
+        # A single number beside the clock has no order.
+        self.orders = _ORDERS if len(_NUMBER.findall(_CLOCK.sub(" ", text))) > 1 else _ORDERS[:1]
+
+    def at(self, base: datetime) -> datetime | None:
+        """Return dateparser's reading, a wall, when it is the same in every language and order of day and month."""
+        found = {_parsed(self.text, base, language, order) for language in self.languages for order in self.orders}
+        return found.pop() if len(found) == 1 else None
 
 
 def _parsed(text: str, base: datetime, language: str, order: str) -> datetime | None:

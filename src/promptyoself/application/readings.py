@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
+from promptyoself.domain import limits
 from promptyoself.domain.errors import InvalidInput, InvalidInterval, InvalidTrigger
 from promptyoself.domain.localtime import parse_instant, to_wall, zone
 from promptyoself.domain.plain import moments, recurrences
@@ -130,7 +131,9 @@ def _with_zone(form: str, phrase: Phrase) -> str:
 
 
 def _foreign(phrase: Phrase, context: Context) -> tuple[Moment, str] | None:
-    """Return what dateparser certainly reads, or None."""
+    """Return what dateparser certainly reads, or None; a time of day or a span has a digit in it."""
+    if len(phrase.text) > limits.FOREIGN_CHARS_MAX or not any(one.isdigit() for one in phrase.text):
+        return None
     from promptyoself.application.foreign import read_foreign  # a third of a second to import
 
     try:

@@ -21,6 +21,8 @@ MAX_REPETITIONS_MAX: Final = 1_000_000_000
 # -- time ---------------------------------------------------------------------------------------------------
 PHRASE_CHARS_MAX: Final = 200
 """Characters of a time or rule in plain words; a longer text is refused before anything reads it."""
+FOREIGN_CHARS_MAX: Final = 60
+"""Characters of an instant in another language."""
 SUGGESTIONS_MAX: Final = 3
 SUGGESTIONS_TRIED_MAX: Final = 16
 """Forms tried at most in search of those to suggest."""
