@@ -504,7 +504,8 @@ def test_an_instant_in_another_language_is_understood_where_it_is_certain(phrase
 @pytest.mark.parametrize("phrase", [
     "morgen", "demain \u00e0 9", "ma\u00f1ana a las 9", "5 d\u00e9cembre 2026", "heute um 9:00", "mercredi \u00e0 15h",
     "hier \u00e0 9h", "vor 45 Minuten", "demain \u00e0 9h ou 10h", "03.04.2027 um 9 Uhr", "domani alle 25:00",
-    "blah 9:00",
+    "blah 9:00", "la semaine prochaine 9:00", "dans un mois \u00e0 9:00", "dans 2 jours \u00e0 9:00",
+    "dans 9:00", "\u0447\u0435\u0440\u0435\u0437 9:00", "demain \u00e0 0:00",
 ])  # fmt: skip
 def test_an_instant_in_another_language_that_is_not_certain_is_refused(phrase: str) -> None:
     with pytest.raises(InvalidTrigger):

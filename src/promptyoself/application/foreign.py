@@ -6,7 +6,8 @@ come out as one certain instant is refused:
 
 - the same in every order of day and month, and in the future;
 - from another time of day it is the same instant (then a time of day was given) or moves along exactly (a span);
-- from the next day it is the same date or moves along by a day; a weekday that is today's is refused;
+- from the next day it is the same date or moves along by a day, and then is the day after tomorrow at the latest; a
+  weekday that is today's is refused;
 - every number of the phrase is found in the instant, or in the span;
 - the phrase has nothing that dateparser takes for a zone: zones are read by us.
 
@@ -41,6 +42,8 @@ _NUMBER: Final = re.compile(r"[0-9]+")
 _WORD: Final = re.compile(r"[^\W\d_]{3}")
 """Every phrase has a word; without one dateparser guesses at letters (`1 h T m`, `t8`), and takes 200 ms to do so."""
 _AMBIGUOUS: Final = re.compile(r"[0-9][./-][0-9]")
+_NAMED_DAYS_MAX: Final = timedelta(days=2)
+"""How far a day may be that moves along with today: languages have words up to the day after tomorrow."""
 _SPAN_MAX: Final = _DAY
 """A longer span is whole days, which may be meant on the calendar."""
 
@@ -103,8 +106,23 @@ def _wall(text: str, base: datetime) -> datetime | None:
     is_weekday = not is_relative and not has_number
     if next_day is None or not (is_relative or next_day == found):
         return None
+    if is_relative and not _names_day(reading, found, base):
+        return None
     # A weekday that is today's may mean today or in a week.
     return None if is_weekday and found.weekday() == base.weekday() else found
+
+
+def _names_day(reading: _Reading, found: datetime, base: datetime) -> bool:
+    """Whether a day was said, and one there is a word for.
+
+    `la semaine prochaine 9:00` names none, whatever is made of it. Nor does `dans 9:00`, which may be a span: it is
+    today's when today begins, and tomorrow's when today ends. Midnight would be either.
+    """
+    begin, end = (reading.at(base.replace(hour=h, minute=m, second=s)) for h, m, s in ((0, 0, 1), (23, 59, 58)))
+    if begin is None or end is None or (found.hour, found.minute) == (0, 0):
+        return False
+    is_next_clock = (begin.date(), end.date()) == (base.date(), base.date() + _DAY)
+    return not is_next_clock and found.date() - base.date() <= _NAMED_DAYS_MAX
 
 
 def _is_all_there(text: str, found: datetime) -> bool:
