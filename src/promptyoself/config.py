@@ -145,8 +145,8 @@ def _by_variable(values: Mapping[str, str | None], name: str) -> str | None:
 def _read_dotenv(path: Path) -> Mapping[str, str | None]:
     """Read a `.env`, if there is one. `${...}` in it stays as it is: it could name a secret of the environment."""
     text = _read_text(path)
-    if text is None:
-        return {}
+    if text is None or not any(variable in text for names in VARIABLES.values() for variable in names):
+        return {}  # another program's, perhaps long and odd: the parser would take its time, and tell each odd line
     from io import StringIO
 
     from dotenv import dotenv_values

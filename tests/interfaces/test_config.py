@@ -141,6 +141,14 @@ def test_a_config_file_that_cannot_be_used_is_named(home: dict[str, str], tmp_pa
         load_settings(home, tmp_path, flags={})
 
 
+def test_a_dotenv_of_another_program_is_passed_over_without_a_word(
+    home: dict[str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / ".env").write_text("[not a line of it]\n" * 1000)
+    load_settings(home, tmp_path, flags={})
+    assert caplog.records == []
+
+
 def test_a_dotenv_that_is_no_text_is_refused(home: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="UTF-8"):
