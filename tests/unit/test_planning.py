@@ -308,6 +308,9 @@ class TestHolidays:
         schedule = every_five(skip_on=HOLIDAYS, quiet_hours=QuietHours.parse("09:00-10:00"))
         assert skipped(planned(schedule, minutes=6)) == ["holiday: a minute off (h)"]
 
+    def test_one_that_is_planned_when_it_comes_is_skipped_too(self) -> None:
+        assert skipped(planned(every_five(skip_on=HOLIDAYS), minutes=5)) == ["holiday: a minute off (h)"]
+
     def test_nobody_missed_it(self) -> None:
         assert planned(every_five(skip_on=HOLIDAYS), minutes=16).openings[0].missed == 1
         assert planned(every_five(), minutes=16).openings[0].missed == 2
