@@ -291,8 +291,10 @@ class _Oracle:
         if early.schedule_id == late.schedule_id and early.kind is late.kind:
             return self._first_s(late) < self._first_s(early)
         late_at = self.world.wall(self._first_s(late))
-        # What is claimed with a look first is claimed long before its first try.
-        is_ready = early.created_at < late_at - timedelta(seconds=1) and early.planned_at <= late_at
+        # A claim may be long before its first try (a look first, a process stopped between the two): what came to be
+        # ready meanwhile has not been passed by.
+        claimed_at = min(late_at, late.first_sent_at or late_at)
+        is_ready = max(early.created_at, early.planned_at) < claimed_at - timedelta(seconds=1)
         if not is_ready or early.first_sent_at is None or self._first_s(early) <= self._first_s(late):
             return False
         if early.first_sent_at <= late_at:
