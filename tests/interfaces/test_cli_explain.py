@@ -24,7 +24,13 @@ def test_a_cron_expression_is_told_field_by_field_with_its_traps(riga: Door) -> 
     told = riga.ok("explain", "0 0 13 * 5", *RIGA)
     assert told["given"] == told["schedule_value"] == "0 0 13 * 5"
     assert told["schedule_type"] == "cron"
-    assert told["understood"] == "--cron '0 0 13 * 5' --timezone Europe/Riga"
+    assert told["understood"] == {
+        "given": "0 0 13 * 5",
+        "option": "--cron",
+        "value": "0 0 13 * 5",
+        "words": told["description"],
+        "timezone": "Europe/Riga",
+    }
     assert told["description"] == "at 00:00 on day 13 of the month or on Friday (Europe/Riga)"
     assert [(one["name"], one["value"], one["means"]) for one in told["fields"]] == [
         ("minute", "0", "0"),
@@ -59,17 +65,17 @@ def test_clock_changes_of_a_whole_year_are_named_with_their_dates(riga: Door) ->
 @pytest.mark.parametrize(
     ("text", "kind", "option", "first"),
     [
-        ("45m", "interval", "--every 45m", "2026-03-02T11:45:00+02:00"),
-        ("2030-01-31T09:00", "once", "--time 2030-01-31T09:00", "2030-01-31T09:00:00+02:00"),
-        ("@daily", "cron", "--cron @daily", "2026-03-03T00:00:00+02:00"),
-        ("0 0 9 * * mon", "cron", "--cron '0 0 9 * * mon'", "2026-03-09T09:00:00+02:00"),
-        ("FREQ=DAILY;BYHOUR=9", "rrule", "--rrule 'FREQ=DAILY;BYHOUR=9'", None),
+        ("45m", "interval", "--every", "2026-03-02T11:45:00+02:00"),
+        ("2030-01-31T09:00", "once", "--time", "2030-01-31T09:00:00+02:00"),
+        ("@daily", "cron", "--cron", "2026-03-03T00:00:00+02:00"),
+        ("0 0 9 * * mon", "cron", "--cron", "2026-03-09T09:00:00+02:00"),
+        ("FREQ=DAILY;BYHOUR=9", "rrule", "--rrule", None),
     ],
 )
 def test_every_notation_is_known_by_its_looks(riga: Door, text: str, kind: str, option: str, first: str | None) -> None:
     told = riga.ok("explain", text, *RIGA, "--count", "1")
     assert told["schedule_type"] == kind
-    assert told["understood"] == f"{option} --timezone Europe/Riga"
+    assert (told["understood"]["option"], told["understood"]["value"]) == (option, text)
     assert len(told["next_runs"]) == 1
     assert first in {None, told["next_runs"][0]}
     assert told["is_last"] is (kind == "once")
@@ -77,24 +83,78 @@ def test_every_notation_is_known_by_its_looks(riga: Door, text: str, kind: str, 
 
 
 @pytest.mark.parametrize(
-    ("text", "understood"),
+    ("text", "option", "value"),
     [
-        ("tomorrow 9am", "--time 2026-03-03T09:00"),
-        ("weekday at 9am", "--cron '0 9 * * mon-fri'"),
-        ("every weekday at 9am", "--cron '0 9 * * mon-fri'"),
-        ("first monday of every month at 10:00", "--cron '0 10 * * mon#1'"),
-        ("every 45 minutes", "--every 45m"),
+        ("tomorrow 9am", "--time", "2026-03-03T09:00"),
+        ("weekday at 9am", "--cron", "0 9 * * mon-fri"),
+        ("every weekday at 9am", "--cron", "0 9 * * mon-fri"),
+        ("first monday of every month at 10:00", "--cron", "0 10 * * mon#1"),
+        ("every 45 minutes", "--every", "45m"),
     ],
 )
-def test_plain_words_are_shown_as_the_rule_that_they_become(riga: Door, text: str, understood: str) -> None:
+def test_plain_words_are_shown_as_the_rule_that_they_become(riga: Door, text: str, option: str, value: str) -> None:
     told = riga.ok("explain", text, *RIGA)
     assert told["is_phrase"]
-    assert told["understood"] == f"{understood} --timezone Europe/Riga"
+    assert (
+        told["understood"]
+        == riga.ok("preview", "--time" if option == "--time" else "--every", text, *RIGA)["understood"]
+    )
+    assert (told["understood"]["option"], told["understood"]["value"]) == (option, value)
     again = riga.ok("explain", told["schedule_value"], *RIGA)
     assert not again["is_phrase"]
-    assert {key: again[key] for key in ("description", "next_runs", "understood")} == {
-        key: told[key] for key in ("description", "next_runs", "understood")
-    }
+    assert again["understood"] == told["understood"] | {"given": value}
+    assert again["next_runs"] == told["next_runs"]
+
+
+@pytest.mark.parametrize(
+    ("text", "instead"),
+    [
+        ("cron(0 12 * * ? *)", "write '0 12 * * *'"),
+        ("rate(5 minutes)", "--every 5m"),
+        ("0 0 12 ? * MON-FRI *", "write '0 0 12 * * MON-FRI'"),
+        ("0 0 12 * * ? 2027", "--start-at"),
+        ("@every 5m", "--every 5m"),
+        ("@EVERY 1h30m", "--every 1h30m"),
+        ("@every 5 Meter", "--every 5m"),
+        ("CRON_TZ=Europe/Berlin 0 9 * * *", "--timezone"),
+        ("* * * *", "five fields"),
+        ("H/15 * * * *", "0-59"),
+        ("Mon..Fri 09:00", "'0 9 * * mon-fri'"),
+        ("Mon,Wed *-*-* 9:30:15", "'15 30 9 * * mon,wed'"),
+        ("*-*-* 09:00", "'0 9 * * *'"),
+        ("*-*-01 09:00:00", "'0 9 1 * *'"),
+        ("OnCalendar=*-12-24 18:00", "'0 18 24 12 *'"),
+        ("OnCalendar=weekly", "weekday at 9am"),
+        ("2027-*-* 09:00", "weekday at 9am"),
+        ("*-*-* 25:00", "weekday at 9am"),
+        ("R/PT5M", "--every PT5M"),
+        ("R5/2026-12-01T09:00:00Z/PT1H", "--every PT1H"),
+    ],
+)
+def test_the_notation_of_another_scheduler_is_refused_with_what_to_write_here(
+    riga: Door, text: str, instead: str
+) -> None:
+    assert instead in riga.refused("explain", text, *RIGA)["error"]
+
+
+@pytest.mark.parametrize("option", ["--time", "--every"])
+@pytest.mark.parametrize(
+    ("text", "instead"),
+    [
+        ("0 9 * * *", "--cron: '0 9 * * *'"),
+        ("@daily", "--cron: '@daily'"),
+        ("FREQ=DAILY;BYHOUR=9", "--rrule: 'FREQ=DAILY;BYHOUR=9'"),
+        ("Mon..Fri 09:00", "'0 9 * * mon-fri'"),
+        ("rate(5 minutes)", "--every 5m"),
+        ("@every 5m", "--every 5m"),
+    ],
+)
+def test_a_notation_given_to_the_wrong_option_is_sent_to_the_right_one(
+    riga: Door, option: str, text: str, instead: str
+) -> None:
+    refused = riga.refused("preview", option, text, *RIGA)
+    assert instead in refused["error"]
+    assert refused["code"] == ("invalid_trigger" if option == "--time" else "invalid_interval")
 
 
 @pytest.mark.parametrize(

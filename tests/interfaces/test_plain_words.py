@@ -108,7 +108,11 @@ def test_a_zone_in_the_words_may_not_contradict_the_option(door: Door) -> None:
 
 def test_pause_and_preview_take_words(door: Door) -> None:
     door.ok(*REGISTER, "--every", "1h", *RIGA)
-    assert door.ok("pause", "--id", "1", "--until", "tomorrow 9am")["until"] == "2026-03-03T09:00:00+02:00"
+    paused = door.ok("pause", "--id", "1", "--until", "tomorrow 9am")
+    assert paused["until"] == "2026-03-03T09:00:00+02:00"
+    assert paused["understood_bounds"] == [
+        {"given": "tomorrow 9am", "option": "--until", "value": "2026-03-03T09:00", "timezone": "Europe/Riga"}
+    ]
     said = door.ok("preview", "--cron", "0 12 * * *", *RIGA, "--from", "friday at 9:00", "--until", "8 march at 13:00")
     assert [run["at"][:10] for run in said["runs"]] == ["2026-03-06", "2026-03-07", "2026-03-08"]
 

@@ -127,17 +127,17 @@ def has_phrases(request: ScheduleRequest) -> bool:
     )
 
 
-def instant_option(text: str, *, timezone: str, now: datetime) -> datetime:
-    """Return the instant (aware UTC) that the value of an option names, exactly or in plain words (then a future one).
+def instant_option(text: str, *, option: str, timezone: str, now: datetime) -> tuple[datetime, Understood | None]:
+    """Return the instant (aware UTC) that the value of an option such as `--until` names, and what words became.
 
-    Raises InvalidTrigger or InvalidTimezone.
+    Words name a future one; of an exact value there is nothing to tell. Raises InvalidTrigger or InvalidTimezone.
     """
     if is_instant(text):
-        return parse_instant(text, timezone=timezone)
-    from promptyoself.application.rules import read_time
+        return parse_instant(text, timezone=timezone), None
+    from promptyoself.application.wording import bound
 
-    rule = read_time(text, timezone=timezone, now=now)
-    return parse_instant(rule.expression, timezone=rule.timezone)
+    said = bound(option, text, timezone, now=now)
+    return parse_instant(said.value, timezone=timezone), said
 
 
 def is_instant(text: str) -> bool:

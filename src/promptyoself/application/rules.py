@@ -20,8 +20,10 @@ OPTIONS: Final = {
 }
 """The option that takes each kind of expression as it is."""
 _RRULE: Final = re.compile(r"\s*(?:RRULE|DTSTART|RDATE|EXDATE|FREQ)\b", re.IGNORECASE)
-_CRON_FIELD: Final = re.compile(r"[0-9*?/,LW-]+", re.IGNORECASE)
-_CRON_FIELDS: Final = (5, 6)
+_CRON_FIELD: Final = re.compile(r"[0-9*?/,LWH-]+", re.IGNORECASE)
+_CRON_FIELDS: Final = (5, 6, 7)
+_CRON_OF_OTHERS: Final = re.compile(r"\s*(?:@|cron\(|rate\(|(?:cron_)?tz=)", re.IGNORECASE)
+"""How cron begins that only other readers take: our own says what to write for it."""
 _ISO_LIKE: Final = re.compile(r"\s*\d{4}-?\d\d[\dTtZz:.,+\s-]*", re.ASCII)
 """Text that means to be ISO 8601, or nothing: its own error says what is wrong with it."""
 _DURATION_LIKE: Final = re.compile(r"\s*(?:[+-]?\d+|-.*|P[\dT].*|(?:\d+ ?[wdhms] ?)+)\s*", re.ASCII | re.IGNORECASE)
@@ -31,6 +33,7 @@ _RECURRING: Final = re.compile(
     re.IGNORECASE,
 )
 """Words that only a rule has."""
+_SHOWN_CHARS_MAX: Final = 80
 _RECURS: Final = re.compile(r"\s*(?:every|each|hourly|daily|weekly|monthly|yearly|fortnightly)\b", re.IGNORECASE)
 
 
@@ -83,7 +86,7 @@ def read_time(text: str, *, timezone: str, now: datetime, is_timezone_given: boo
     context = _context(timezone, now, is_timezone_given=is_timezone_given)
     try:
         moment, here = moment_in_words(text, context)
-    except InvalidTrigger as refused:
+    except InvalidInput as refused:
         raise _other_door(text, refused, "--every", context) from None
     local = moment.at.astimezone(zone(here))
     wall = f"{local:%Y-%m-%dT%H:%M:%S}" if local.second else f"{local:%Y-%m-%dT%H:%M}"
@@ -112,7 +115,7 @@ def read_every(
     context = _context(timezone, now, is_timezone_given=is_timezone_given)
     try:
         compiled, here = rule_in_words(text, context, begin_at=begin_at or now)
-    except InvalidInterval as refused:
+    except InvalidInput as refused:
         raise _other_door(text, refused, "--time", context) from None
     return Rule(
         kind=compiled.kind,
@@ -139,8 +142,8 @@ def _kind(text: str) -> TriggerKind | None:
     fields = text.split()
     if _RRULE.match(text):
         return TriggerKind.RRULE
-    is_cron = len(fields) in _CRON_FIELDS and all(_CRON_FIELD.fullmatch(field) for field in fields[:2])
-    if text.lstrip().startswith("@") or is_cron:
+    is_counted = len(fields) in _CRON_FIELDS or (len(fields) > 1 and "*" in fields)
+    if _CRON_OF_OTHERS.match(text) or (is_counted and all(_CRON_FIELD.fullmatch(field) for field in fields[:2])):
         return TriggerKind.CRON
     if _is_duration(text):
         return TriggerKind.INTERVAL
@@ -166,9 +169,38 @@ def _is_duration(text: str) -> bool:
 def _other_door(text: str, refused: InvalidInput, option: str, context: Context) -> InvalidInput:
     """Return the refusal, or when the phrase belongs to the other option, one that says so."""
     said = " ".join(text.split())
+    if (other := _notation(text.strip(), context, is_time=option == "--every")) is not None:
+        return other
     hint = f'give it to {option}: "{said}"'
     if option == "--every" and _RECURRING.search(text) and is_rule(text, context):
         return type(refused)(f"time {said!r} recurs, and one instant is needed", hint=hint)
     if option == "--time" and is_moment(text, context):
         return type(refused)(f"interval or rule {said!r} is one instant, and does not recur", hint=hint)
     return refused
+
+
+def _notation(said: str, context: Context, *, is_time: bool) -> InvalidInput | None:
+    """Return the refusal of what is no phrase but cron, RFC 5545 or another scheduler's, with where it belongs."""
+    from promptyoself.domain.dialects import refusal
+
+    shown = repr(said[:_SHOWN_CHARS_MAX])
+    kind = _kind(said)
+    if kind in {TriggerKind.CRON, TriggerKind.RRULE}:
+        what, hint = _belongs(kind, said, context)
+    elif (found := refusal(said)) is not None:
+        what, hint = found
+    else:
+        return None
+    if is_time:
+        return InvalidTrigger(f"time {shown} is {what}", hint=hint)
+    return InvalidInterval(f"interval or rule {shown} is {what}", hint=hint)
+
+
+def _belongs(kind: TriggerKind, said: str, context: Context) -> tuple[str, str]:
+    """Return what an expression for another option is, and which; of one that is wrong there too, what is wrong."""
+    what = "a cron expression" if kind is TriggerKind.CRON else "a recurrence rule of RFC 5545"
+    try:
+        make_trigger(kind, said, timezone=context.timezone, now=context.now)
+    except InvalidInput as wrong:
+        return what, wrong.hint or str(wrong)
+    return what, f"give it to {OPTIONS[kind]}: {said!r}"

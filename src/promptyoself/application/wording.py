@@ -20,7 +20,7 @@ def compiled(request: ScheduleRequest, *, timezone: str, now: datetime) -> Sched
     if rule is not None:
         here = rule.timezone
     bounds = {
-        name: _bound(name, text, here, now=now)
+        name: bound(f"--{name.replace('_', '-')}", text, here, now=now)
         for name, text in (("start_at", request.start_at), ("end_at", request.end_at))
         if text and not is_instant(text)
     }
@@ -58,10 +58,9 @@ def _understood(rule: Rule, given_to: str) -> Understood:
     )
 
 
-def _bound(name: str, text: str, here: str, *, now: datetime) -> Understood:
+def bound(option: str, text: str, here: str, *, now: datetime) -> Understood:
     """Return a bound as a value that is read in `here`: with its offset when the phrase named another zone."""
     rule = read_time(text, timezone=here, now=now)
-    option = f"--{name.replace('_', '-')}"
     value = rule.expression
     if rule.timezone != here:
         value = parse_instant(value, timezone=rule.timezone).astimezone(zone(rule.timezone)).isoformat()

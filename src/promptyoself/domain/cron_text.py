@@ -62,10 +62,10 @@ def _expanded(expression: str) -> str:
             hint="use a time, an interval, or one of " + " ".join(ALIASES),
         )
     if lowered.startswith("@") and lowered not in ALIASES:
-        raise InvalidTrigger(
-            f"cron alias {_shown(expression)} is not one of {' '.join(ALIASES)}",
-            hint="for a period use an interval, such as --every 90s or --every 5m",
-        )
+        from promptyoself.domain.dialects import refusal
+
+        _, instead = refusal(text) or ("", "for a period use an interval, such as --every 90s or --every 5m")
+        raise InvalidTrigger(f"cron alias {_shown(expression)} is not one of {' '.join(ALIASES)}", hint=instead)
     if lowered.startswith(("tz=", "cron_tz=")):
         raise InvalidTrigger(
             f"cron expression {_shown(expression)} names its timezone within",

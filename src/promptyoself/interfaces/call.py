@@ -13,6 +13,9 @@ from promptyoself.interfaces.parse import OptionValue
 from promptyoself.interfaces.table import Command
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from promptyoself.application.requests import Understood
     from promptyoself.application.schedules import Caller
     from promptyoself.interfaces.services import Services
 
@@ -39,6 +42,8 @@ class Call:
         """A person's terminal, for what is worth saying before the answer; None when a program reads."""
         self.stderr = stderr
         self.open_services = open_services
+        self.understood: list[Understood] = []
+        """What plain words for instants were read as, for the answer."""
         self._options = options
         self._door = door
 
@@ -67,6 +72,20 @@ class Call:
         """Return every text of an option that may be given more than once, in order."""
         value = self._options.get(key)
         return value if isinstance(value, tuple) else ()
+
+    def instant(self, key: str, *, timezone: str, now: datetime) -> datetime | None:
+        """Return an option's instant (aware UTC), read in `timezone` unless it says otherwise; None when not given.
+
+        Plain words are read as they mean at `now`, and noted in `understood`. Raises InvalidTrigger, InvalidTimezone.
+        """
+        text = self.text(key)
+        if text is None:
+            return None
+        from promptyoself.application.requests import instant_option
+
+        at, said = instant_option(text, option=f"--{key}", timezone=timezone, now=now)
+        self.understood += [said] if said else []
+        return at
 
     def number(self, key: str) -> int | None:
         """Return an option's whole number, or None when it was not given."""

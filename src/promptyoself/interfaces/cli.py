@@ -105,6 +105,7 @@ def _called(parsed: Parsed, doors: Doors) -> Document:
     try:
         module, _, function = command.handler.partition(":")
         document: Document = getattr(import_module(f"promptyoself.interfaces.{module}"), function)(call)
+        document = wire.with_bounds(document, call.understood)
     except PromptyoselfError:
         raise
     except KeyboardInterrupt:

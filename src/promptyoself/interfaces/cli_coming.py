@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from promptyoself.application import schedules
-from promptyoself.application.requests import instant_option
 from promptyoself.application.skips import skip as skip_next
 from promptyoself.application.snoozes import PutOff
 from promptyoself.application.snoozes import snooze as put_off
@@ -64,7 +63,7 @@ def snooze(call: Call) -> Document:
             tx,
             call.id,
             lasting=parse_duration(lasting) if lasting is not None else None,
-            until=instant_option(until, timezone=timezone, now=now) if until is not None else None,
+            until=call.instant("until", timezone=timezone, now=now),
             caller=call.caller,
             store_uid=uid,
             now=now,

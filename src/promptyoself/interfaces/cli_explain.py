@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -36,7 +35,7 @@ def explain(call: Call) -> Document:
         is_phrase=rule.is_phrase,
         schedule_type=rule.kind.value,
         schedule_value=rule.expression,
-        understood=f"{rule.option} {shlex.quote(rule.expression)} --timezone {shlex.quote(rule.timezone)}",
+        understood=wire.rule_read(rule.given, rule.option, trigger),
         timezone=rule.timezone,
         description=describe(trigger),
         fields=_fields(rule),

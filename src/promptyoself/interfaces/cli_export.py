@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from promptyoself.application import schedules
-from promptyoself.application.requests import instant_option
 from promptyoself.domain import limits
 from promptyoself.domain.errors import InvalidInput, UsageError
 from promptyoself.domain.triggers import parse_duration
@@ -95,10 +94,10 @@ def _chosen(call: Call) -> tuple[list[Schedule], list[str]]:
 
 def _span(call: Call, now: datetime) -> tuple[datetime, datetime]:
     timezone = call.services.defaults.timezone
-    begin, until, length = call.text("from"), call.text("until"), call.text("for")
-    if until is not None and length is not None:
+    length = call.text("for")
+    if call.is_given("until") and length is not None:
         raise UsageError("--until and --for both say where the feed ends", hint="give one of them")
-    begin_at = now if begin is None else instant_option(begin, timezone=timezone, now=now)
-    if until is not None:
-        return begin_at, instant_option(until, timezone=timezone, now=now)
+    begin_at = call.instant("from", timezone=timezone, now=now) or now
+    if (until := call.instant("until", timezone=timezone, now=now)) is not None:
+        return begin_at, until
     return begin_at, begin_at + (limits.FEED_SPAN_DEFAULT if length is None else parse_duration(length))

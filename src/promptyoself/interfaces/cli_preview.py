@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from promptyoself.application import schedules
-from promptyoself.application.requests import ScheduleRequest, define, instant_option
+from promptyoself.application.requests import ScheduleRequest, define
 from promptyoself.domain import limits
 from promptyoself.domain.errors import InvalidInput, UsageError
 from promptyoself.domain.models import Definition, ScheduleState
@@ -46,7 +46,7 @@ def preview(call: Call) -> Document:
     now = services.clock.now()
     subject = _rule(call, now) if call.number("id") is None else _stored(call)
     trigger = subject.definition.trigger
-    begin_at, until = (_bound(call, option, trigger.timezone, now=now) for option in ("from", "until"))
+    begin_at, until = (call.instant(option, timezone=trigger.timezone, now=now) for option in ("from", "until"))
     after = now if begin_at is None else begin_at - _TICK
     openings = _openings(subject, after, until, count=_count(call, is_bounded=until is not None))
     return wire.success(
@@ -120,8 +120,3 @@ def _count(call: Call, *, is_bounded: bool) -> int:
     if count > limits.PREVIEW_RUNS_MAX:
         raise InvalidInput(f"count {count} is out of range; 1 to {limits.PREVIEW_RUNS_MAX} are allowed")
     return count
-
-
-def _bound(call: Call, option: str, timezone: str, *, now: datetime) -> datetime | None:
-    text = call.text(option)
-    return None if text is None else instant_option(text, timezone=timezone, now=now)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from promptyoself.application import schedules
-from promptyoself.application.requests import ScheduleRequest, define, exact, has_phrases, instant_option, redefine
+from promptyoself.application.requests import ScheduleRequest, define, exact, has_phrases, redefine
 from promptyoself.domain import limits
 from promptyoself.domain.errors import TargetError, UsageError
 from promptyoself.domain.outlook import next_to_send, outlook, warnings_of
@@ -126,12 +126,12 @@ def update(call: Call) -> Document:
 
 def pause(call: Call) -> Document:
     """Pause one schedule, or stop every delivery."""
-    services, until, reason = call.services, call.text("until"), call.text("reason")
+    services, reason = call.services, call.text("reason")
     is_all = _is_for_all(call)
     with services.store.transaction() as tx:
         now = services.clock.now()
         if is_all:
-            until_at = _until(until, services.defaults.timezone, now=now)
+            until_at = call.instant("until", timezone=services.defaults.timezone, now=now)
             switch = schedules.stop_all(tx, caller=call.caller, reason=reason, until=until_at, now=now)
             ends = wire.instant(switch.until, services.defaults.timezone)
             return wire.success(
@@ -141,7 +141,7 @@ def pause(call: Call) -> Document:
                 until=ends,
             )
         timezone = schedules.find(tx, call.id, caller=call.caller).definition.trigger.timezone
-        until_at = _until(until, timezone, now=now)
+        until_at = call.instant("until", timezone=timezone, now=now)
         stored = schedules.pause(tx, call.id, caller=call.caller, reason=reason, until=until_at, now=now)
     return wire.success(
         schedule=wire.schedule(stored),
@@ -293,7 +293,3 @@ def _is_for_all(call: Call) -> bool:
     if is_all == (call.number("id") is not None):
         raise UsageError(f"{call.command.name} needs either --id or --all", hint=call.command.example)
     return is_all
-
-
-def _until(text: str | None, timezone: str, *, now: datetime) -> datetime | None:
-    return None if text is None else instant_option(text, timezone=timezone, now=now)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from promptyoself.application.requests import instant_option
 from promptyoself.application.simulating import Question, scene_of, simulate
 from promptyoself.application.simulation import Outage
 from promptyoself.domain import limits
@@ -61,13 +60,12 @@ def _ids(call: Call) -> list[int] | None:
 
 
 def _question(call: Call, timezone: str, now: datetime) -> Question:
-    begin, until, span = call.text("from"), call.text("until"), call.text("for")
-    if until is not None and span is not None:
+    span = call.text("for")
+    if call.is_given("until") and span is not None:
         raise UsageError("simulate takes either --until or --for", hint=call.command.example)
-    begin_at = now if begin is None else instant_option(begin, timezone=timezone, now=now)
-    if until is not None:
-        until_at = instant_option(until, timezone=timezone, now=now)
-    else:
+    begin_at = call.instant("from", timezone=timezone, now=now) or now
+    until_at = call.instant("until", timezone=timezone, now=now)
+    if until_at is None:
         until_at = begin_at + (_SPAN_DEFAULT if span is None else parse_duration(span, what="span"))
     rows = call.number("limit")
     rows_max = limits.ROWS_DEFAULT if rows is None else rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TextIO
@@ -27,7 +28,7 @@ def render(name: str, document: Document, stream: TextIO) -> None:
     """Print the answer of a command. Colours follow NO_COLOR and the terminal; others' text cannot steer it."""
     console = Console(file=stream, highlight=False, soft_wrap=False, markup=False, emoji=False)
     _VIEWS.get(name, _message)(console, document)
-    for line in _understood(document):
+    for line in _understood(document) if name != "explain" else ():
         console.print(Text(printable(line)), soft_wrap=True)  # to be copied: no break within a value
     for warning in document.get("warnings", ()):
         console.print(Text(f"note: {printable(warning)}", style="yellow"))
@@ -166,7 +167,9 @@ def _explained(console: Console, document: Document) -> None:
     now = datetime.fromisoformat(document["now"])
     what = "plain words for " if document["is_phrase"] else ""
     console.print(Text(printable(document["description"]), style="bold"))
-    console.print(Text(printable(f"  {what}{document['schedule_type']}: {document['understood']}")))
+    read = document["understood"]
+    typed = f"{read['option']} {shlex.quote(read['value'])} --timezone {shlex.quote(read['timezone'])}"
+    console.print(Text(printable(f"  {what}{document['schedule_type']}: {typed}")))
     if document["fields"]:
         _table(console, [], [[f"  {one['name']}", one["value"], one["means"]] for one in document["fields"]])
     rows = []

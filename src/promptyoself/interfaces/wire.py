@@ -116,22 +116,39 @@ def understood(phrases: Sequence[Understood], trigger: Trigger) -> Document:
 
     `understood` is the rule as it is kept, `understood_bounds` holds what became of --start-at and --end-at.
     """
-    from promptyoself.domain.triggers import describe
-
     shape: Document = {}
     for one in phrases:
         if one.is_rule:
-            shape["understood"] = {
-                "given": one.given,
-                "option": one.option,
-                "value": trigger.expression,
-                "words": describe(trigger),
-                "timezone": trigger.timezone,
-            }
+            shape["understood"] = rule_read(one.given, one.option, trigger)
         else:
-            bound = {"given": one.given, "option": one.option, "value": one.value, "timezone": one.timezone}
-            shape.setdefault("understood_bounds", []).append(bound)
+            shape.setdefault("understood_bounds", []).append(_bound(one))
     return shape
+
+
+def rule_read(given: str, option: str, trigger: Trigger) -> Document:
+    """Return what a text for a rule was understood as: `option` and `value` can be typed back."""
+    from promptyoself.domain.triggers import describe
+
+    return {
+        "given": given,
+        "option": option,
+        "value": trigger.expression,
+        "words": describe(trigger),
+        "timezone": trigger.timezone,
+    }
+
+
+def with_bounds(document: Document, phrases: Sequence[Understood]) -> Document:
+    """Return an answer with what became of instants in plain words, and of what they may also mean as warnings."""
+    if not phrases:
+        return document
+    notes = [note for one in phrases for note in one.notes]
+    bounds = {"understood_bounds": [*document.get("understood_bounds", ()), *map(_bound, phrases)]}
+    return document | bounds | ({"warnings": [*document.get("warnings", ()), *notes]} if notes else {})
+
+
+def _bound(one: Understood) -> Document:
+    return {"given": one.given, "option": one.option, "value": one.value, "timezone": one.timezone}
 
 
 def delivery(stored: Delivery, timezone: str) -> Document:
