@@ -172,3 +172,36 @@ async def test_a_clock_set_back_does_not_bring_it_back(stage: Stage) -> None:
     stage.clock.step(-timedelta(minutes=30))
     stage.pause(1)
     assert stage.resume(1).next_fire_at == SECOND
+
+
+@played
+async def test_what_quiet_hours_skip_anyway_is_not_what_is_skipped_next(stage: Stage) -> None:
+    stage.register(every="5m", quiet_hours="09:00-09:12 skip")
+    done = stage.skip(reason="away")
+    assert done.fire_times == (THIRD,)
+    assert await fired(stage, minutes=21) == ["09:20"]
+    reasons = [str(one.reason) for one in stage.deliveries()][:3]
+    assert [reason.partition(":")[0] for reason in reasons] == ["quiet hours"] * 2 + ["skipped by operator via cli"]
+    told = [fact.delivery_id for fact in stage.facts(1) if fact.kind is FactKind.SKIPPED]
+    assert told == [1, 2]
+
+
+@played
+async def test_a_schedule_of_which_nothing_is_sent_has_nothing_to_skip_or_put_off(stage: Stage) -> None:
+    stage.register(cron="0 10 * * *", quiet_hours="09:30-10:30 skip")
+    for attempt in (stage.skip, lambda: stage.snooze(lasting=MINUTE)):
+        with pytest.raises(Conflict, match=r"nothing of schedule 1 would be sent.*quiet hours"):
+            attempt()
+    stage.register(cron="0 10 * * *", quiet_hours="09:30-10:30 mon-sat skip")
+    with pytest.raises(InvalidInput, match=r"only .* fire times are to be sent among the next 500"):
+        stage.skip(2, count=100)
+    assert stage.deliveries() == []
+
+
+@played
+async def test_a_pause_whose_end_nobody_has_seen_is_over(stage: Stage) -> None:
+    stage.register(every="5m")
+    stage.pause(1, until=NOW + 7 * MINUTE)
+    await stage.pass_time(minutes=8)
+    assert stage.skip().fire_times == (SECOND,)
+    assert await fired(stage, minutes=8) == ["09:15"]

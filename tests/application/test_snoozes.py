@@ -259,3 +259,28 @@ async def test_an_agent_at_its_limit_of_deliveries_cannot_open_one_more(
         await stage.deliver()
     with pytest.raises(LimitExceeded):
         stage.snooze(lasting=HOUR, caller=ME)
+
+
+@played
+async def test_instants_in_words_have_no_parts_of_a_second(stage: Stage) -> None:
+    await stage.pass_time(seconds=0.123456)
+    stage.register(every="1h")
+    with pytest.raises(InvalidInput, match=r"12:00:00\+00:00 is not before 2026-03-02T11:00:00\+00:00, whose"):
+        stage.snooze(lasting=2 * HOUR)
+    stage.snooze(lasting=HOUR / 2)
+    assert stage.facts(1)[-1].detail["moment"] == "2026-03-02T10:30:00+00:00"
+
+
+@played
+async def test_what_quiet_hours_skip_is_neither_put_off_nor_in_the_way(stage: Stage) -> None:
+    stage.register(every="10m", quiet_hours="09:00-09:15 skip")
+    done = stage.snooze(lasting=5 * MINUTE)
+    assert (done.delivery.fire_at, done.delivery.due_at) == (NOW + 20 * MINUTE, NOW + 25 * MINUTE)
+    assert await came(stage, minutes=31) == [("09:20", "09:25"), ("09:30", "09:30")]
+    assert stage.states()[0] == DeliveryState.SKIPPED
+    stage.register(every="10m", quiet_hours="09:50-10:15 skip")  # fires from 09:41 on
+    await stage.pass_time(minutes=9)
+    put_off = stage.snooze(2, until=NOW + 80 * MINUTE)
+    assert put_off.delivery.fire_at == NOW + 41 * MINUTE, "those at 09:51, 10:01 and 10:11 take no one's place"
+    with pytest.raises(InvalidInput, match=r"10:21:00.*would replace it"):
+        stage.snooze(2, until=NOW + 81 * MINUTE)

@@ -273,6 +273,20 @@ class StoreContract(LaneContract, RecordContract):
             assert tx.ready_lanes(now=NOW + HOUR, limit=9) == []
             assert tx.ready_lanes(now=NOW + 2 * HOUR, limit=9) == [schedule.lane]
 
+    def test_what_was_put_off_is_found_by_its_schedule_until_it_comes(self, store: Store) -> None:
+        first, second, third = (add_schedule(store, uid=uid) for uid in "abc")
+        with store.transaction() as tx:
+            for at, later in ((NOW, 3), (NOW + MINUTE, 2)):
+                put_off = replace(a_new_delivery(first, fire_at=at), snoozed_until=NOW + later * MINUTE)
+                tx.add_delivery(put_off, retry_until=NOW + HOUR)
+            tx.add_delivery(a_new_delivery(second), retry_until=NOW + HOUR)
+            skipped = replace(a_new_delivery(third), snoozed_until=NOW + MINUTE, state=DeliveryState.SKIPPED)
+            tx.add_delivery(skipped, retry_until=NOW + HOUR)
+        with store.reading() as tx:
+            assert tx.snoozed(now=NOW) == {first.id: NOW + 2 * MINUTE}
+            assert tx.snoozed(now=NOW + 2 * MINUTE) == {first.id: NOW + 3 * MINUTE}
+            assert tx.snoozed(now=NOW + 3 * MINUTE) == {}
+
     def test_the_zone_databases_version_is_the_one_last_noted(self, store: Store) -> None:
         with store.transaction() as tx:
             assert tx.zone_record() is None

@@ -58,6 +58,29 @@ def test_a_snooze_says_what_it_put_off_and_when_it_comes(daily: Door) -> None:
     assert any("Delivery 1 was put off; it comes Tue 14:00 Europe/Riga" in one for one in told)
 
 
+def test_lists_show_what_was_put_off_before_the_next_fire_time(daily: Door) -> None:
+    daily.ok("snooze", "--id", "1", "--for", "30m")
+    [listed] = daily.ok("list")["schedules"]
+    assert listed["next_run"] == "2026-03-04T09:00:00+02:00"
+    assert listed["snoozed_until"] == "2026-03-03T09:30:00+02:00"
+    assert daily.ok("show", "--id", "1")["schedule"]["snoozed_until"] == listed["snoozed_until"]
+    assert "Tue 2026-03-03 09:30" in daily.call("list", is_tty=True).out
+    skipped = daily.ok("skip", "--id", "1")
+    assert skipped["schedule"]["snoozed_until"] == listed["snoozed_until"]
+    assert "Next: Tue 09:30 Europe/Riga (in 22 h), put off until then; then Thu 09:00" in skipped["message"]
+    daily.ok("cancel", "--id", "1")
+    assert daily.ok("list", "--all")["schedules"][0]["snoozed_until"] is None
+
+
+def test_a_one_off_that_was_put_off_is_not_said_to_be_over(door: Door) -> None:
+    door.ok("register", "--agent-id", "agent-1", "--prompt", "x", "--time", "2026-03-03T09:00")
+    assert door.ok("list")["schedules"][0]["snoozed_until"] is None
+    door.ok("snooze", "--id", "1", "--for", "30m")
+    edited = door.ok("update", "--id", "1", "--prompt", "y")
+    assert edited["schedule"]["snoozed_until"] == "2026-03-03T09:30:00+00:00"
+    assert "Next: Tue 09:30 UTC (in 1 d), put off until then. It does not fire again." in edited["message"]
+
+
 def test_a_snooze_needs_one_time_that_can_be_read(daily: Door) -> None:
     assert daily.refused("snooze", "--id", "1", code=2)["code"] == "usage"
     assert daily.refused("snooze", "--id", "1", "--for", "1h", "--until", "2026-03-03T12:00", code=2)["code"] == "usage"

@@ -33,6 +33,7 @@ SCHEDULE_KEYS = [
     "conversation",
     "skip_on",
     "created_by",
+    "snoozed_until",
 ]
 REGISTER = ("register", "--agent-id", "agent-1", "--prompt", "stretch")
 

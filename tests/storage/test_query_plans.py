@@ -22,6 +22,7 @@ PLANS = {
     "guard_usage": ["schedules_owner", "deliveries_of_schedule"],
     "live_descendants": ["schedules_root"],
     "unfinished_deliveries": ["deliveries_unfinished"],
+    "snoozed": ["deliveries_unfinished"],
     "deliveries_of_schedule": ["deliveries_of_schedule"],
     "deliveries_of_agent": ["schedules_agent", "deliveries_of_schedule"],
     "deliveries_of_owner": ["schedules_owner", "deliveries_of_schedule"],

@@ -81,8 +81,8 @@ def plan_batch(tx: Tx, *, now: datetime, store_uid: str) -> PassReport:
 
 
 def bring_up_to_date(tx: Tx, schedule: Schedule, *, now: datetime, store_uid: str) -> Schedule:
-    """Plan what has come due of one active schedule in the caller's transaction; return it as it is then."""
-    _plan_one(tx, schedule, now=now, store_uid=store_uid)
+    """Do for one schedule in the caller's transaction what a pass would now, if it is due; return it as it is then."""
+    _plan_or_resume(tx, schedule, now=now, store_uid=store_uid)
     return tx.schedule(schedule.id) or schedule
 
 

@@ -148,6 +148,12 @@ def listed(tx: Tx, *, caller: Caller, agent_id: str | None, include_finished: bo
     return tx.schedules(where)
 
 
+def snoozed_until(tx: Tx, schedule_id: int, *, now: datetime) -> datetime | None:
+    """Return when what was put off of a schedule comes, the first of it; None when nothing was."""
+    put_off = [one.snoozed_until for one in tx.unfinished_deliveries(schedule_id) if one.state is DeliveryState.PENDING]
+    return min((at for at in put_off if at is not None and at > now), default=None)
+
+
 def update(
     tx: Tx,
     schedule_id: int,
@@ -211,7 +217,10 @@ def pause(
     why = (reason or f"paused by {caller.label}")[: limits.REASON_CHARS_MAX]
     paused = replace(schedule, state=ScheduleState.PAUSED, state_reason=why, paused_until=until, updated_at=now)
     tx.save_schedule(paused)
-    detail: dict[str, str | int | bool | None] = {"reason": why, "until": until.isoformat() if until else None}
+    detail: dict[str, str | int | bool | None] = {
+        "reason": why,
+        "until": until.isoformat(timespec="seconds") if until else None,
+    }
     tx.add_fact(Fact(kind=FactKind.PAUSED, at=now, schedule_id=schedule.id, actor=caller.label, detail=detail))
     return paused
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from promptyoself.application.coming import note, occurrence, passed, up_to_date
+from promptyoself.application.coming import keep_skipped, note, occurrence, openings_ahead, passed, up_to_date
 from promptyoself.application.schedules import Caller, check_allowance
 from promptyoself.domain import guard, limits
 from promptyoself.domain.errors import Conflict, InvalidInput
@@ -22,7 +22,7 @@ from promptyoself.domain.models import (
     NewDelivery,
     Schedule,
 )
-from promptyoself.domain.planning import opening_of
+from promptyoself.domain.outlook import next_to_send
 from promptyoself.domain.quiet import QuietMode
 from promptyoself.domain.values import dataclass, replace
 
@@ -75,7 +75,7 @@ def snooze(
     elif any(one.state.is_in_flight for one in unfinished):
         done = _again(tx, schedule, wish, caller=caller, store_uid=store_uid)
     else:
-        done = _put_off_next(tx, schedule, wish, store_uid=store_uid)
+        done = _put_off_next(tx, schedule, wish, caller=caller, store_uid=store_uid)
     note(
         tx,
         FactKind.SNOOZED,
@@ -135,7 +135,7 @@ class _Wish:
 
     def shown(self, at: datetime) -> str:
         """Return an instant as a caller may type it, in the schedule's zone."""
-        return at.astimezone(zone(self.schedule.definition.trigger.timezone)).isoformat()
+        return at.astimezone(zone(self.schedule.definition.trigger.timezone)).isoformat(timespec="seconds")
 
 
 def _waiting(unfinished: list[Delivery]) -> Delivery | None:
@@ -150,8 +150,7 @@ def _waiting(unfinished: list[Delivery]) -> Delivery | None:
 def _put_off(tx: Tx, schedule: Schedule, old: Delivery, wish: _Wish, *, store_uid: str) -> Snoozed:
     if old.kind is DeliveryKind.RUN_NOW:
         return _put_off_run_now(tx, schedule, old, wish, store_uid=store_uid)
-    is_replaced = schedule.definition.policy.catch_up is not CatchUp.ALL
-    comes_at = wish.instant(due_at=old.planned_at, before=schedule.next_fire_at if is_replaced else None)
+    comes_at = wish.instant(due_at=old.planned_at, before=_replaced_at(schedule))
     later = replace(
         old,
         planned_at=comes_at,
@@ -164,6 +163,11 @@ def _put_off(tx: Tx, schedule: Schedule, old: Delivery, wish: _Wish, *, store_ui
     )
     tx.save_delivery(later, was=old)
     return Snoozed(schedule=schedule, delivery=later, what=PutOff.WAITING)
+
+
+def _replaced_at(schedule: Schedule) -> datetime | None:
+    """Return the next fire time that would take the place of one that waits; one that is skipped takes none."""
+    return None if schedule.definition.policy.catch_up is CatchUp.ALL else next_to_send(schedule)
 
 
 def _put_off_run_now(tx: Tx, schedule: Schedule, old: Delivery, wish: _Wish, *, store_uid: str) -> Snoozed:
@@ -205,27 +209,33 @@ def _open_apart(tx: Tx, schedule: Schedule, comes_at: datetime, wish: _Wish, *, 
     return delivery
 
 
-def _put_off_next(tx: Tx, schedule: Schedule, wish: _Wish, *, store_uid: str) -> Snoozed:
+def _put_off_next(tx: Tx, schedule: Schedule, wish: _Wish, *, caller: Caller, store_uid: str) -> Snoozed:
     """Open the next fire time now, to come later: its fire counts once, and the schedule goes on after it."""
-    fire_at = schedule.next_fire_at
-    if fire_at is None:
+    ahead = openings_ahead(schedule, 1)
+    if not ahead:
         raise Conflict(
             f"schedule {schedule.id} does not fire again, and nothing of it waits unsent",
             hint=f"promptyoself run-now --id {schedule.id} sends the prompt again",
+        )
+    *skipped, opening = ahead
+    if opening.skip_reason is not None:
+        raise Conflict(
+            f"nothing of schedule {schedule.id} would be sent, and nothing is left to put off: {opening.skip_reason}"
         )
     if schedule.provenance.owner != OPERATOR:
         usage = tx.guard_usage(schedule.provenance.owner, since=wish.now - timedelta(hours=1))
         if guard.allowance(usage) <= 0:
             raise guard.deliveries_exceeded()
     counted = replace(schedule, fire_count=schedule.fire_count + 1)
-    moved = passed(counted, fire_at, now=wish.now)
-    opening = opening_of(schedule.definition, schedule.uid, fire_at)
-    is_replaced = schedule.definition.policy.catch_up is not CatchUp.ALL
-    comes_at = wish.instant(due_at=opening.planned_at, before=moved.next_fire_at if is_replaced else None)
+    moved = passed(counted, opening.fire_at, now=wish.now)
+    comes_at = wish.instant(due_at=opening.planned_at, before=_replaced_at(moved))
+    keep_skipped(tx, schedule, skipped, caller=caller, store_uid=store_uid, now=wish.now)
     new = occurrence(counted, opening, planned_at=comes_at, store_uid=store_uid, now=wish.now)
     retry_until = comes_at + schedule.definition.policy.retry_for
     delivery = tx.add_delivery(replace(new, snoozed_until=comes_at), retry_until=retry_until)
     if delivery is None:
-        raise Conflict(f"the fire time {wish.shown(fire_at)} of schedule {schedule.id} has its delivery already")
+        raise Conflict(
+            f"the fire time {wish.shown(opening.fire_at)} of schedule {schedule.id} has its delivery already"
+        )
     tx.save_schedule(moved)
     return Snoozed(schedule=moved, delivery=delivery, what=PutOff.NEXT)

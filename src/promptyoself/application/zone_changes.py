@@ -159,4 +159,6 @@ def _note_version(tx: Tx, version: str, *, moved: int, now: datetime) -> None:
 
 
 def _shown(at: datetime | None, schedule: Schedule) -> str | None:
-    return None if at is None else at.astimezone(zone(schedule.definition.trigger.timezone)).isoformat()
+    return (
+        None if at is None else at.astimezone(zone(schedule.definition.trigger.timezone)).isoformat(timespec="seconds")
+    )

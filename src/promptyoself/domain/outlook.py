@@ -37,7 +37,7 @@ def outlook(schedule: Planned, *, now: datetime, count: int) -> Outlook:
     standing: list[Opening] = []
     passed: list[Opening] = []
     last_seen_at = None
-    for opening in _looked_at(schedule, after=now):
+    for opening in coming_openings(schedule, after=now):
         if len(standing) >= left:
             break
         last_seen_at = opening.fire_at
@@ -54,7 +54,7 @@ def next_to_send(schedule: Planned) -> datetime | None:
     first = schedule.next_fire_at
     if first is None or opening_of(schedule.definition, schedule.uid, first).skip_reason is None:
         return first
-    coming = _looked_at(schedule, after=first)
+    coming = coming_openings(schedule, after=first)
     return next((opening.fire_at for opening in coming if opening.skip_reason is None), None)
 
 
@@ -69,7 +69,8 @@ def warnings_of(found: Outlook) -> list[str]:
     return [f"NOTHING WOULD EVER BE SENT: {which}, are skipped: {found.reason}"]
 
 
-def _looked_at(schedule: Planned, *, after: datetime) -> Iterator[Opening]:
+def coming_openings(schedule: Planned, *, after: datetime) -> Iterator[Opening]:
+    """Yield what the coming fire times (from next_fire_at, later than `after`) come to; at most LOOKS_AHEAD_MAX."""
     first = schedule.next_fire_at
     if first is None:
         return

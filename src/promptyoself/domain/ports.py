@@ -183,6 +183,10 @@ class Tx(Protocol):
         """Return the schedule's deliveries that are not final, by fire time."""
         ...
 
+    def snoozed(self, *, now: datetime) -> dict[int, datetime]:
+        """Return by schedule when the first of what was put off, and is pending, comes; later than `now`."""
+        ...
+
     def save_delivery(self, delivery: Delivery, *, was: Delivery) -> bool:
         """Write the columns that may change, if state and lease token are still as in `was`."""
         ...

@@ -13,11 +13,10 @@ from promptyoself.domain.outlook import next_to_send
 from promptyoself.domain.triggers import parse_duration
 from promptyoself.interfaces import wire
 from promptyoself.interfaces.advice import running_warnings
+from promptyoself.interfaces.cli_schedules import next_sentence
 from promptyoself.interfaces.phrases import moment
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from promptyoself.interfaces.call import Call
     from promptyoself.interfaces.wire import Document
 
@@ -38,6 +37,7 @@ def skip(call: Call) -> Document:
         done = skip_next(
             tx, call.id, count=count, reason=call.text("reason"), caller=call.caller, store_uid=uid, now=now
         )
+        put_off = schedules.snoozed_until(tx, call.id, now=now)
     stored = done.schedule
     timezone = stored.definition.trigger.timezone
     times = "1 fire time" if count == 1 else f"{count} fire times"
@@ -45,8 +45,8 @@ def skip(call: Call) -> Document:
         skipped=[wire.run(at, timezone) for at in done.fire_times],
         delivery_ids=[one.id for one in done.deliveries],
         next_run=wire.instant(next_to_send(stored), timezone),
-        schedule=wire.schedule(stored),
-        message=f"Skipped {times} of schedule {stored.id}. Next: {_next(next_to_send(stored), timezone, now)}",
+        schedule=wire.schedule(stored, snoozed_until=put_off),
+        message=f"Skipped {times} of schedule {stored.id}. {next_sentence(stored, put_off, now=now)}",
     )
 
 
@@ -78,7 +78,3 @@ def snooze(call: Call) -> Document:
         message=f"{_WHAT[done.what]} {moment(comes_at, timezone, now=now)}, as delivery {done.delivery.id}",
         warnings=warnings,
     )
-
-
-def _next(at: datetime | None, timezone: str, now: datetime) -> str:
-    return "never again" if at is None else moment(at, timezone, now=now)

@@ -36,13 +36,14 @@ def register(call: Call) -> Document:
             tx, request, caller=call.caller, defaults=services.defaults, uid=services.new_uid(), now=now
         )
         warnings += running_warnings(tx, now=now)
+        put_off = schedules.snoozed_until(tx, made.schedule.id, now=now)
     stored = made.schedule
     warnings = zone_warnings(services, request.timezone) + warnings
     what = f"Prompt scheduled with ID {stored.id}" if made.is_new else f"Prompt updated, ID {stored.id}"
     return wire.success(
         id=stored.id,
         next_run=wire.instant(next_to_send(stored), stored.definition.trigger.timezone),
-        message=f"{what}.{_lost(made.before, stored, now=now)} {_next_sentence(stored, now=now)}",
+        message=f"{what}.{_lost(made.before, stored, now=now)} {next_sentence(stored, put_off, now=now)}",
         timezone=stored.definition.trigger.timezone,
         created=made.is_new,
         **_outlook(stored, warnings + phrase_notes(request), now=now),
@@ -60,10 +61,11 @@ def list_schedules(call: Call) -> Document:
             tx, caller=call.caller, agent_id=call.text("agent_id"), include_finished=call.is_set("all")
         )
         warnings = running_warnings(tx, now=now)
+        put_off = tx.snoozed(now=now)
     if len(found) == limits.LIST_MAX:
         warnings.append(f"only the first {limits.LIST_MAX} are listed; name an agent with --agent-id")
     return wire.success(
-        schedules=[wire.schedule(one) for one in found],
+        schedules=[wire.schedule(one, snoozed_until=put_off.get(one.id)) for one in found],
         count=len(found),
         now=wire.instant(now, services.defaults.timezone),
         warnings=warnings,
@@ -78,8 +80,11 @@ def show(call: Call) -> Document:
         now = services.clock.now()
         stored = schedules.find(tx, call.id, caller=call.caller)
         warnings = running_warnings(tx, now=now)
+        put_off = schedules.snoozed_until(tx, stored.id, now=now)
     return wire.success(
-        schedule=wire.schedule(stored), details=wire.details(stored), **_outlook(stored, warnings, now=now)
+        schedule=wire.schedule(stored, snoozed_until=put_off),
+        details=wire.details(stored),
+        **_outlook(stored, warnings, now=now),
     )
 
 
@@ -116,9 +121,11 @@ def update(call: Call) -> Document:
             revision=call.number("revision"),
         )
         warnings += running_warnings(tx, now=now)
+        put_off = schedules.snoozed_until(tx, stored.id, now=now)
+    told = f"{_lost(before, stored, now=now)} {next_sentence(stored, put_off, now=now)}"
     return wire.success(
-        schedule=wire.schedule(stored),
-        message=f"Schedule {stored.id} is updated.{_lost(before, stored, now=now)} {_next_sentence(stored, now=now)}",
+        schedule=wire.schedule(stored, snoozed_until=put_off),
+        message=f"Schedule {stored.id} is updated.{told}",
         **_outlook(stored, warnings + phrase_notes(request), now=now),
         **wire.understood(request.understood, stored.definition.trigger),
     )
@@ -143,8 +150,9 @@ def pause(call: Call) -> Document:
         timezone = schedules.find(tx, call.id, caller=call.caller).definition.trigger.timezone
         until_at = call.instant("until", timezone=timezone, now=now)
         stored = schedules.pause(tx, call.id, caller=call.caller, reason=reason, until=until_at, now=now)
+        put_off = schedules.snoozed_until(tx, stored.id, now=now)
     return wire.success(
-        schedule=wire.schedule(stored),
+        schedule=wire.schedule(stored, snoozed_until=put_off),
         message=f"Schedule {stored.id} is paused: {stored.state_reason}",
         until=wire.instant(stored.paused_until, timezone),
     )
@@ -159,9 +167,10 @@ def resume(call: Call) -> Document:
             schedules.start_all(tx, caller=call.caller, now=now)
             return wire.success(schedule=None, message="Deliveries go on")
         stored = schedules.resume(tx, call.id, caller=call.caller, now=now)
+        put_off = schedules.snoozed_until(tx, stored.id, now=now)
     return wire.success(
-        schedule=wire.schedule(stored),
-        message=f"Schedule {stored.id} is {stored.state}. {_next_sentence(stored, now=now)}",
+        schedule=wire.schedule(stored, snoozed_until=put_off),
+        message=f"Schedule {stored.id} is {stored.state}. {next_sentence(stored, put_off, now=now)}",
     )
 
 
@@ -272,11 +281,19 @@ def holiday_warnings(definition: Definition, *, now: datetime) -> list[str]:
     return calendar_warnings(definition.policy.skip_on, now=now)
 
 
-def _next_sentence(stored: Schedule, *, now: datetime) -> str:
+def next_sentence(stored: Schedule, put_off: datetime | None, *, now: datetime) -> str:
+    """Say what comes next of a schedule: what was put off (when it comes), then the next fire time."""
+    timezone = stored.definition.trigger.timezone
     next_at = next_to_send(stored)
-    if next_at is None:
-        return "It does not fire again." if stored.next_fire_at is None else "Every fire time is skipped."
-    return f"Next: {moment(next_at, stored.definition.trigger.timezone, now=now)}"
+    if next_at is not None:
+        coming = f"Next: {moment(next_at, timezone, now=now)}"
+    else:
+        coming = "It does not fire again." if stored.next_fire_at is None else "Every fire time is skipped."
+    if put_off is None:
+        return coming
+    after = f"; then {moment(next_at, timezone, now=now)}" if next_at is not None else f". {coming}"
+    first = f"Next: {moment(put_off, timezone, now=now)}, put off until then"
+    return first + after if next_at is None or put_off < next_at else coming
 
 
 def _lost(before: Schedule | None, stored: Schedule, *, now: datetime) -> str:

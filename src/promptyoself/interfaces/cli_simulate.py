@@ -13,6 +13,7 @@ from promptyoself.domain.intervals import format_duration
 from promptyoself.domain.triggers import parse_duration, parse_instant
 from promptyoself.interfaces import forecasts, wire
 from promptyoself.interfaces.parse import DIGITS_MAX
+from promptyoself.interfaces.phrases import moment
 
 if TYPE_CHECKING:
     from promptyoself.interfaces.call import Call
@@ -37,7 +38,11 @@ def run(call: Call) -> Document:
     stop = gathered.scene.stop
     warnings = list(gathered.warnings)
     if stop is not None and (stop.until is None or stop.until > now):
-        ends = "for as long as nobody lets them go on" if stop.until is None else f"until {stop.until.isoformat()}"
+        ends = (
+            "for as long as nobody lets them go on"
+            if stop.until is None
+            else f"until {moment(stop.until, timezone, now=now)}"
+        )
         warnings.append(f"all deliveries are stopped ({stop.reason}) {ends}: what fires waits")
     return wire.success(
         **forecasts.document(forecast, question, names=names),

@@ -322,10 +322,12 @@ def _state(state: str) -> Text:
 
 
 def _next(one: Document, now: datetime) -> str:
-    if one["next_run"] is None:
+    coming = [datetime.fromisoformat(one[key]) for key in ("snoozed_until", "next_run") if one[key] is not None]
+    if not coming:
         return "-"
-    at = datetime.fromisoformat(one["next_run"])
-    return f"{_clock(one['next_run'])} ({distance(at - now)})"
+    at = min(coming)
+    put_off = ", put off" if one["snoozed_until"] is not None and at == coming[0] else ""
+    return f"{_clock(at.isoformat())} ({distance(at - now)}{put_off})"
 
 
 def _count(one: Document) -> str:

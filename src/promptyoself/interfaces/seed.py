@@ -157,6 +157,7 @@ def is_reachable(services: Services) -> bool:
 def plain(stored: Schedule) -> SimpleNamespace:
     """Return a schedule as an object with the JSON's names and aware datetimes."""
     shape = wire.schedule(stored)
+    del shape["snoozed_until"]  # nobody has asked the deliveries
     shape |= {"next_run": stored.next_fire_at, "last_run": stored.last_fire_at, "created_at": stored.created_at}
     return SimpleNamespace(**shape)
 

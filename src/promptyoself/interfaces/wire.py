@@ -49,8 +49,8 @@ def instant(at: datetime | None, timezone: str) -> str | None:
     return None if at is None else at.astimezone(zone(timezone)).isoformat()
 
 
-def schedule(stored: Schedule) -> Document:
-    """Return a schedule as list, show, update, pause and resume give it."""
+def schedule(stored: Schedule, *, snoozed_until: datetime | None = None) -> Document:
+    """Return a schedule as list, show, update, pause and resume give it; what was put off comes at `snoozed_until`."""
     definition = stored.definition
     trigger, policy = definition.trigger, definition.policy
     return {
@@ -76,6 +76,7 @@ def schedule(stored: Schedule) -> Document:
         "conversation": definition.conversation,
         "skip_on": policy.skip_on.name if policy.skip_on else None,
         "created_by": stored.provenance.created_by,
+        "snoozed_until": instant(snoozed_until, trigger.timezone),
     }
 
 

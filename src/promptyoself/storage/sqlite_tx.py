@@ -202,6 +202,10 @@ class SqliteTx(Statements):
         """Return the schedule's deliveries that are not final, by fire time."""
         return self._all("unfinished_deliveries", {"schedule_id": schedule_id}, rows.delivery_of)
 
+    def snoozed(self, *, now: datetime) -> dict[int, datetime]:
+        """Return by schedule when the first of what was put off, and is pending, comes; later than `now`."""
+        return dict(self._all("snoozed", {"now": micros(now)}, _snoozed))
+
     def save_delivery(self, delivery: Delivery, *, was: Delivery) -> bool:
         """Write the columns that may change, if state and lease token are still as in `was`."""
         values = rows.delivery_values(delivery)
@@ -491,3 +495,7 @@ def _instant_or_none(column: str) -> Model[datetime | None]:
         return None if row[column] is None else instant(row[column])
 
     return found
+
+
+def _snoozed(row: Row) -> tuple[int, datetime]:
+    return row["schedule_id"], instant(row["comes_at"])

@@ -208,6 +208,13 @@ SELECT * FROM deliveries
 WHERE schedule_id = :schedule_id AND state IN ('pending', 'leased', 'accepted', 'unknown')
 ORDER BY fire_at, id
 
+-- name: snoozed
+-- What was put off and is still to come, for lists: it comes before the schedule's next fire time. Reads what is
+-- unfinished, which is little beside what there has been.
+SELECT schedule_id, min(snoozed_until) AS comes_at FROM deliveries INDEXED BY deliveries_unfinished
+WHERE state IN ('pending', 'leased', 'accepted', 'unknown') AND state = 'pending' AND snoozed_until > :now
+GROUP BY schedule_id
+
 -- name: save_delivery
 -- Guarded by state and lease token: a runner that lost its lane must not overwrite its successor.
 UPDATE deliveries SET
