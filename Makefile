@@ -23,8 +23,14 @@ help: ## list the targets
 demo: .venv/.base ## see prompts registered, fired, delivered and retried, in 15 seconds
 	$(BIN)/promptyoself demo
 
+# On all cores, but for the processes of tests/e2e: those hold clocks to seconds, and have the machine to themselves.
 test: .venv/.dev ## run all tests but those that need a real Letta server
+ifeq ($(PYTEST_ARGS),)
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --durations=10 --ignore=tests/e2e
+	$(BIN)/python -m pytest --durations=10 tests/e2e
+else
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+endif
 
 fuzz: .venv/.dev ## feed hostile texts to every parser for FUZZ_S seconds (600)
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_S) --seed $(FUZZ_SEED)
