@@ -200,6 +200,29 @@ def test_what_another_program_writes_is_read(day: date, length: int, title: str)
     assert (span.begin.date(), span.end.date()) == (day, day + timedelta(days=length))
 
 
+DATED: Final = "DTSTART;VALUE=DATE:20261224"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        calendar(*["DTSTART;TZID=/a/b/c/d/Europe/Riga:20261224T090000"] * 400),
+        calendar(*[f"DTSTART;TZID=/{number}/b/c/d/Europe/Riga:20261224T090000" for number in range(400)]),
+        calendar(f"{DATED}\nEXDATE:" + ",".join(["20261224T000000Z"] * 100_000)),
+        calendar(*[f"{DATED}\nRDATE;VALUE=DATE:{','.join(['20261224'] * 100)}"] * 1000),
+        calendar(DATED) + "\r\n" * 500_000,
+        calendar(f"{DATED}\nSUMMARY" + ";A=1" * 100_000 + ":x"),
+        calendar(f"{DATED}\nSUMMARY:" + "\\" * 500_000),
+    ],
+    ids=["one zone", "many zones", "dates in a line", "lines of dates", "empty lines", "parameters", "escapes"],
+)
+def test_a_large_file_made_to_be_slow_is_read_or_refused_in_a_second(text: str) -> None:
+    began = time.process_time()
+    with suppress(InvalidInput):
+        read_calendar(text, name="h", now=NOW)
+    assert time.process_time() - began < 1.0
+
+
 LINES = st.sampled_from(
     ["BEGIN:VCALENDAR", "BEGIN:VEVENT", "END:VEVENT", "END:VCALENDAR", "DTSTART:20260101", "RRULE:FREQ=DAILY;COUNT=2"]
 )

@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from promptyoself.domain import limits
-from promptyoself.domain.errors import InvalidInput, InvalidTimezone
-from promptyoself.domain.triggers import check_timezone
+from promptyoself.domain.errors import InvalidInput
+from promptyoself.domain.localtime import is_timezone
 
 _FOLD: Final = re.compile(r"\r?\n[ \t]")
 _LINE_END: Final = re.compile(r"\r?\n")
@@ -66,8 +67,10 @@ def events_in(text: str) -> Iterator[Event]:
         raise InvalidInput("it is no iCalendar file: it does not begin with BEGIN:VCALENDAR")
     stack: list[str] = []
     event: dict[str, list[Line]] = {}
-    count = 0
+    counts = _Counts()
     for number, raw in enumerate(lines, start=1):
+        if not raw or raw.isspace():
+            continue
         name, line = _line(raw, number)
         if name == "BEGIN":
             stack.append(line.value.upper())
@@ -76,10 +79,10 @@ def events_in(text: str) -> Iterator[Event]:
                 event = {}
         elif name == "END":
             if _ended(stack, line.value.upper()):
-                count += 1
-                _check_count(count)
+                counts.count_event()
                 yield event
         elif stack and stack[-1] == "VEVENT" and name in _WANTED:
+            counts.count(name, line)
             _keep(event, name, line)
     if stack:
         raise InvalidInput(f"it breaks off within {stack[-1][:40]}")
@@ -92,9 +95,28 @@ def _ended(stack: list[str], part: str) -> bool:
     return part == "VEVENT"
 
 
-def _check_count(count: int) -> None:
-    if count > limits.CALENDAR_EVENTS_MAX:
-        raise InvalidInput(f"it has more than {limits.CALENDAR_EVENTS_MAX} events")
+class _Counts:
+    """What is bounded over a whole file, counted before it costs anything. Each method raises InvalidInput."""
+
+    def __init__(self) -> None:
+        self._events = 0
+        self._dates = 0
+        self._zones: set[str] = set()
+
+    def count_event(self) -> None:
+        self._events += 1
+        if self._events > limits.CALENDAR_EVENTS_MAX:
+            raise InvalidInput(f"it has more than {limits.CALENDAR_EVENTS_MAX} events")
+
+    def count(self, name: str, line: Line) -> None:
+        if name in _REPEATED:
+            self._dates += 1 + line.value.count(",")
+        if "TZID" in line.parameters:
+            self._zones.add(line.parameters["TZID"])
+        if self._dates > limits.CALENDAR_SPANS_MAX:
+            raise InvalidInput(f"its RDATE and EXDATE hold more than {limits.CALENDAR_SPANS_MAX} dates")
+        if len(self._zones) > limits.CALENDAR_ZONES_MAX:
+            raise InvalidInput(f"it names more than {limits.CALENDAR_ZONES_MAX} time zones")
 
 
 def _check_depth(stack: Sequence[str]) -> None:
@@ -110,8 +132,6 @@ def _keep(event: dict[str, list[Line]], name: str, line: Line) -> None:
 
 
 def _line(raw: str, number: int) -> tuple[str, Line]:
-    if not raw.strip():
-        return "", Line({}, "")
     found = _NAME.match(raw)
     if found is None:
         raise InvalidInput(f"line {number} is no line of an iCalendar file")
@@ -153,16 +173,14 @@ def _moment(text: str, parameters: Mapping[str, str]) -> Moment:
     return Moment(wall, _zone(parameters["TZID"]) if "TZID" in parameters else None, is_day=False)
 
 
+@lru_cache(maxsize=limits.CALENDAR_ZONES_MAX)
 def _zone(name: str) -> str:
     """Return the IANA zone that a TZID names, also behind a vendor's prefix (`/citadel.org/20210210_1/Europe/Riga`)."""
     parts = name.strip("/").split("/")
     for begin in range(min(len(parts), 6)):
         candidate = "/".join(parts[begin:])
-        try:
-            check_timezone(candidate)
-        except InvalidTimezone:
-            continue
-        return candidate
+        if is_timezone(candidate):
+            return candidate
     raise InvalidInput(f"its zone {name[:60]!r} is none of the IANA database, such as Europe/Riga")
 
 

@@ -211,6 +211,8 @@ CALENDAR_SPANS_MAX: Final = 10_000
 CALENDAR_SPANS_OF_EVENT_MAX: Final = 4100
 """Of one recurring event: each day of CALENDAR_YEARS and the year before."""
 CALENDAR_DEPTH_MAX: Final = 8
+CALENDAR_ZONES_MAX: Final = 64
+"""Different names of zones; each unknown part of one costs a look at the disk."""
 CALENDAR_YEARS: Final = 10
 """Recurring events are worked out up to the beginning of the year so many years from now."""
 CALENDAR_ENDS_SOON: Final = timedelta(days=60)

@@ -42,20 +42,18 @@ _INSTANT_HINT: Final = "write it as 2027-03-28T09:00 (read in the schedule's zon
 @lru_cache(maxsize=1024)
 def zone(name: str) -> ZoneInfo:
     """Return the zone of an IANA name such as `Europe/Riga`; raises InvalidTimezone, with a near match as its hint."""
-    refused = (
-        not 0 < len(name) <= limits.NAME_CHARS_MAX
-        or name.startswith(("right/", "posix/"))
-        or name in {"localtime", "posixrules", "Factory"}
-    )
-    if not refused:
-        try:
-            return ZoneInfo(name)
-        except (LookupError, ValueError, OSError):  # absent, a path or not a zone file, a folder such as "Europe"
-            pass
+    found = _found(name)
+    if found is not None:
+        return found
     shown = name[: limits.NAME_CHARS_MAX]
     raise InvalidTimezone(
         f"unknown timezone {shown!r}: an IANA name such as Europe/Riga or UTC is needed", hint=_near(shown)
     )
+
+
+def is_timezone(name: str) -> bool:
+    """Return whether `name` is an IANA zone of this machine, without the price of a hint."""
+    return _found(name) is not None
 
 
 def check_timezone(name: str) -> str:
@@ -64,6 +62,18 @@ def check_timezone(name: str) -> str:
     return name
 
 
+def _found(name: str) -> ZoneInfo | None:
+    if not 0 < len(name) <= limits.NAME_CHARS_MAX or name.startswith(("right/", "posix/")):
+        return None
+    if name in {"localtime", "posixrules", "Factory"}:
+        return None
+    try:
+        return ZoneInfo(name)
+    except (LookupError, ValueError, OSError):  # absent, a path or not a zone file, a folder such as "Europe"
+        return None
+
+
+@lru_cache(maxsize=64)  # a file may name the same unknown zone ten thousand times, and an answer takes milliseconds
 def _near(name: str) -> str:
     """Say which known zone comes closest: by name in any case, by its last part (`riga`), then by spelling."""
     from difflib import get_close_matches  # only a refusal pays for it
