@@ -41,7 +41,7 @@ def plan(door: Door) -> list[tuple[DeliveryState, str | None]]:
 
 
 def test_a_fire_time_on_a_holiday_is_skipped_with_the_reason_and_the_file_is_not_needed(door: Door, path: Path) -> None:
-    answer = register(door, path)
+    answer = register(door, path, "--start-at", "2026-03-03T00:00")
     assert any(REASON in warning for warning in answer["warnings"])
     assert any("ends on 2026-03-03" in warning for warning in answer["warnings"])
     path.unlink()

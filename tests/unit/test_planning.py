@@ -315,9 +315,62 @@ class TestHolidays:
         assert planned(every_five(skip_on=HOLIDAYS), minutes=16).openings[0].missed == 1
         assert planned(every_five(), minutes=16).openings[0].missed == 2
 
+    def test_after_an_outage_the_newest_that_was_none_is_made_up(self) -> None:
+        wall = _WALL + FIVE
+        off = Holidays.make("h", walls=[Span(wall, wall + 3 * FIVE, "off")], instants=[], last_day=None)
+        decided = planned(every_five(skip_on=off), minutes=21)
+        assert [(one.fire_at, one.skip_reason, one.missed) for one in decided.openings] == [(FIRST, None, 0)]
+        assert (decided.passed_over, decided.next_fire_at) == (3, NOW + 5 * FIVE)
+
     def test_it_counts_towards_no_repetitions(self) -> None:
         decided = planned(every_five(skip_on=HOLIDAYS, max_repetitions=1), minutes=6)
         assert (decided.fire_count, decided.next_fire_at) == (0, FIRST + FIVE)
+
+
+class TestTheNewestThatStands:
+    """`catch_up latest` passes over what is skipped; held against a look at each fire time."""
+
+    @settings(max_examples=200)
+    @given(
+        begins=st.lists(st.tuples(st.integers(0, 90), st.integers(1, 30), st.booleans()), max_size=4),
+        quiet=st.sampled_from([None, "09:20-09:40 skip", "09:20-09:40", "09:00-09:01 skip", "08:00-10:10 skip"]),
+        window=st.sampled_from([None, 12 * MINUTE]),
+        jitter=st.sampled_from([timedelta(0), 4 * MINUTE]),
+        late=st.integers(0, 80),
+    )
+    def test_it_is_the_one_that_a_look_at_each_finds(
+        self,
+        begins: list[tuple[int, int, bool]],
+        quiet: str | None,
+        window: timedelta | None,
+        jitter: timedelta,
+        late: int,
+    ) -> None:
+        spans = [Span(NOW + at * MINUTE, NOW + (at + length) * MINUTE, "off") for at, length, _ in begins]
+        walls = [Span(one.begin.replace(tzinfo=None), one.end.replace(tzinfo=None), "off") for one in spans]
+        off = Holidays.make(
+            "h",
+            walls=[one for one, (_, _, is_wall) in zip(walls, begins, strict=True) if is_wall],
+            instants=[one for one, (_, _, is_wall) in zip(spans, begins, strict=True) if not is_wall],
+            last_day=None,
+        )
+        schedule = every_five(
+            skip_on=off,
+            quiet_hours=QuietHours.parse(quiet) if quiet else None,
+            catch_up_window=window,
+            trigger=a_trigger(jitter=jitter),
+        )
+        now = FIRST + late * MINUTE
+        fires = [FIRST + number * FIVE for number in range(late // 5 + 1)]
+        openings = [planning.opening_of(schedule.definition, schedule.uid, at) for at in fires]
+        chosen = [one for one in openings if window is None or one.fire_at >= now - window]
+        standing = [one for one in chosen if one.skip_reason is None]
+        expected = (standing or chosen)[-1:]
+        decided: Plan[Delivery] = plan(schedule, unfinished=[], now=now)
+        assert [one._replace(missed=0) for one in decided.openings] == expected
+        if standing:
+            missed = sum(one.skip_reason is None for one in openings) - 1
+            assert decided.openings[0].missed == missed
 
 
 class TestShortCut:

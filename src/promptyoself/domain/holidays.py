@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from promptyoself.domain import limits
 from promptyoself.domain.errors import InvalidInput
-from promptyoself.domain.localtime import to_wall
+from promptyoself.domain.localtime import resolve, to_wall
 from promptyoself.domain.values import dataclass
 
 if TYPE_CHECKING:
@@ -88,6 +88,14 @@ class Holidays:
         """Return why nothing is to fire at `instant` (aware UTC), with whole days in `zone`; None when it may."""
         found = _at(self.walls, to_wall(instant, zone)) or _at(self.instants, instant)
         return None if found is None else f"holiday: {found.title} ({self.name})"
+
+    def since(self, instant: datetime, zone: ZoneInfo) -> datetime | None:
+        """Return when the span around `instant` (aware UTC), which reason_for names, began; None when there is none."""
+        found = _at(self.walls, to_wall(instant, zone))
+        if found is not None:
+            return min(instant, resolve(found.begin, zone))
+        found = _at(self.instants, instant)
+        return None if found is None else found.begin
 
 
 def _apart(spans: Iterable[Span]) -> tuple[Span, ...]:

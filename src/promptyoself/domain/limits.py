@@ -95,6 +95,8 @@ SCHEDULES_PER_PASS_MAX: Final = 500
 """Schedules planned in one transaction; a pass repeats until none is due."""
 CATCH_UP_ALL_MAX: Final = 1000
 """Occurrences that `catch_up all` opens at most for one schedule; older ones are skipped with a record."""
+CATCH_UP_STRETCHES_MAX: Final = 400
+"""Stretches of holidays and quiet hours that `catch_up latest` looks behind for a fire time that stands."""
 MISSED_COUNT_MAX: Final = 1000
 """Missed fire times are counted up to here; beyond, the count is a lower bound."""
 MISFIRE_GRACE: Final = timedelta(seconds=90)

@@ -125,7 +125,7 @@ def plan(
     if standing and (superseded or passed_over):
         missed = sum(1 + old.missed for old in superseded)
         if passed_over and _stands_for_missed(schedule):
-            missed += passed_over - _on_holidays(schedule, after=first - _TICK, before=standing[0].fire_at)
+            missed += max(0, passed_over - _skipped_anyway(schedule, after=first - _TICK, until=now))
         openings[openings.index(standing[0])] = standing[0]._replace(missed=missed)
     fire_count = max(0, schedule.fire_count - len(superseded)) + len(standing)
     return Plan(
@@ -241,24 +241,56 @@ def _choose(schedule: Planned, *, first: datetime, not_before: datetime, now: da
     """Return which of several fire times get a row, oldest first, and how many there were in all."""
     trigger, policy = schedule.definition.trigger, schedule.definition.policy
     total = count_fires(trigger, after=first - _TICK, until=now, limit=limits.MISSED_COUNT_MAX)
-    most = limits.CATCH_UP_ALL_MAX if policy.catch_up is CatchUp.ALL else 1
-    chosen = _newest(schedule, not_before=not_before, now=now, most=most)
+    if policy.catch_up is CatchUp.ALL:
+        chosen = _newest(schedule, not_before=not_before, now=now)
+    else:
+        chosen = _newest_standing(schedule, not_before=not_before, now=now)
     repetitions = schedule.definition.max_repetitions
     if repetitions is not None:
         chosen = chosen[: max(1, repetitions - schedule.fire_count)]
     return chosen, max(total, len(chosen))
 
 
-def _newest(schedule: Planned, *, not_before: datetime, now: datetime, most: int) -> list[datetime]:
+def _newest(schedule: Planned, *, not_before: datetime, now: datetime) -> list[datetime]:
     found: list[datetime] = []
     until = now
-    while len(found) < most:
+    while len(found) < limits.CATCH_UP_ALL_MAX:
         fire_at = last_fire_at(schedule.definition.trigger, not_before=not_before, not_after=until)
         if fire_at is None:
             break
         found.append(fire_at)
         until = fire_at - _TICK
     return found[::-1]
+
+
+def _newest_standing(schedule: Planned, *, not_before: datetime, now: datetime) -> list[datetime]:
+    """Return the newest fire time that no holiday and no quiet hours skip; the newest of all when there is none.
+
+    A stretch that skips is left in one step, and CATCH_UP_STRETCHES_MAX of them are looked behind.
+    """
+    definition = schedule.definition
+    newest: datetime | None = None
+    until = now
+    for _ in range(limits.CATCH_UP_STRETCHES_MAX):
+        fire_at = last_fire_at(definition.trigger, not_before=not_before, not_after=until)
+        if fire_at is None:
+            break
+        newest = newest or fire_at
+        opening = opening_of(definition, schedule.uid, fire_at)
+        if opening.skip_reason is None:
+            return [fire_at]
+        # Jitter ends before the next fire time: what fires within the stretch is planned within it.
+        until = min(fire_at, _silent_since(definition, opening)) - _TICK
+    return [] if newest is None else [newest]
+
+
+def _silent_since(definition: Definition, opening: Opening) -> datetime:
+    """Return when the holiday or the quiet hours begin that skip an opening."""
+    policy, here = definition.policy, zone(definition.trigger.timezone)
+    since = policy.skip_on.since(opening.fire_at, here) if policy.skip_on else None
+    if since is None and policy.quiet_hours is not None:
+        since = policy.quiet_hours.since(opening.planned_at, here)
+    return since or opening.fire_at
 
 
 def _jitter(definition: Definition, uid: str, fire_at: datetime, following: datetime | None) -> timedelta:
@@ -319,14 +351,14 @@ def _superseded(schedule: Planned, unfinished: Sequence[D]) -> tuple[D, ...]:
     )
 
 
-def _on_holidays(schedule: Planned, *, after: datetime, before: datetime) -> int:
-    """Count the fire times between that would have been skipped anyway: nobody missed them."""
-    trigger, skip_on = schedule.definition.trigger, schedule.definition.policy.skip_on
-    if skip_on is None:
+def _skipped_anyway(schedule: Planned, *, after: datetime, until: datetime) -> int:
+    """Count the fire times that holidays or quiet hours would have skipped: nobody missed them."""
+    definition = schedule.definition
+    quiet = definition.policy.quiet_hours
+    if definition.policy.skip_on is None and (quiet is None or quiet.mode is not QuietMode.SKIP):
         return 0
-    here = zone(trigger.timezone)
-    passed = islice(fire_times(trigger, after=after, until=before - _TICK), limits.MISSED_COUNT_MAX - 1)
-    return sum(skip_on.reason_for(fire_at, here) is not None for fire_at in passed)
+    passed = islice(fire_times(definition.trigger, after=after, until=until), limits.MISSED_COUNT_MAX)
+    return sum(opening_of(definition, schedule.uid, fire_at).skip_reason is not None for fire_at in passed)
 
 
 def _stands_for_missed(schedule: Planned) -> bool:

@@ -84,6 +84,11 @@ class QuietHours:
             release = max(ends)
         return release if release > instant else None
 
+    def since(self, instant: datetime, zone: ZoneInfo) -> datetime | None:
+        """Return when the quiet hours around `instant` began (both aware UTC), or None when it is not within any."""
+        begins = [begin_at for begin_at, end_at in self._around(instant, zone) if begin_at <= instant < end_at]
+        return min(begins, default=None)
+
     def _around(self, instant: datetime, here: ZoneInfo) -> Iterable[tuple[datetime, datetime]]:
         """Yield the windows (aware UTC) that begin on the wall's day or one of the two before."""
         today = to_wall(instant, here).date()
