@@ -95,6 +95,32 @@ INSTANTS = {
     "a week from friday at 9am": "2026-12-04T09:00",
     "2 weeks from tomorrow at 9am": "2026-12-10T09:00",
     "the day after tomorrow at noon": "2026-11-27T12:00",
+    "half past nine am": "2026-11-26T09:30",
+    "tomorrow at half past 9 pm": "2026-11-26T21:30",
+    "quarter to nine in the morning": "2026-11-26T08:45",
+    "tomorrow at quarter to 1pm": "2026-11-26T12:45",
+    "tomorrow at quarter to 12pm": "2026-11-26T11:45",
+    "twenty past 9 in the evening": "2026-11-25T21:20",
+    "tomorrow at nine in the morning": "2026-11-26T09:00",
+    "nine am": "2026-11-26T09:00",
+    "at 17h30": "2026-11-25T17:30",
+    "17:30 hrs": "2026-11-25T17:30",
+    "tomorrow at 0900 hours": "2026-11-26T09:00",
+    "tomorrow 5.30 p.m.": "2026-11-26T17:30",
+    "5 pm sharp": "2026-11-25T17:00",
+    "tomorrow @ 9am please": "2026-11-26T09:00",
+    "12 noon tomorrow": "2026-11-26T12:00",
+    "24. December 2026 18:00": "2026-12-24T18:00",
+    "friday next week 9am": "2026-12-04T09:00",
+    "next week on monday at 9am": "2026-11-30T09:00",
+    "in 1.5 hours": "2026-11-25T11:30:31+02:00",
+    "in 0,75 hours": "2026-11-25T10:45:31+02:00",
+    "in 1\u00bd hours": "2026-11-25T11:30:31+02:00",
+    "in two and a half hours": "2026-11-25T12:30:31+02:00",
+    "in a quarter of an hour": "2026-11-25T10:15:31+02:00",
+    "in twenty-five minutes": "2026-11-25T10:25:31+02:00",
+    "in 1h30": "2026-11-25T11:30:31+02:00",
+    "now + 30 minutes": "2026-11-25T10:30:31+02:00",
 }
 CRONS = {
     "weekday at 9am": "0 9 * * mon-fri",
@@ -129,10 +155,31 @@ CRONS = {
     "year on december 24 at 18:00": "0 18 24 12 *",
     "weekday at 9am in july and august": "0 9 * 7,8 mon-fri",
     "weekday at 9:30:15": "15 30 9 * * mon-fri",
+    "every day at half past nine in the morning": "30 9 * * *",
+    "every day at quarter to 9am": "45 8 * * *",
+    "every day at 17h": "0 17 * * *",
+    "everyday at 9am": "0 9 * * *",
+    "twice daily at 9am and 5pm": "0 9,17 * * *",
+    "three times a day at 9am, 1pm and 5pm": "0 9,13,17 * * *",
+    "once a week on monday at 9am": "0 9 * * mon",
+    "from monday to friday at 9am": "0 9 * * mon-fri",
+    "monday till friday at 9am": "0 9 * * mon-fri",
+    "monday thru friday at 9am": "0 9 * * mon-fri",
+    "mon wed fri 9am": "0 9 * * mon,wed,fri",
+    "every monday wednesday and friday at 9:00am": "0 9 * * mon,wed,fri",
+    "on the weekend at 10am": "0 10 * * sat,sun",
+    "every day but sunday at 9am": "0 9 * * mon-sat",
+    "every day at 9am except for monday": "0 9 * * tue-sun",
+    "first monday in september at 9am": "0 9 * 9 mon#1",
+    "1st may at 9am": "0 9 1 5 *",
+    "annually on december 24 at 18:00": "0 18 24 12 *",
+    "every second hour on weekdays": "0 */2 * * mon-fri",
+    "every hour from 9am until 5pm": "0 9-16 * * *",
 }
 INTERVALS = {
     "45 minutes": "45m", "2 hours": "2h", "hour": "1h", "30 seconds": "30s", "half hour": "30m",
-    "hour and a half": "1h30m", "2 hours and 30 minutes": "2h30m", "3 days": "3d",
+    "hour and a half": "1h30m", "quarter of an hour": "15m", "half-hour": "30m", "1.5 hours": "1h30m",
+    "every 2nd hour": "2h", "2 hours and 30 minutes": "2h30m", "3 days": "3d",
 }  # fmt: skip
 _AT_NINE = "BYHOUR=9;BYMINUTE=0;BYSECOND=0"
 RRULES = {
@@ -215,7 +262,7 @@ UNCERTAIN = {
     "monday morning": "no time of day",
     "tomorrow": "no time of day",
     "next week": "names no day",
-    "end of month": "names no day",
+    "end of month": "names no time",
     "in 0 minutes": "from 1 second",
     "in -5 minutes": "not negative",
     "in 5": "no unit",
@@ -241,9 +288,19 @@ UNCERTAIN = {
     "tomorrow 9am IST": "Asia/Kolkata or Europe/Dublin or Asia/Jerusalem",
     "tomorrow 9am Riga": "'riga' is not understood",
     "every weekday at 9am": "recurs",
-    "tomorrow 9am +02:00": "not understood at this place",
+    "tomorrow 9am +02:00": "stands in ISO 8601",
+    "tomorrow 9am UTC+2": "stands in ISO 8601",
+    "2 to 3pm": "not understood at this place",
+    "5 to 10pm": "not understood at this place",
+    "half past nine": "morning or evening",
+    "half nine": "half an hour before it to others",
+    "in 1.3 hours": "not understood",
+    "sunday next week at 9am": "on Monday to some and on Sunday to others",
+    "last friday of november at 9am": "not understood at this place",
+    "now": "run-now",
+    "PT30M": "begins with 'in'",
     "in 2 hours in the evening": "contradict",
-    "9.30am tomorrow": "not understood at this place",
+    "9.30 tomorrow": "not understood at this place",
 }
 UNCERTAIN_RULES = {
     "every so often": "'so' is not understood",
@@ -286,7 +343,14 @@ UNCERTAIN_RULES = {
     "weekday at 9am EST": "not one zone",
     "every wensday at 9am": "'wensday' is not understood",
     "hour at :75": "from 0 to 59",
-    "day at 9am for 3 days": "not understood at this place",
+    "day at 9am for 3 days": "--end-at",
+    "twice a day at 9am": "does not say when",
+    "once a week on monday and friday at 9am": "does not say when",
+    "2nd week on monday at 9am": "not understood at this place",
+    "every second day at 9am": "counts in the month",
+    "day at 9am except holidays": "--skip-on",
+    "5 to 10pm every day": "not understood at this place",
+    "monday at 9am tuesday at 10am": "given twice",
 }
 
 
@@ -324,7 +388,20 @@ def check_forms(refused: InvalidInput, *, is_rule: bool = False) -> None:
     ("friday at 9", "friday at 9am"),
     ("friday at 9", "friday at 9pm"),
     ("tomorrow 0930", "tomorrow 09:30"),
-    ("9.30am tomorrow", "9:30am tomorrow"),
+    ("9.30 tomorrow", "9:30 tomorrow"),
+    ("half past nine", "9:30am"),
+    ("tomorrow half past nine", "tomorrow 9:30pm"),
+    ("half nine", "8:30am"),
+    ("tomorrow 530pm", "tomorrow 5:30pm"),
+    ("tomorrow at 24:00", "tomorrow at 0:00"),
+    ("friday EOD", "friday 17:00"),
+    ("end of day", "2026-11-25 at 18:00"),
+    ("christmas eve at 6pm", "24 december at 6pm"),
+    ("in a couple of hours", "in 2 hours"),
+    ("this afternoon", "this afternoon at 3pm"),
+    ("PT30M", "in 30m"),
+    ("sunday next week at 3pm", "2026-11-29 at 3pm"),
+    ("sunday next week at 3pm", "2026-12-06 at 3pm"),
     ("tomorrow 9am riga", "tomorrow 9am Europe/Riga"),
     ("tomorrow at 9 europe/paris", "tomorrow at 9am europe/paris"),
     ("monday at 9 or 10", "monday at 9am"),
@@ -342,11 +419,30 @@ def test_the_nearest_forms_are_worked_out_from_what_was_said(phrase: str, form: 
     ("day at 9am until 2027-01-01", "day at 9am"),
     ("twice a day", "12 hours"),
     ("every wensday at 9am", "every wednesday at 9am"),
+    ("every day at half past nine", "every day at 9:30pm"),
+    ("every night at 2am", "every day at 2am"),
+    ("every friday afternoon", "every friday afternoon at 3pm"),
+    ("every hour at 15", "every hour at :15"),
+    ("every working day at 9am", "every weekday at 9am"),
+    ("last business day of the month at 17:00", "last weekday of the month at 17:00"),
+    ("mo-fr 9:00", "mon-fri 9:00"),
+    ("every 5", "every 5 minutes"),
+    ("every monday except holidays at 9am", "every monday at 9am"),
 ])  # fmt: skip
 def test_the_nearest_rules_are_worked_out_from_what_was_said(phrase: str, form: str) -> None:
     with pytest.raises(InvalidInterval) as refused:
         every(phrase)
     assert f'"{form}"' in (refused.value.hint or "")
+
+
+@pytest.mark.parametrize("phrase", [
+    "yesterday at 9am", "the last friday of november at 9am", "last friday at 9am", "friday week at 9am", "3 to 5pm",
+])  # fmt: skip
+def test_no_form_is_offered_that_only_drops_a_word_with_a_meaning(phrase: str) -> None:
+    with pytest.raises(InvalidTrigger) as refused:
+        time(phrase)
+    offered = set(re.findall('"([^"]*)"', refused.value.hint or ""))
+    assert offered <= set(MOMENTS)
 
 
 def test_every_shape_offered_is_understood() -> None:
@@ -355,6 +451,14 @@ def test_every_shape_offered_is_understood() -> None:
 
 
 # -- clock changes: in Europe/Riga 03:00 to 04:00 is skipped on 2027-03-28 and comes twice on 2027-10-31 -------------
+
+
+def test_next_week_said_on_a_sunday_is_refused_unless_both_kinds_of_week_agree() -> None:
+    sunday = datetime(2026, 11, 29, 10, tzinfo=UTC)
+    assert time("next week sunday at 9am", now=sunday).expression == "2026-12-06T09:00"
+    with pytest.raises(InvalidTrigger, match="on Sunday to others") as refused:
+        time("monday next week at 3pm", now=sunday)
+    assert refused.value.hint == 'write "2026-11-30 at 3pm" or "2026-12-07 at 3pm"'
 
 
 def test_a_time_that_the_clock_skips_is_refused_with_the_instant_after() -> None:

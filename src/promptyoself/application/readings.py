@@ -14,7 +14,7 @@ from promptyoself.domain.plain import moments, recurrences
 from promptyoself.domain.plain.compiling import Compiled, compile_rule
 from promptyoself.domain.plain.moments import Moment, read_moment
 from promptyoself.domain.plain.recurrences import read_rule_words
-from promptyoself.domain.plain.suggestions import Reads, Refused, hint, nearest, unknown_words
+from promptyoself.domain.plain.suggestions import Reads, Refused, hint, is_english, nearest, unknown_words
 from promptyoself.domain.plain.tokens import Phrase, tokenise
 from promptyoself.domain.plain.vocabulary import WEEKDAYS
 from promptyoself.domain.plain.zones import city_forms, take_zone
@@ -22,6 +22,8 @@ from promptyoself.domain.triggers import make_trigger
 from promptyoself.domain.values import dataclass
 
 _SHOWN_CHARS_MAX: Final = 80
+_WORD: Final = re.compile(r"[^\W\d_]{3}")
+"""Every phrase of another language has a word; without one dateparser guesses at letters (`1 h T m`, `t8`)."""
 _ISO_WITH_OFFSET: Final = re.compile(r"[0-9-]{10}T[0-9:]+[+-][0-9:]+")
 
 
@@ -132,7 +134,8 @@ def _with_zone(form: str, phrase: Phrase) -> str:
 
 def _foreign(phrase: Phrase, context: Context) -> tuple[Moment, str] | None:
     """Return what dateparser certainly reads, or None; a time of day or a span has a digit in it."""
-    if len(phrase.text) > limits.FOREIGN_CHARS_MAX or not any(one.isdigit() for one in phrase.text):
+    has_both = any(one.isdigit() for one in phrase.text) and _WORD.search(phrase.text)
+    if len(phrase.text) > limits.FOREIGN_CHARS_MAX or not has_both or is_english(phrase):
         return None
     from promptyoself.application.foreign import read_foreign  # a third of a second to import
 

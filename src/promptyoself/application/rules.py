@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from promptyoself.application.readings import Context, is_moment, is_rule, moment_in_words, rule_in_words
 from promptyoself.domain.errors import InvalidInput, InvalidInterval, InvalidTrigger
+from promptyoself.domain.intervals import format_duration
 from promptyoself.domain.localtime import zone
 from promptyoself.domain.triggers import TriggerKind, check_timezone, make_trigger, parse_duration, parse_instant
 from promptyoself.domain.values import dataclass
@@ -166,12 +167,24 @@ def _is_duration(text: str) -> bool:
     return True
 
 
+def _span(text: str) -> timedelta | None:
+    try:
+        return parse_duration(text)
+    except InvalidInterval:
+        return None
+
+
 def _other_door(text: str, refused: InvalidInput, option: str, context: Context) -> InvalidInput:
     """Return the refusal, or when the phrase belongs to the other option, one that says so."""
     said = " ".join(text.split())
     if (other := _notation(text.strip(), context, is_time=option == "--every")) is not None:
         return other
     hint = f'give it to {option}: "{said}"'
+    if option == "--every" and (span := _span(said)) is not None:
+        return InvalidTrigger(
+            f"time {said[:_SHOWN_CHARS_MAX]!r} is a span: one from now begins with 'in'",
+            hint=f'write "in {format_duration(span)}"',
+        )
     if option == "--every" and _RECURRING.search(text) and is_rule(text, context):
         return type(refused)(f"time {said!r} recurs, and one instant is needed", hint=hint)
     if option == "--time" and is_moment(text, context):

@@ -10,7 +10,7 @@ from promptyoself.domain.intervals import format_duration
 from promptyoself.domain.plain import clocks
 from promptyoself.domain.plain.clocks import Clock
 from promptyoself.domain.plain.recurrences import ALL_DAYS, LAST, WORKDAYS, Place, Said
-from promptyoself.domain.plain.suggestions import Refused
+from promptyoself.domain.plain.suggestions import Refused, with_time
 from promptyoself.domain.plain.tokens import ordinal
 from promptyoself.domain.plain.vocabulary import UNIT_S, WEEKDAY_NAMES
 from promptyoself.domain.triggers import TriggerKind
@@ -55,9 +55,8 @@ def compile_rule(said: Said, *, wall: datetime) -> Compiled:
                       [f"hour {said.phrase.text}", "15 minutes between 9:00 and 17:00"])  # fmt: skip
     _check_days(said, number, unit)
     if not said.spoken:
-        raise Refused(
-            f"{said.phrase.text!r} names no time of day", [f"{said.phrase.text} at {at}" for at in ("9am", "18:00")]
-        )
+        late = [f"{said.phrase.text} at 18:00"] if said.part in {"", "evening"} else []
+        raise Refused(f"{said.phrase.text!r} names no time of day", [with_time(said.phrase.text), *late])
     times = _times(said)
     if number > 1:
         return _in_steps(said, number, unit, times, wall=wall)
@@ -113,7 +112,9 @@ def _check_days(said: Said, number: int, unit: str) -> None:
         raise Refused("which day of the year is not said", [_with_day(text, "january 1")])
     _check_dates(said, number, unit)
     if not (unit or said.weekdays or said.left_out or said.places or said.date or said.part):
-        raise Refused("on which days is not said", [f"day {text}", f"weekday {text}"])
+        is_number = text.removeprefix("every ").isdigit()
+        units = [f"{text} {unit}" for unit in ("minutes", "hours")] if is_number else []
+        raise Refused("on which days is not said", [*units, f"day {text}", f"weekday {text}"])
 
 
 def _check_dates(said: Said, number: int, unit: str) -> None:

@@ -58,8 +58,7 @@ def _relative(cursor: Cursor, today: date) -> Day | None:
     if cursor.accept("today"):
         return Day(at=today)
     if cursor.word() == "end" or (cursor.word() == "the" and cursor.word(1) == "end"):
-        last = today.replace(day=monthrange(today.year, today.month)[1])
-        raise Refused("'end' names no day", [f"{last} at 18:00", f"{last} at 23:59"])
+        raise _no_end(cursor.phrase.text, today)
     if cursor.accept("tonight"):
         return Day(at=today, is_tonight=True)
     if cursor.word() == "this" and cursor.word(1) in {"morning", "afternoon", "evening"}:
@@ -70,6 +69,34 @@ def _relative(cursor: Cursor, today: date) -> Day | None:
     if cursor.accept("the", "day", "after", "tomorrow") or cursor.accept("day", "after", "tomorrow"):
         return Day(at=today + 2 * _DAY)
     return _counted_from(cursor, today)
+
+
+def _no_end(text: str, today: date) -> Refused:
+    last = today
+    if "month" in text:
+        last = today.replace(day=monthrange(today.year, today.month)[1])
+    elif "year" in text:
+        last = date(today.year, 12, 31)
+    elif "week" in text:
+        last = today + timedelta(days=(4 - today.weekday()) % 7)
+    return Refused("'end' names no time", [f"{last} at 17:00", f"{last} at 18:00", f"{last} at 23:59"])
+
+
+def _of_next_week(cursor: Cursor, today: date, weekday: int, *, length: int) -> Day:
+    """Return `friday next week`: of the week from the coming Monday, or Sunday. Raises Refused if they differ.
+
+    Its words are the `length` tokens that were read last.
+    """
+    of_monday = today + timedelta(days=7 - today.weekday() + weekday)
+    of_sunday = today + timedelta(days=7 - (today.weekday() + 1) % 7 + (weekday + 1) % 7)
+    if of_monday != of_sunday:
+        tokens, text = cursor.phrase.tokens, cursor.phrase.text
+        head, tail = text[: tokens[cursor.place - length].begin], text[tokens[cursor.place - 1].end :]
+        raise Refused(
+            "a week begins on Monday to some and on Sunday to others",
+            [f"{head}{day}{tail}" for day in sorted((of_monday, of_sunday))],
+        )
+    return Day(at=of_monday)
 
 
 def _counted_from(cursor: Cursor, today: date) -> Day | None:
@@ -99,6 +126,11 @@ def _counted_from(cursor: Cursor, today: date) -> Day | None:
 
 def _weekday(cursor: Cursor, today: date) -> Day | None:
     said = cursor.accept_any("next", "this", "coming") or ("coming" if cursor.accept("the", "coming") else "")
+    if said == "next" and cursor.word() == "week":
+        ahead = 2 if cursor.word(1) in {"on", ","} else 1
+        if (weekday := WEEKDAYS.get(cursor.word(ahead))) is not None:
+            cursor.place += ahead + 1
+            return _of_next_week(cursor, today, weekday, length=ahead + 2)
     weekday = WEEKDAYS.get(cursor.word())
     if weekday is None:
         if said and cursor.word() in {"week", "weekend", "month", "year"}:
@@ -111,6 +143,8 @@ def _weekday(cursor: Cursor, today: date) -> Day | None:
         raise Refused(
             f"{token.text!r} are many days, and one is needed", [cursor.phrase.replaced(token, token.text[:-1])]
         )
+    if not said and cursor.accept("next", "week"):
+        return _of_next_week(cursor, today, weekday, length=3)
     coming = weekday_from(today, weekday)
     is_this_week = coming.weekday() > today.weekday()
     if said == "next":

@@ -23,10 +23,14 @@ def compile_within_day(said: Said, number: int, unit: str) -> Compiled:
     if said.places or said.date or said.part:
         raise Refused(f"{unit}s do not go with such days; name days of the week, or hours between two times")
     if said.spoken:
+        first = said.spoken[0]
+        is_minute = unit == "hour" and number == 1 and first.minute is None and first.hour < _MINUTES
+        minute = [said.phrase.replaced(first.token, f":{first.hour:02}")] if is_minute else []
         raise Refused(
-            f"every {number} {unit}s and a time of day contradict each other",
-            [f"day at {spoken.token.text}" for spoken in said.spoken[:1]],
-        )
+            f"every {number} {unit}s and a time of day contradict each other" if number > 1
+            else f"every {unit} and a time of day contradict each other",
+            [*minute, f"day at {first.token.text}"],
+        )  # fmt: skip
     is_bare = not (said.weekdays or said.left_out or said.between or said.past or said.months)
     if is_bare:
         length = timedelta(seconds=number * UNIT_S[unit])

@@ -12,7 +12,7 @@ from promptyoself.domain.plain import clocks
 from promptyoself.domain.plain.clocks import Clock, Spoken
 from promptyoself.domain.plain.days import Day, read_day
 from promptyoself.domain.plain.spans import Span, read_duration, read_span
-from promptyoself.domain.plain.suggestions import Refused, near_token, unknown_words
+from promptyoself.domain.plain.suggestions import Refused, near_token, unknown_words, with_time
 from promptyoself.domain.plain.tokens import Cursor, Phrase, Token
 from promptyoself.domain.plain.vocabulary import WEEKDAY_NAMES
 from promptyoself.domain.values import dataclass
@@ -79,9 +79,8 @@ def read_moment(phrase: Phrase, *, timezone: str, now: datetime) -> Moment:
     if said.span is not None:
         said.put_day(Day(at=_days_later(today, said.span, phrase)))
     if said.spoken is None:
-        raise Refused(
-            f"{phrase.text!r} names no time of day", [f"{phrase.text} at {time}" for time in ("9am", "18:00")]
-        )
+        late = [f"{phrase.text} at 18:00"] if said.part in {"", "evening", "night"} else []
+        raise Refused(f"{phrase.text!r} names no time of day", [with_time(phrase.text), *late])
     clock = clocks.settle(said.spoken, said.part, phrase)
     return _on_day(said, clock, timezone=timezone, now=now, today=today)
 
@@ -147,6 +146,8 @@ def _not_understood(cursor: Cursor) -> Refused:
     if token is None or unknown:
         what = f"{unknown[0]!r} is not understood" if unknown else f"{phrase.text!r} ends too soon"
         return Refused(what, is_foreign=bool(unknown))
+    if token.text == "now":
+        return Refused("that is now, and a time in the future is needed: run-now sends at once", ["in 1 minute"])
     if token.text in {"or", "between", "around"}:
         return Refused(f"{token.text!r} leaves a choice, and one instant is needed", _sides(phrase, token))
     if token.text in {"every", "each"} or token.text in {f"{name}s" for name in WEEKDAY_NAMES}:

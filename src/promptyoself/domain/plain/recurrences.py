@@ -30,6 +30,9 @@ _GROUPS: Final = {"weekday": WORKDAYS, "weekdays": WORKDAYS, "weekend": WEEKEND,
 _AND: Final = {",", "and"}
 _TO: Final = {"to", "-", "through", "until", "till"}
 _TWICE: Final = 2
+_STEPPED: Final = {"hour", "week"}
+_STEPS: Final = range(2, 5)
+"""`every second week` is every other one, for a week has no place in a month; of a day that is not certain."""
 
 
 class Place(NamedTuple):
@@ -71,19 +74,56 @@ class Said:
 def read_rule_words(phrase: Phrase) -> Said:
     """Return what a phrase without a zone says, `every` before it or not. Raises Refused for what is not certain."""
     cursor, said = Cursor(phrase), Said(phrase)
-    _refuse_vague(phrase)
     _ = cursor.accept("every") or cursor.accept("each")
     if cursor.is_over():
         raise Refused("no rule is given")
     begin = cursor.place
+    count = _count(cursor, said)
+    _refuse_vague(phrase, cursor.place)
     length = read_duration(cursor)
     if length is not None and cursor.is_over():
         said.length = length.length
         return said
-    cursor.place = begin
+    cursor.place = begin if not count else cursor.place
     while not cursor.is_over():
         _read_next(cursor, said)
+    if count and count != _counted(said):
+        message, *forms = _VAGUE[{1: "once", _TWICE: "twice"}.get(count, "times")]
+        raise Refused(message, forms)
     return said
+
+
+def _count(cursor: Cursor, said: Said) -> int:
+    """Read `twice a day`, `once daily`, `3 times per week`: how often in a period; 0 when it does not come next."""
+    start, token = cursor.place, cursor.peek()
+    count = {"once": 1, "twice": _TWICE}.get(cursor.word(), 0)
+    if token is not None and not count and cursor.word(1) == "times":
+        count = NUMBERS.get(token.text, token.value)
+        cursor.take()
+    if count:
+        cursor.take()
+        is_each = bool(cursor.accept_any("a", "per", "each", "every"))
+        unit = UNITS.get(cursor.word()) if is_each else PERIODS.get(cursor.word())
+        if unit in {"day", "week", "month", "year"}:
+            cursor.take()
+            said.period = (1, unit)
+            return count
+    cursor.place = start
+    return 0
+
+
+def _counted(said: Said) -> int:
+    """Return how many fires were said in a period, 0 where that is not certain."""
+    match said.period:
+        case (1, "day"):
+            days = 1
+        case (1, "week"):
+            days = len(said.weekdays or ())
+        case (1, "month"):
+            days = len(said.places)
+        case _:
+            days = 1 if said.date else 0
+    return days * len(said.spoken)
 
 
 def _read_next(cursor: Cursor, said: Said) -> None:
@@ -116,15 +156,27 @@ def _not_understood(cursor: Cursor) -> Refused:
 
 
 def _left_out(cursor: Cursor, said: Said) -> bool:
-    if not (cursor.accept_any("except", "excluding") or cursor.accept("but", "not")):
+    is_but = cursor.word() == "but" and cursor.word(1) in {*WEEKDAYS, *_GROUPS}
+    if not (
+        cursor.accept_any("except", "excluding") or cursor.accept("but", "not") or (is_but and cursor.accept("but"))
+    ):
         return False
     cursor.accept("for")
     cursor.accept("on")
     days = _day_list(cursor)
     if days is None:
-        raise Refused("only days of the week can be left out; for hours there is --quiet-hours")
+        raise Refused(
+            "only days of the week can be left out; for holidays there is --skip-on, for hours --quiet-hours",
+            [_before(cursor, "except", "excluding", "but")],
+        )
     said.put("left_out", days, "exceptions")
     return True
+
+
+def _before(cursor: Cursor, *words: str) -> str:
+    """Return the phrase up to the first of these words."""
+    begin = next((token.begin for token in cursor.phrase.tokens if token.text in words), 0)
+    return cursor.phrase.text[:begin]
 
 
 def _between(cursor: Cursor, said: Said) -> bool:
@@ -153,7 +205,7 @@ def _places(cursor: Cursor, said: Said) -> bool:
     if not found:
         return False
     said.put("places", _with_nouns(found), "days of the month")
-    if cursor.accept("of"):
+    if cursor.accept("of") or (cursor.word(1) in MONTHS and cursor.accept("in")):
         _of_month(cursor, said)
     return True
 
@@ -169,6 +221,9 @@ def _one_place(cursor: Cursor) -> Place | None:
     nth = token.value or ORDINALS.get(token.text, LAST)
     noun = cursor.word()
     is_day = noun in {"day", "weekday"} or noun in WEEKDAYS
+    if noun in MONTHS or noun in _STEPPED:
+        cursor.place = start  # a date, `1st may`, or a step, `second week`
+        return None
     # `every second` is a unit, and an ordinal alone is a day only when written as one.
     if not is_day and (token.text == "last" or (token.text == "second" and noun not in {"of", *_AND})):
         cursor.place = start
@@ -264,6 +319,10 @@ def _period_number(cursor: Cursor) -> int | None:
         return None
     if cursor.accept("other"):
         return _TWICE
+    is_each = cursor.place_before("every", "each") and cursor.word(1) in _STEPPED
+    if is_each and (step := ORDINALS.get(token.text, token.value)) in _STEPS and token.kind in {"ordinal", "word"}:
+        cursor.take()
+        return step
     if (token.kind == "number" or token.text in NUMBERS) and cursor.word(1) in UNITS:
         cursor.take()
         return NUMBERS.get(token.text, token.value)
@@ -308,6 +367,10 @@ def _past(cursor: Cursor, said: Said) -> bool:
 def _weekdays(cursor: Cursor, said: Said) -> bool:
     cursor.accept("on")
     _ = cursor.accept("every") or cursor.accept("each")
+    if cursor.word() == "from" and cursor.word(1) in WEEKDAYS and cursor.word(2) in _TO:
+        cursor.take()
+    if cursor.word() == "the" and cursor.word(1) in {"weekend", "weekends"}:
+        cursor.take()
     days = _day_list(cursor)
     if days is None:
         return False
@@ -345,7 +408,7 @@ def _day_list(cursor: Cursor) -> frozenset[int] | None:
     while (days := _days(cursor)) is not None:
         found |= days
         here = cursor.place
-        if not _accept_and(cursor):
+        if not _accept_and(cursor) and cursor.word() not in WEEKDAYS:
             break
         cursor.accept("on")
         if cursor.word() not in WEEKDAYS and cursor.word() not in _GROUPS:
@@ -395,13 +458,28 @@ def _is_time(cursor: Cursor) -> bool:
     return token is not None and (token.kind in {"clock", "number"} or token.text in {"noon", "midday", "midnight"})
 
 
-def _refuse_vague(phrase: Phrase) -> None:
+def _refuse_vague(phrase: Phrase, begin: int) -> None:
     """Refuse words of which nobody can say what they mean, each with what it may mean."""
     text = phrase.text
     for word, (message, *forms) in _VAGUE.items():
-        if any(token.text == word for token in phrase.tokens):
+        if any(
+            token.text == word and not _is_certain(phrase, place)
+            for place, token in enumerate(phrase.tokens[begin:], start=begin)
+        ):
             before, rest = text[: text.index(word)], text.replace(word, "").strip()
             raise Refused(message, [form.replace("<", before).replace("...", rest) for form in forms])
+
+
+def _is_certain(phrase: Phrase, place: int) -> bool:
+    """Say whether a vague word is plain where it stands, as in `quarter past nine` and `monday till friday`."""
+    words = ["", *(token.text for token in phrase.tokens), ""]
+    before, word, after = words[place : place + 3]
+    if word == "quarter":
+        return after in {"past", "to"}
+    if word in {"until", "till"}:
+        is_from = any(token.text in {"from", "between"} for token in phrase.tokens[:place])
+        return (after in WEEKDAYS and before in WEEKDAYS) or is_from
+    return word == "for" and before in {"except", "excluding"}
 
 
 _VAGUE: Final = {
@@ -416,6 +494,7 @@ _VAGUE: Final = {
     "once": ("'once' does not say when", "day at 9am", "monday at 9am", "1st of the month at 9am"),
     "times": ("how many times is said, but not when", "day at 9am, 1pm and 5pm", "8 hours"),
     "until": ("an end belongs to --end-at", "<"), "till": ("an end belongs to --end-at", "<"),
+    "for": ("an end belongs to --end-at, a count to --max-repetitions", "<"),
     "starting": ("a beginning belongs to --start-at", "<"),
     "tomorrow": ("that names one day: a moment belongs to --time, the beginning of a rule to --start-at",),
     "today": ("that names one day: a moment belongs to --time, the beginning of a rule to --start-at",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from difflib import SequenceMatcher, get_close_matches
 from itertools import islice
@@ -10,11 +11,31 @@ from typing import Final
 from promptyoself.domain import limits
 from promptyoself.domain.errors import InvalidInput
 from promptyoself.domain.plain.tokens import Phrase, Token
-from promptyoself.domain.plain.vocabulary import EN_TYPED_CHARS_MIN, KNOWN
+from promptyoself.domain.plain.vocabulary import EN_TYPED_CHARS_MIN, KNOWN, MONTHS, UNITS
 
 _CLOSE: Final = 0.7
 """How alike a word must be to one that is known (difflib's ratio) to be taken for a slip of the hand."""
-_TIME: Final = "at 9am"
+_IDLE: Final = frozenset({"the", "on", "at", "by", "before", "from", "then", "a", "an", "day", "of"})
+"""Words without which a phrase means what it did with them; `last` and `half` are none."""
+_TIMES: Final = {
+    "morning": "at 9am",
+    "afternoon": "at 3pm",
+    "evening": "at 7pm",
+    "night": "at 9pm",
+    "tonight": "at 9pm",
+}
+"""Times of day to offer, by the part of the day."""
+_TIMED: Final = re.compile(r"[0-9] ?[ap]m\b|[0-9]:[0-9]|\b(?:noon|midday|midnight)\b")
+_MEANT: Final = tuple((re.compile(rf"\b{said}\b"), meant) for said, meant in (
+    ("(?:working|business) days?|workdays?", "weekday"), ("alternate", "other"),
+    ("mo", "mon"), ("tu", "tue"), ("we", "wed"), ("th", "thu"), ("fr", "fri"), ("sa", "sat"), ("su", "sun"),
+    ("mwf", "mon, wed, fri"), ("m-f", "mon-fri"), ("tmrw", "tomorrow"), ("tom", "tomorrow"),
+    ("(?:a )?couple(?: of)?", "2"), ("a few|few|several", "5"), ("penultimate", "last"),
+    ("christmas eve", "24 december"), ("(?:christmas|xmas)(?: day)?", "25 december"),
+    ("new year eve", "31 december"), ("new year(?: day)?", "1 january"),
+    ("(?:by )?(?:eod|cob|eob|close of business)", "17:00"),
+))  # fmt: skip
+"""What a word that is not certain, or not read, is most often meant to be: offered, never taken."""
 Reads = Callable[[str], object]
 """Reads a form; raises Refused or InvalidInput for one that is not understood."""
 
@@ -31,7 +52,8 @@ class Refused(Exception):
 
 def nearest(phrase: Phrase, refused: Refused, *, shapes: Sequence[str], reads: Reads) -> list[str]:
     """Return up to limits.SUGGESTIONS_MAX forms near a refused phrase, each of which `reads` understands."""
-    own = list(islice(_understood(_with_times([*refused.forms, *corrected(phrase)]), reads), limits.SUGGESTIONS_MAX))
+    near = [*refused.forms, *_meant(phrase), *corrected(phrase)]
+    own = list(islice(_understood(_with_times(near), reads), limits.SUGGESTIONS_MAX))
     return own or list(islice(_understood(_ranked(phrase.text, shapes), reads), limits.SUGGESTIONS_MAX))
 
 
@@ -47,14 +69,18 @@ def near_token(phrase: Phrase, token: Token) -> list[str]:
         return [phrase.replaced(token, token.text.replace(".", ":"))]
     if token.text == "and":
         return [phrase.text[: token.begin], phrase.text[token.end :]]
-    if token.text == "+":
-        return [phrase.text[: token.begin]]
-    return [phrase.replaced(token, "")] if token.kind in {"word", "mark", "clock"} else []
+    is_idle = token.kind in {"mark", "clock"} or token.text in _IDLE
+    return [phrase.replaced(token, "")] if is_idle else []
 
 
 def unknown_words(phrase: Phrase) -> list[str]:
     """Return the words of a phrase that mean nothing here."""
     return [token.text for token in phrase.tokens if token.kind == "word" and token.text not in KNOWN]
+
+
+def is_english(phrase: Phrase) -> bool:
+    """Return whether a phrase has a word that is English and nothing else, whatever its other words may be."""
+    return any(token.text in _ENGLISH for token in phrase.tokens)
 
 
 def corrected(phrase: Phrase) -> list[str]:
@@ -73,11 +99,23 @@ def corrected(phrase: Phrase) -> list[str]:
     return [text]
 
 
+def with_time(form: str) -> str:
+    """Return a form with a time of day, one of the part of the day that it names."""
+    return f"{form} {next((time for part, time in _TIMES.items() if part in form), 'at 9am')}"
+
+
+def _meant(phrase: Phrase) -> list[str]:
+    text = phrase.text
+    for pattern, meant in _MEANT:
+        text = pattern.sub(meant, text)
+    return [text] if text != phrase.text else []
+
+
 def _with_times(forms: Iterable[str]) -> Iterable[str]:
     for form in forms:
         yield form
-        if form.strip():
-            yield f"{form} {_TIME}"
+        if form.strip() and not _TIMED.search(form):
+            yield with_time(form)
 
 
 def _understood(forms: Iterable[str], reads: Reads) -> Iterable[str]:
@@ -107,4 +145,8 @@ def _ranked(text: str, shapes: Sequence[str]) -> list[str]:
     return sorted(shapes, key=likeness, reverse=True)
 
 
+_ENGLISH: Final = frozenset(
+    {word for word in KNOWN if len(word) > EN_TYPED_CHARS_MIN} - {*MONTHS, *UNITS, "half", "once", "west", "weds"}
+    | {"at", "the", "every"}
+)
 _WORDS: Final = sorted(word for word in KNOWN if len(word) >= EN_TYPED_CHARS_MIN)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from typing import Final, NamedTuple
-from unicodedata import normalize
 
 from promptyoself.domain import limits
 from promptyoself.domain.errors import InvalidTrigger
+from promptyoself.domain.plain.spoken import in_plain
 
 _TOKEN: Final = re.compile(
     r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2}(?![\w/-]))"
@@ -23,19 +23,6 @@ _TOKEN: Final = re.compile(
     r"|(?P<word>[^\W\d_]+)"
     r"|(?P<mark>[,-])"
     r"|(?P<other>\S)"
-)
-_SPOKEN: Final = (
-    (re.compile(r"[\u2018\u2019\u02bc]"), "'"),
-    (re.compile(r"[\u2010-\u2015\u2212]"), "-"),
-    (re.compile(r"\bo'? ?clock\b"), "oclock"),
-    (re.compile(r"(?<![^\W\d_])([ap])\.? ?m\b\.?(?=$|[\s,;)])"), r"\1m"),
-    (re.compile(r"\b([0-9]{4}-[0-9]{2}-[0-9]{2})t(?=[0-9])"), r"\1 "),
-    (re.compile(r"\bbi-(?=weekly|monthly)"), "bi"),
-    (re.compile(r"[()]"), " "),
-    (re.compile(r"&"), " and "),
-    (re.compile(r"(?<=[a-z])'s\b"), ""),
-    (re.compile(r"(?<=[^\W\d_])\.(?=\s|$|,)"), " "),
-    (re.compile(r"\s+"), " "),
 )
 _SUFFIXES: Final = {1: "st", 2: "nd", 3: "rd"}
 _TEENS: Final = range(11, 14)
@@ -78,10 +65,7 @@ def tokenise(text: str) -> Phrase:
             f"the phrase has {len(text)} characters; at most {limits.PHRASE_CHARS_MAX} are read",
             hint='say it shorter: "tomorrow at 9am"',
         )
-    spoken = normalize("NFKC", text).lower()
-    for pattern, plain in _SPOKEN:
-        spoken = pattern.sub(plain, spoken)
-    spoken = spoken.strip(" .;!\"'")
+    spoken = in_plain(text)
     return Phrase(spoken, tuple(_token(found) for found in _TOKEN.finditer(spoken)))
 
 

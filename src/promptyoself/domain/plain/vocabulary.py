@@ -33,17 +33,22 @@ UNITS: Final = {
     "year": "year", "years": "year",
 }  # fmt: skip
 UNIT_S: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 7 * 86400}
-NUMBERS: Final = {
-    "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10,
-    "eleven": 11, "twelve": 12, "fifteen": 15, "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60,
-    "ninety": 90,
+DIGITS: Final = {
+    "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9,
+}  # fmt: skip
+TENS: Final = {"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "ninety": 90}
+NUMBERS: Final = DIGITS | TENS | {
+    "ten": 10, "eleven": 11, "twelve": 12, "thirteen": 13, "fourteen": 14, "fifteen": 15, "sixteen": 16,
+    "seventeen": 17, "eighteen": 18, "nineteen": 19,
 }  # fmt: skip
 ORDINALS: Final = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5}
 PARTS: Final = {
     "morning": "morning", "mornings": "morning", "afternoon": "afternoon", "afternoons": "afternoon",
     "evening": "evening", "evenings": "evening", "night": "night", "nights": "night", "tonight": "night",
 }  # fmt: skip
-PERIODS: Final = {"hourly": "hour", "daily": "day", "weekly": "week", "monthly": "month", "yearly": "year"}
+PERIODS: Final = {
+    "hourly": "hour", "daily": "day", "weekly": "week", "monthly": "month", "yearly": "year", "annually": "year",
+}  # fmt: skip
 ABBREVIATIONS: Final = {
     "est": "America/New_York", "edt": "America/New_York", "et": "America/New_York", "cst": "America/Chicago",
     "cdt": "America/Chicago", "mst": "America/Denver", "mdt": "America/Denver", "pst": "America/Los_Angeles",
@@ -60,6 +65,7 @@ _REST: Final = (
     "a", "after", "and", "an", "at", "between", "clock", "coming", "day", "each", "end", "every", "except", "excluding",
     "for", "from", "fortnight", "fortnightly", "half", "in", "last", "midday", "midnight", "next", "noon", "now",
     "oclock", "of", "on", "other", "past", "quarter", "quarterly", "biweekly", "bimonthly", "starting", "the", "then",
+    "per",
     "this", "through", "till", "times", "time", "to", "today", "tomorrow", "twice", "once", "until", "utc", "weekday",
     "weekdays", "weekend", "weekends", "yesterday", "ago", "or", "am", "pm", "but", "not", "by", "before", "to",
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Final
 
@@ -12,10 +13,18 @@ from promptyoself.domain.plain.tokens import Phrase, Token
 from promptyoself.domain.plain.vocabulary import ABBREVIATIONS, ALSO, WEEKDAYS
 
 UTC: Final = "UTC"
+_OFFSET: Final = re.compile(r"\b(?:utc|gmt) ?[+-] ?[0-9]|[0-9] ?[+-][0-9]{2}:?[0-9]{2}$|(?<= )[+-][0-9]{2}:?[0-9]{2}$")
+_NO_CITIES: Final = frozenset({"christmas", "easter", "central", "eastern", "pacific", "mountain"})
+"""Names of zones that mean something else in a phrase."""
 
 
 def take_zone(phrase: Phrase) -> tuple[Phrase, str | None]:
     """Return the phrase without its zone, and the zone's IANA name or None. Raises Refused and InvalidTimezone."""
+    if (found := _OFFSET.search(phrase.text)) is not None:
+        raise Refused(
+            f"an offset such as {found[0].strip()!r} stands in ISO 8601 only, as in 2027-03-28T09:00:00+02:00; "
+            "in words a zone is named, such as Europe/Riga"
+        )
     for token in phrase.tokens:
         if token.kind == "word" and token.text in ABBREVIATIONS:
             names = (ABBREVIATIONS[token.text], *ALSO.get(token.text, ()))
@@ -44,7 +53,11 @@ def city_forms(phrase: Phrase) -> list[str]:
     cities: dict[str, str] = {}
     for name in _known().values():
         cities.setdefault(name.rpartition("/")[2].lower(), name)
-    words = [token for token in phrase.tokens if token.kind == "word" and token.text in cities]
+    words = [
+        token
+        for token in phrase.tokens
+        if token.kind == "word" and token.text in cities and token.text not in _NO_CITIES
+    ]
     return [phrase.replaced(words[0], cities[words[0].text])] if len(words) == 1 else []
 
 
