@@ -132,6 +132,23 @@ def test_prompts_by_once_interval_and_cron_arrive_with_envelope_and_verbatim(des
         assert "stub reply" in delivery["reply_excerpt"]
 
 
+def test_a_prompt_told_in_plain_words_arrives_and_comes_again_when_it_is_put_off_in_mid_run(desk: Desk) -> None:
+    agent = desk.server.create_agent("plain-words")
+    prompt = f"SLEEP:6 water the plants, {agent}"
+    told = desk.run("register", "--agent-id", agent, "--prompt", prompt, "--time", "in 4 seconds")
+    assert told["understood"]["given"] == "in 4 seconds"
+    skipping = desk.run("register", "--agent-id", agent, "--prompt", "not this one", "--every", "5 seconds")
+    desk.run("skip", "--id", str(skipping["id"]), "--count", "1", "--reason", "holiday")
+    desk.run("update", "--id", str(skipping["id"]), "--max-repetitions", "1", "--prompt", "but the next")
+    with desk.loop():
+        until(lambda: "accepted" in desk.states(agent), within_s=60)
+        put_off = desk.run("snooze", "--id", str(told["id"]), "--for", "8s")
+        assert "comes again" in put_off["message"]
+        until(lambda: desk.states(agent).count("delivered") == 3, within_s=90)
+    assert sorted(desk.prompts(agent)) == sorted([prompt, "but the next", prompt])
+    assert sorted(desk.states(agent)) == ["delivered", "delivered", "delivered", "skipped"]
+
+
 def test_a_failed_run_is_tried_again_under_a_new_otid_and_arrives(desk: Desk) -> None:
     agent = desk.server.create_agent("fails-once")
     # The stub counts failures by the text, and may have been up for long: the text is this agent's own.
