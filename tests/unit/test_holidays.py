@@ -48,6 +48,94 @@ def test_whole_days_are_the_schedules_zones_and_their_end_is_not_in_them() -> No
     assert read(ALL_DAY).reason_for(datetime(2026, 12, 23, 22, 30, tzinfo=UTC), ZoneInfo("UTC")) is None
 
 
+GOOGLES: Final = """BEGIN:VCALENDAR\r
+PRODID:-//Google Inc//Google Calendar 70.9054//EN\r
+VERSION:2.0\r
+X-WR-CALNAME:Holidays in Latvia\r
+X-WR-TIMEZONE:UTC\r
+BEGIN:VEVENT\r
+DTSTART;VALUE=DATE:20261224\r
+DTEND;VALUE=DATE:20261225\r
+DTSTAMP:20261101T000000Z\r
+UID:20261224_x@google.com\r
+DESCRIPTION:Public holiday\\nsecond line\\, with a comma and a text so long th\r
+ at it is folded\r
+STATUS:CONFIRMED\r
+SUMMARY:Christmas Eve\r
+TRANSP:TRANSPARENT\r
+END:VEVENT\r
+END:VCALENDAR\r
+"""
+APPLES: Final = """BEGIN:VCALENDAR
+METHOD:PUBLISH
+PRODID:-//Apple Inc.//macOS 14.1//EN
+X-APPLE-CALENDAR-COLOR:#FF2968
+X-WR-TIMEZONE:Europe/Riga
+BEGIN:VTIMEZONE
+TZID:Europe/Riga
+BEGIN:DAYLIGHT
+TZOFFSETFROM:+0200
+RRULE:FREQ=YEARLY;INTERVAL=0
+DTSTART:19810329T020000
+TZOFFSETTO:+0300
+END:DAYLIGHT
+END:VTIMEZONE
+BEGIN:VEVENT
+DTEND;VALUE=DATE:20261225
+SUMMARY;LANGUAGE=lv:Ziemassvetku vakars
+DTSTART;VALUE=DATE:20261224
+RRULE:FREQ=YEARLY;COUNT=5
+EXDATE;VALUE=DATE:20271224
+BEGIN:VALARM
+TRIGGER;VALUE=DATE-TIME:19760401T005545Z
+ACTION:NONE
+END:VALARM
+END:VEVENT
+END:VCALENDAR
+"""
+OUTLOOKS: Final = """BEGIN:VCALENDAR\r
+PRODID:-//Microsoft Corporation//Outlook 16.0 MIMEDIR//EN\r
+VERSION:2.0\r
+X-MS-OLK-FORCEINSPECTOROPEN:TRUE\r
+BEGIN:VEVENT\r
+CLASS:PUBLIC\r
+DTEND;VALUE=DATE:20261225\r
+DTSTART;VALUE=DATE:20261224\r
+SUMMARY;LANGUAGE=en-us:Christmas Eve\r
+X-MICROSOFT-CDO-ALLDAYEVENT:TRUE\r
+X-ALT-DESC;FMTTYPE=text/html:<html><body>\r
+\t<p>a:b;c</p></body></html>\r
+END:VEVENT\r
+END:VCALENDAR\r
+"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GOOGLES,
+        APPLES,
+        OUTLOOKS,
+        GOOGLES.lower(),
+        GOOGLES.replace("\r\n", "\n"),
+        f"\r\n \r\n{GOOGLES}\r\n",
+        GOOGLES.replace("DTEND;VALUE=DATE:20261225\r\n", ""),
+        GOOGLES.replace("20261225", "20261224"),
+    ],
+    ids=["Google", "Apple", "Outlook", "lower case", "LF", "empty lines", "no end", "ends when it begins"],
+)
+def test_what_the_well_known_programs_export_is_read(text: str) -> None:
+    holidays = read_calendar(text, name="h", now=NOW)
+    days = ("2026-12-23T23:59", "2026-12-24T00:00", "2026-12-24T23:59", "2026-12-25T00:00", "2027-12-24T09:00")
+    assert covered(holidays, *days) == [False, True, True, False, False]
+
+
+def test_a_zone_by_another_programs_name_is_refused_and_the_hint_says_what_to_do() -> None:
+    with pytest.raises(InvalidInput, match="'FLE Standard Time'") as refusal:
+        read('DTSTART;TZID="FLE Standard Time":20261224T090000')
+    assert "whole days" in (refusal.value.hint or "")
+
+
 def test_the_reason_names_the_event_and_the_file() -> None:
     assert read(ALL_DAY).reason_for(riga("2026-12-25T09:00"), RIGA) == "holiday: Christmas (holidays.ics)"
 
@@ -121,7 +209,7 @@ def test_a_zone_that_the_file_defines_itself_is_not_evaluated() -> None:
         (calendar("DTSTART:20260230"), "no date"),
         (calendar("DTSTART:20260101,20260102"), "more than one DTSTART"),
         (calendar("DTSTART:20260101\nDTSTART:20260102"), "DTSTART twice"),
-        (calendar("DTSTART:20260102\nDTEND:20260102"), "DTEND"),
+        (calendar("DTSTART:20260102\nDTEND:20260101"), "DTEND"),
         (calendar("DTSTART:20260102\nDTEND:20260103T000000Z"), "DTEND"),
         (calendar("DTSTART:20260102\nDURATION:-P1D"), "duration"),
         (calendar("DTSTART:20260102\nDURATION:P9999W"), "duration"),

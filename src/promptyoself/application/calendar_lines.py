@@ -62,7 +62,7 @@ class Moment(NamedTuple):
 
 def events_in(text: str) -> Iterator[Event]:
     """Yield the events of a calendar. Raises InvalidInput for text that is no calendar, or has too many events."""
-    lines = _LINE_END.split(_FOLD.sub("", text))
+    lines = _LINE_END.split(_FOLD.sub("", text.lstrip()))
     if lines[0].strip().upper() != "BEGIN:VCALENDAR":
         raise InvalidInput("it is no iCalendar file: it does not begin with BEGIN:VCALENDAR")
     stack: list[str] = []
@@ -181,7 +181,10 @@ def _zone(name: str) -> str:
         candidate = "/".join(parts[begin:])
         if is_timezone(candidate):
             return candidate
-    raise InvalidInput(f"its zone {name[:60]!r} is none of the IANA database, such as Europe/Riga")
+    raise InvalidInput(
+        f"its zone {name[:60]!r} is none of the IANA database, such as Europe/Riga",
+        hint="export it with whole days, or with a program that names zones so; Outlook's names are its own",
+    )
 
 
 def span_of(text: str) -> timedelta:

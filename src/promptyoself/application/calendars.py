@@ -100,7 +100,7 @@ def _read(event: Event) -> _Read:
         )
     except (InvalidInput, ValueError) as error:
         why = error.message if isinstance(error, InvalidInput) else "it has more than one DTSTART"
-        raise InvalidInput(f"event {title!r}: {why}") from error
+        raise InvalidInput(f"event {title!r}: {why}", hint=getattr(error, "hint", None)) from error
 
 
 def _moments(event: Event, name: str) -> tuple[Moment, ...]:
@@ -114,6 +114,8 @@ def _length(event: Event, begin: Moment) -> timedelta:
         return timedelta(days=1) if begin.is_day else _TICK
     end = moments_of(event["DTEND"][0])[0]
     length = _instant(end) - _instant(begin)
+    if begin.is_day and end == begin:  # against RFC 5545, and what many write for one day
+        return timedelta(days=1)
     if end.is_day != begin.is_day or not timedelta(0) < length <= limits.INTERVAL_MAX:
         raise InvalidInput("its DTEND is not later than its DTSTART, or of another kind, or years away")
     return length
