@@ -36,6 +36,8 @@ def test_hostile_texts_are_read_or_refused_with_a_sentence_at_once(parser: Parse
         ("settings", "debug" * 1000),
         ("rule", "t8"),  # dateparser guessed, for 200 ms
         ("rule", "1 h T m"),  # and took this for an hour
+        ("rrule", "DTSTART;TZID=Europe/R\x1b[31miga:20270328T033000\nRRULE:FREQ=DAILY"),  # repeated as it was
+        ("calendar", "BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART;TZID=R\x1b[31miga:20270328T033000\nEND:VEVENT\n"),
         ("outage", "9999-12-29T00:00/7d"),  # beyond the end of the calendar
     ],
 )

@@ -99,7 +99,7 @@ def _check_parameters(name: str, parameters: str, timezone: str) -> None:
         key, _, value = parameter.partition("=")
         if key == "TZID" and value.strip('"') != timezone.upper():
             raise InvalidTrigger(
-                f"rrule's {name} has TZID={value[:80]}, which is not the schedule's timezone {timezone}",
+                f"rrule's {name} has TZID={value[:80]!r}, which is not the schedule's timezone {timezone}",
                 hint="give the same timezone beside the rule",
             )
         if key not in {"TZID", "VALUE"} or (key == "VALUE" and value not in {"DATE", "DATE-TIME"}):
