@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
 from promptyoself.domain import limits
+from promptyoself.domain.holidays import Holidays, Span
 from promptyoself.domain.models import Policy, Schedule
 from promptyoself.domain.outlook import next_to_send, outlook, warnings_of
+from promptyoself.domain.planning import opening_of
 from promptyoself.domain.quiet import QuietHours
 from promptyoself.domain.triggers import TriggerKind
-from tests.factories import NOW, a_definition, a_schedule, a_trigger
+from promptyoself.domain.values import replace
+from tests.factories import MINUTE, NOW, a_definition, a_schedule, a_trigger
 
 HOUR = timedelta(hours=1)
 
@@ -47,6 +52,34 @@ def test_the_next_to_send_is_the_first_that_is_announced() -> None:
     for quiet in (None, "09:30-12:30", "09:30-12:30 skip"):
         schedule = hourly(quiet)
         assert next_to_send(schedule) == outlook(schedule, now=NOW, count=1).openings[0].fire_at
+
+
+@pytest.mark.parametrize("jitter", [timedelta(0), timedelta(seconds=50)])
+@pytest.mark.parametrize("quiet", [None, "10:00-09:30 skip", "10:00-20:00 skip"])
+@pytest.mark.parametrize("days", [0, 1])
+def test_a_long_silence_is_looked_beyond(quiet: str | None, days: int, jitter: timedelta) -> None:
+    wall = NOW.replace(tzinfo=None)
+    off = Holidays.make(
+        "h",
+        walls=[Span(wall, wall + timedelta(days=days, hours=1), "off")],
+        instants=[Span(NOW + 31 * HOUR, NOW + 32 * HOUR, "off")],
+        last_day=None,
+    )
+    schedule = hourly(quiet, trigger=a_trigger(expression="1m", jitter=jitter))
+    policy = replace(schedule.definition.policy, skip_on=off)
+    schedule = replace(schedule, definition=replace(schedule.definition, policy=policy))
+    coming = (NOW + HOUR + minute * MINUTE for minute in range(54 * 60))
+    openings = [opening_of(schedule.definition, schedule.uid, at) for at in coming]
+    standing = [one.fire_at for one in openings if one.skip_reason is None]
+    assert [one.fire_at for one in outlook(schedule, now=NOW, count=25).openings] == standing[:25]
+    assert next_to_send(schedule) == standing[0]
+
+
+def test_of_a_long_silence_it_is_not_said_that_nothing_would_ever_be_sent() -> None:
+    schedule = hourly("10:00-09:30 skip", trigger=a_trigger(expression="1m"))
+    assert warnings_of(outlook(schedule, now=NOW, count=3)) == [
+        "100 and more fire times are skipped before these: quiet hours: 10:00-09:30 skip"
+    ]
 
 
 def test_a_schedule_that_skips_all_says_so_loudly() -> None:

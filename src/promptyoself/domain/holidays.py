@@ -89,13 +89,13 @@ class Holidays:
         found = _at(self.walls, to_wall(instant, zone)) or _at(self.instants, instant)
         return None if found is None else f"holiday: {found.title} ({self.name})"
 
-    def since(self, instant: datetime, zone: ZoneInfo) -> datetime | None:
-        """Return when the span around `instant` (aware UTC), which reason_for names, began; None when there is none."""
+    def stretch(self, instant: datetime, zone: ZoneInfo) -> tuple[datetime, datetime] | None:
+        """Return from when and until when (exclusive) the span lasts that reason_for names; None when there is none."""
         found = _at(self.walls, to_wall(instant, zone))
         if found is not None:
-            return min(instant, resolve(found.begin, zone))
+            return min(instant, resolve(found.begin, zone)), resolve(found.end, zone)
         found = _at(self.instants, instant)
-        return None if found is None else found.begin
+        return None if found is None else (found.begin, found.end)
 
 
 def _apart(spans: Iterable[Span]) -> tuple[Span, ...]:

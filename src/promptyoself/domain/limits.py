@@ -71,6 +71,8 @@ PREVIEW_RUNS_MAX: Final = 1000
 WALK_STEPS_MAX: Final = 32
 """Fire times that a walk steps over before it looks for its place anew."""
 NEXT_RUNS_SHOWN: Final = 3
+LOOKS_IN_A_STRETCH_MAX: Final = 100
+"""Skipped fire times in a row that are looked at one by one; then the rest of a holiday or quiet night is left out."""
 LOOKS_AHEAD_MAX: Final = 500
 """Fire times looked at for the next that is not skipped; a schedule that skips them all is said to send nothing."""
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from itertools import islice
 from typing import NamedTuple
 
 from promptyoself.domain import limits
-from promptyoself.domain.planning import Opening, Planned, opening_of
+from promptyoself.domain.planning import Opening, Planned, opening_of, silence_around
 from promptyoself.domain.triggers import fire_times
 
 _TICK = timedelta(microseconds=1)
@@ -63,6 +62,8 @@ def warnings_of(found: Outlook) -> list[str]:
     if not found.skipped or found.last_seen_at is None:
         return []
     if found.openings:
+        if found.skipped >= limits.LOOKS_IN_A_STRETCH_MAX:
+            return [f"{found.skipped} and more fire times are skipped before these: {found.reason}"]
         seen = found.skipped + len(found.openings)
         return [f"{found.skipped} of the next {seen} fire times are skipped, and left out here: {found.reason}"]
     which = f"all of the next {found.skipped} fire times, up to {found.last_seen_at:%Y-%m-%d}"
@@ -70,10 +71,21 @@ def warnings_of(found: Outlook) -> list[str]:
 
 
 def coming_openings(schedule: Planned, *, after: datetime) -> Iterator[Opening]:
-    """Yield what the coming fire times (from next_fire_at, later than `after`) come to; at most LOOKS_AHEAD_MAX."""
+    """Yield what the coming fire times (from next_fire_at, later than `after`) come to; at most LOOKS_AHEAD_MAX.
+
+    Of a long stretch that skips, the fire times after LOOKS_IN_A_STRETCH_MAX are left out.
+    """
     first = schedule.next_fire_at
     if first is None:
         return
-    since = max(after, first - _TICK)
-    for fire_at in islice(fire_times(schedule.definition.trigger, after=since), limits.LOOKS_AHEAD_MAX):
-        yield opening_of(schedule.definition, schedule.uid, fire_at)
+    definition, in_a_row = schedule.definition, 0
+    fires = fire_times(definition.trigger, after=max(after, first - _TICK))
+    for _ in range(limits.LOOKS_AHEAD_MAX):
+        fire_at = next(fires, None)
+        if fire_at is None:
+            return
+        opening = opening_of(definition, schedule.uid, fire_at)
+        yield opening
+        in_a_row = in_a_row + 1 if opening.skip_reason is not None else 0
+        if in_a_row >= limits.LOOKS_IN_A_STRETCH_MAX:
+            fires = fire_times(definition.trigger, after=max(fire_at, silence_around(definition, opening)[1] - _TICK))

@@ -168,6 +168,25 @@ def opening_of(
     return Opening(fire_at, planned_at, skip_reason=reason, is_held=is_held)
 
 
+def silence_around(definition: Definition, opening: Opening) -> tuple[datetime, datetime]:
+    """Return from when and until when nothing fires because of the holiday or quiet hours that skip an opening.
+
+    All fire times between are skipped likewise. Of an opening that is skipped for another reason it is its own.
+    """
+    policy, here = definition.policy, zone(definition.trigger.timezone)
+    stretch = policy.skip_on.stretch(opening.fire_at, here) if policy.skip_on else None
+    if stretch is not None:
+        return stretch
+    quiet = policy.quiet_hours
+    since, until = (
+        (quiet.since(opening.planned_at, here), quiet.release_at(opening.planned_at, here)) if quiet else (None,) * 2
+    )
+    if since is None or until is None:
+        return opening.fire_at, opening.fire_at
+    # Jitter moves what fires near the end beyond it.
+    return since, until - definition.trigger.jitter
+
+
 def first_fire_at(schedule: Planned, *, now: datetime) -> datetime | None:
     """Return the next fire time of a schedule that is resumed or edited at `now`; None when it has none left.
 
@@ -280,17 +299,8 @@ def _newest_standing(schedule: Planned, *, not_before: datetime, now: datetime) 
         if opening.skip_reason is None:
             return [fire_at]
         # Jitter ends before the next fire time: what fires within the stretch is planned within it.
-        until = min(fire_at, _silent_since(definition, opening)) - _TICK
+        until = min(fire_at, silence_around(definition, opening)[0]) - _TICK
     return [] if newest is None else [newest]
-
-
-def _silent_since(definition: Definition, opening: Opening) -> datetime:
-    """Return when the holiday or the quiet hours begin that skip an opening."""
-    policy, here = definition.policy, zone(definition.trigger.timezone)
-    since = policy.skip_on.since(opening.fire_at, here) if policy.skip_on else None
-    if since is None and policy.quiet_hours is not None:
-        since = policy.quiet_hours.since(opening.planned_at, here)
-    return since or opening.fire_at
 
 
 def _jitter(definition: Definition, uid: str, fire_at: datetime, following: datetime | None) -> timedelta:
