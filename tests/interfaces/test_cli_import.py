@@ -92,8 +92,39 @@ def test_what_is_gone_from_the_source_is_named_and_left(door: Door) -> None:
     crontab(door, CRONTAB, "--apply")
     answer = crontab(door, "# Look\n0 10 * * * Look over the notes\n", "--apply")
     assert [one["id"] for one in answer["missing"]] == [2, 3]
-    assert any("2, 3" in warning for warning in answer["warnings"])
+    for gone in (2, 3):
+        assert any(one.endswith(f"promptyoself cancel --id {gone}") for one in answer["warnings"])
     assert len([one for one in stored(door) if one.state == "active"]) == 3
+
+
+def test_a_changed_command_is_told_to_fire_beside_the_old_one_and_how_to_end_that(door: Door) -> None:
+    crontab(door, CRONTAB, "--apply")
+    text = CRONTAB.replace("Look over", "Read over")
+    for options in ((), ("--apply",)):
+        answer = crontab(door, text, *options)
+        (missing,) = answer["missing"]
+        assert missing["prompt_text"] == "Look over the notes"
+        (warning,) = (one for one in answer["warnings"] if "schedule 1 " in one)
+        assert "BESIDE line 2" in warning
+        assert missing["cure"] == "promptyoself cancel --id 1"
+        assert warning.endswith(missing["cure"])
+    door.ok("cancel", "--id", "1")
+    assert crontab(door, text)["missing"] == []
+
+
+def test_an_export_of_another_database_is_said_to_go_on_there(door: Door, tmp_path: Path) -> None:
+    crontab(door, CRONTAB, "--apply")
+    path = tmp_path / "out.json"
+    door.ok("export", "--to", str(path))
+    assert not any("exported from" in one for one in door.ok("import", "json", str(path))["warnings"])
+    document = json.loads(path.read_text())
+    document["database_uid"] = "f" * 32
+    for number, one in enumerate(document["schedules"]):
+        one.update(uid=f"{number:032x}", key=f"other:{number}")
+    path.write_text(json.dumps(document))
+    answer = door.ok("import", "json", str(path))
+    assert answer["counts"]["created"] == 3
+    assert any("both would deliver" in one for one in answer["warnings"])
 
 
 def test_cancelled_here_stays_cancelled(door: Door) -> None:

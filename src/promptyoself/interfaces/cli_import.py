@@ -21,11 +21,14 @@ if TYPE_CHECKING:
 
     from promptyoself.application.transfer.entries import Reading
     from promptyoself.application.transfer.importing import Landed
+    from promptyoself.domain.models import Schedule
     from promptyoself.domain.ports import Tx
     from promptyoself.interfaces.call import Call
     from promptyoself.interfaces.wire import Document
 
 _LETTA = "letta"
+_MISSING_SHOWN_MAX = 10
+_PROMPT_SHOWN_CHARS = 40
 
 
 class _TakenBack(Exception):
@@ -89,6 +92,10 @@ def _import(call: Call, read: Callable[[str], Reading]) -> Document:
     )
     refused_agents, warnings = _ask_letta(call, reading)
     outcome, now, running = _carried_out(call, reading, refused_agents, is_dry=is_dry)
+    if outcome.created and reading.store_uid not in {None, services.store.uid}:
+        warnings.append(
+            "the database that this was exported from may still be running: both would deliver what is active in both"
+        )
     return _answer(call, outcome, [*reading.warnings, *warnings, *running], is_dry=is_dry, now=now)
 
 
@@ -152,13 +159,7 @@ def _answer(call: Call, outcome: Outcome, warnings: list[str], *, is_dry: bool, 
         "refused": len(outcome.refused),
         "missing": len(outcome.missing),
     }
-    if outcome.missing:
-        ids = ", ".join(str(one.id) for one in outcome.missing[:10])
-        more = ", ..." if len(outcome.missing) > 10 else ""  # noqa: PLR2004  ten say enough
-        warnings.append(
-            f"imported before and not in this source: {counted(len(outcome.missing), 'schedule')} ({ids}{more}), "
-            "left as they are; `cancel --id` ends one"
-        )
+    warnings += _missing_warnings(outcome)
     done = ", ".join(f"{count} {name}" for name, count in counts.items() if count and name != "missing") or "no entries"
     is_change = bool(outcome.created or outcome.updated)
     rest = "; nothing is stored yet: --apply does it" if is_dry and is_change else ""
@@ -168,7 +169,7 @@ def _answer(call: Call, outcome: Outcome, warnings: list[str], *, is_dry: bool, 
         updated=[_landed(one, now, has_id=True) for one in outcome.updated],
         unchanged=[_landed(one, now, has_id=True) for one in outcome.unchanged],
         refused=[{"source": one.source, "line": one.line, "reason": one.reason} for one in outcome.refused],
-        missing=[{"id": one.id, "key": one.definition.key, "name": one.definition.name} for one in outcome.missing],
+        missing=[_missing(one) for one in outcome.missing],
         counts=counts,
         timezone=call.services.defaults.timezone,
         now=wire.instant(now, call.services.defaults.timezone),
@@ -176,6 +177,39 @@ def _answer(call: Call, outcome: Outcome, warnings: list[str], *, is_dry: bool, 
         warnings=warnings,
         database=call.services.store.location,
     )
+
+
+def _missing(stored: Schedule) -> Document:
+    return {
+        "id": stored.id,
+        "key": stored.definition.key,
+        "name": stored.definition.name,
+        "prompt_text": stored.definition.prompt,
+        "cure": f"promptyoself cancel --id {stored.id}",
+    }
+
+
+def _missing_warnings(outcome: Outcome) -> list[str]:
+    """Say of what the source no longer holds that it goes on firing, beside what took its place, and how to end it."""
+    new = {_rule(one.schedule): one.entry.source for one in outcome.created}
+    warnings = []
+    for one in outcome.missing[:_MISSING_SHOWN_MAX]:
+        beside = new.get(_rule(one))
+        both = f", BESIDE {beside}, which has the same times" if beside else ""
+        prompt = " ".join(one.definition.prompt.split())[:_PROMPT_SHOWN_CHARS]
+        warnings.append(
+            f"schedule {one.id} ({prompt!r}) was imported before, is not in this source, and goes on{both}; when it is "
+            f"no longer wanted: promptyoself cancel --id {one.id}"
+        )
+    more = len(outcome.missing) - _MISSING_SHOWN_MAX
+    if more > 0:
+        warnings.append(f"and {counted(more, 'more schedule')} likewise: `missing` in the answer of --json names each")
+    return warnings
+
+
+def _rule(stored: Schedule) -> tuple[str, str, str]:
+    trigger = stored.definition.trigger
+    return stored.lane, trigger.expression, trigger.timezone
 
 
 def _landed(landed: Landed, now: datetime, *, has_id: bool) -> Document:

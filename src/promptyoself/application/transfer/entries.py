@@ -58,5 +58,7 @@ class Reading:
     refused: tuple[Refusal, ...] = ()
     warnings: tuple[str, ...] = ()
     """About the source as a whole: lines left out, a scheduler that may be running there."""
+    store_uid: str | None = None
+    """The database that our own export was made of."""
     key_prefix: str | None = None
     """What the keys of this kind of source begin with; None when they are not ours to derive."""

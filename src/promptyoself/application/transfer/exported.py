@@ -113,7 +113,7 @@ def read_exported(document: object) -> Reading:
         raise InvalidInput(f"its schedules are {names_of(listed)}, not a list", hint=_HINT)
     if len(listed) > limits.IMPORT_ENTRIES_MAX:
         raise InvalidInput(f"it has {len(listed)} schedules; at most {limits.IMPORT_ENTRIES_MAX} are read")
-    return _all(listed, _calendars(document))
+    return replace(_all(listed, _calendars(document)), store_uid=text_in(document, "database_uid"))
 
 
 def _calendars(document: Members) -> dict[str, Holidays | InvalidInput]:
