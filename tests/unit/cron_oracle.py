@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
+from itertools import accumulate
 
 from tests.unit.wall_oracle import CORRECTION, MINUTE, minutes_around, number, numbers
 
@@ -69,6 +70,13 @@ class Expression:
         return by_day or by_weekday
 
 
+@cache
+def expression_of(text: str) -> Expression:
+    """Return an expression; what is known of its days is shared by all who ask."""
+    return Expression(text)
+
+
+@lru_cache(maxsize=65_536)
 def is_day(term: str, day: date) -> bool:
     """Whether a term of day-of-month names this date."""
     if term == "l":
@@ -83,6 +91,7 @@ def is_day(term: str, day: date) -> bool:
     return day.day in numbers_of(term, 1, 31, "")
 
 
+@lru_cache(maxsize=65_536)
 def is_weekday(term: str, day: date) -> bool:
     """Whether a term of day-of-week names this date."""
     if "#" in term:
@@ -150,6 +159,11 @@ class Stretch:
         return self.minutes[-1][0] + MINUTE - MICROSECOND
 
     @cached_property
+    def latest(self) -> list[datetime]:
+        """The latest wall that was shown up to each minute."""
+        return list(accumulate((wall for _, wall in self.minutes), max))
+
+    @cached_property
     def first_day(self) -> date:
         return self.minutes[0][1].date() - DAY
 
@@ -203,6 +217,12 @@ class Stretch:
             else:
                 plain |= due << run.minute
         return Fires(self.begin, plain, made_up, seconds)
+
+
+@cache
+def stretch_of(zone: str, day: str) -> Stretch:
+    """Return a stretch; its minutes are walked once, however many tests ask."""
+    return Stretch(zone, day)
 
 
 def add(runs: list[Run], wall: int, minute: int, *, is_made_up: bool) -> None:

@@ -7,6 +7,7 @@ how many there are. PROMPTYOSELF_ORACLE_ROUNDS=50 looks at fifty times as many s
 from __future__ import annotations
 
 import os
+from bisect import bisect_left
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import islice
@@ -18,7 +19,7 @@ from dateutil.rrule import rrulestr
 from promptyoself.domain.cron import parse_cron
 from promptyoself.domain.errors import TriggerNeverFires
 from promptyoself.domain.triggers import Trigger, TriggerKind, count_fires, fire_times, last_fire_at, next_fire_at
-from tests.unit.cron_oracle import DAY, MICROSECOND, Expression, Fires, Stretch
+from tests.unit.cron_oracle import DAY, MICROSECOND, Fires, Stretch, expression_of, stretch_of
 from tests.unit.wall_oracle import MINUTE
 
 ROUNDS = int(os.environ.get("PROMPTYOSELF_ORACLE_ROUNDS", "1"))
@@ -139,9 +140,9 @@ def test_more_than_twenty_thousand_cases_equal_the_oracle() -> None:
     assert len(texts) >= 300
     cases = fired = 0
     for zone, days in STRETCHES.items():
-        stretches = [Stretch(zone, day) for day in days]
+        stretches = [stretch_of(zone, day) for day in days]
         for salt, text in enumerate(texts):
-            expression, rule = Expression(ALIASES.get(text, text)), trigger(text, zone)
+            expression, rule = expression_of(ALIASES.get(text, text)), trigger(text, zone)
             for stretch in stretches:
                 fires = stretch.fires(expression)
                 for after in starts(stretch, salt):
@@ -153,10 +154,10 @@ def test_more_than_twenty_thousand_cases_equal_the_oracle() -> None:
 
 def test_the_last_fire_before_and_the_count_between_equal_the_oracle() -> None:
     for zone, days in STRETCHES.items():
-        stretches = [Stretch(zone, day) for day in days]
+        stretches = [stretch_of(zone, day) for day in days]
         for salt, text in enumerate(expressions()[::12]):
             stretch = stretches[salt % len(days)]
-            fires, rule = stretch.fires(Expression(ALIASES.get(text, text))), trigger(text, zone)
+            fires, rule = stretch.fires(expression_of(ALIASES.get(text, text))), trigger(text, zone)
             for after in starts(stretch, salt):
                 last = last_fire_at(rule, not_before=stretch.begin, not_after=after)
                 assert last == fires.before(after), (text, zone, after)
@@ -168,7 +169,7 @@ def test_the_dates_of_two_years_equal_the_oracle() -> None:
     begin, end = datetime(2027, 1, 1, tzinfo=UTC), datetime(2029, 1, 1, tzinfo=UTC)
     every_day = [date(2027, 1, 1) + DAY * count for count in range((end - begin).days)]
     for days in sorted({" ".join(text.split()[-3:]) for text in expressions() if text[0] != "@"}):
-        rule, expression = trigger(f"0 0 {days}", "UTC"), Expression(f"0 0 {days}")
+        rule, expression = trigger(f"0 0 {days}", "UTC"), expression_of(f"0 0 {days}")
         expected = [day for day in every_day if expression.has(day)]
         found = fire_times(rule, after=begin - MICROSECOND, until=end - MICROSECOND)
         assert [at.date() for at in found] == expected, days
@@ -177,7 +178,7 @@ def test_the_dates_of_two_years_equal_the_oracle() -> None:
 def test_what_is_refused_as_never_firing_has_no_day_in_a_whole_cycle_of_leap_years() -> None:
     every_day = [date(2004, 1, 1) + DAY * count for count in range(365 * 28 + 7)]
     for days in ["30 2 *", "31W 2,4 *", "31 4,6 *", "*/31 * mon#5", "31 2 */2", "*/29 2 mon#5"]:
-        expression = Expression(f"0 0 {days}")
+        expression = expression_of(f"0 0 {days}")
         try:
             parse_cron(f"0 0 {days}")
         except TriggerNeverFires:
@@ -233,7 +234,7 @@ def walls_of(rule: str, stretch: Stretch, dtstart: datetime) -> int:
 
 def at_wall(stretch: Stretch, wall: datetime) -> datetime:
     """The first minute at which a clock shows this wall, or the first that is later than a jump over it."""
-    return next(at for at, shown in stretch.minutes if shown >= wall)
+    return stretch.minutes[bisect_left(stretch.latest, wall)][0]
 
 
 def stamps(walls: list[datetime]) -> str:
@@ -243,7 +244,7 @@ def stamps(walls: list[datetime]) -> str:
 @pytest.mark.parametrize("zone", STRETCHES)
 def test_rules_with_added_dates_and_without_left_out_ones_equal_the_oracle(zone: str) -> None:
     fired = 0
-    for place, stretch in enumerate(Stretch(zone, day) for day in STRETCHES[zone]):
+    for place, stretch in enumerate(stretch_of(zone, day) for day in STRETCHES[zone]):
         shown = dict(stretch.minutes)
         for salt, rule in list(enumerate(RULES))[place % 2 :: 2]:
             dtstart = datetime.combine(stretch.first_day - DAY * (salt % 9), time(salt % 4, salt * 7 % 60))

@@ -523,7 +523,7 @@ PIECES = st.one_of(
 SALADS = st.lists(PIECES, min_size=1, max_size=9).map(" ".join)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(SALADS)
 @example("every 5 5 minutes")
 @example("at 9am 9")
