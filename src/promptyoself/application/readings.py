@@ -11,9 +11,10 @@ from promptyoself.domain import limits
 from promptyoself.domain.errors import InvalidInput, InvalidInterval, InvalidTrigger
 from promptyoself.domain.localtime import parse_instant, to_wall, zone
 from promptyoself.domain.plain import moments, recurrences
-from promptyoself.domain.plain.compiling import Compiled, compile_rule
+from promptyoself.domain.plain.compiling import compile_rule
 from promptyoself.domain.plain.moments import Moment, read_moment
 from promptyoself.domain.plain.recurrences import read_rule_words
+from promptyoself.domain.plain.said import Compiled
 from promptyoself.domain.plain.suggestions import Reads, Refused, hint, is_english, nearest, unknown_words
 from promptyoself.domain.plain.tokens import Phrase, tokenise
 from promptyoself.domain.plain.vocabulary import WEEKDAYS

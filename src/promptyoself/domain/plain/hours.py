@@ -8,8 +8,8 @@ from typing import Final
 from promptyoself.domain.intervals import format_duration
 from promptyoself.domain.plain import clocks
 from promptyoself.domain.plain.clocks import HOURS, Spoken
-from promptyoself.domain.plain.compiling import Compiled, month_field, weekday_field, weekdays_of
-from promptyoself.domain.plain.recurrences import ALL_DAYS, Said
+from promptyoself.domain.plain.cron_said import month_field, weekday_field, weekdays_of
+from promptyoself.domain.plain.said import ALL_DAYS, Compiled, Said
 from promptyoself.domain.plain.suggestions import Refused
 from promptyoself.domain.plain.vocabulary import UNIT_S
 from promptyoself.domain.triggers import TriggerKind
