@@ -125,6 +125,7 @@ def test_plain_words_are_shown_as_the_rule_that_they_become(riga: Door, text: st
         ("*-*-01 09:00:00", "'0 9 1 * *'"),
         ("OnCalendar=*-12-24 18:00", "'0 18 24 12 *'"),
         ("OnCalendar=weekly", "weekday at 9am"),
+        ("Fri *-*-13 09:00", "weekday at 9am"),  # both there, either in cron
         ("2027-*-* 09:00", "weekday at 9am"),
         ("*-*-* 25:00", "weekday at 9am"),
         ("R/PT5M", "--every PT5M"),

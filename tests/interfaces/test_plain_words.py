@@ -117,6 +117,19 @@ def test_pause_and_preview_take_words(door: Door) -> None:
     assert [run["at"][:10] for run in said["runs"]] == ["2026-03-06", "2026-03-07", "2026-03-08"]
 
 
+@pytest.mark.parametrize("command", [("simulate",), ("snooze", "--id", "1"), ("export", "--format", "ics")])
+def test_whatever_takes_words_for_an_instant_tells_what_it_read_and_what_else_they_may_mean(
+    door: Door, command: tuple[str, ...]
+) -> None:
+    door.ok(*REGISTER, "--every", "2d", *RIGA)
+    door.services.timezone = "Europe/Riga"
+    said = door.ok(*command, "--until", "9am")
+    assert said["understood_bounds"] == [
+        {"given": "9am", "option": "--until", "value": "2026-03-03T09:00", "timezone": "Europe/Riga"}
+    ]
+    assert "09:00 has passed today, so it is tomorrow's" in said["warnings"]
+
+
 def test_a_person_reads_what_was_understood(door: Door) -> None:
     shown = door.call(*REGISTER, "--every", "weekday at 9am", *RIGA, is_tty=True).out
     assert (

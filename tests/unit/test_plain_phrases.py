@@ -624,7 +624,8 @@ from datetime import UTC, datetime
 from promptyoself.application.rules import read_every, read_time
 from promptyoself.domain.errors import InvalidInput
 now = datetime(2026, 11, 25, 8, tzinfo=UTC)
-for phrase in ("tomorrow 9am", "tomorrow at 27:00", "03/04", "friday at 9", "9am EST"):
+for phrase in ("tomorrow 9am", "tomorrow at 27:00", "03/04", "friday at 9", "9am EST", "tomorow 9am", "tmrw 9am",
+               "christmas at 9am", "P1M", "wensday at 9:00"):
     try:
         read_time(phrase, timezone="UTC", now=now)
     except InvalidInput:

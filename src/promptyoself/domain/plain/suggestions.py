@@ -79,8 +79,15 @@ def unknown_words(phrase: Phrase) -> list[str]:
 
 
 def is_english(phrase: Phrase) -> bool:
-    """Return whether a phrase has a word that is English and nothing else, whatever its other words may be."""
-    return any(token.text in _ENGLISH for token in phrase.tokens)
+    """Return whether a phrase has a word, or a slip in a long one, that is English and nothing else."""
+    return any(
+        token.text in _ENGLISH
+        or (
+            _ENGLISH_CHARS_MIN <= len(token.text) <= limits.TYPO_CHARS_MAX
+            and get_close_matches(token.text, _ENGLISH_LONG, n=1, cutoff=_ENGLISH_CLOSE)
+        )
+        for token in phrase.tokens[: limits.TYPOS_MAX * 4]
+    )
 
 
 def corrected(phrase: Phrase) -> list[str]:
@@ -147,6 +154,10 @@ def _ranked(text: str, shapes: Sequence[str]) -> list[str]:
 
 _ENGLISH: Final = frozenset(
     {word for word in KNOWN if len(word) > EN_TYPED_CHARS_MIN} - {*MONTHS, *UNITS, "half", "once", "west", "weds"}
-    | {"at", "the", "every"}
+    | {"at", "the", "every", "tmrw", "eod", "cob", "eob", "asap", "xmas", "christmas", "couple", "few", "sharp"}
 )
+_ENGLISH_CLOSE: Final = 0.85
+_ENGLISH_CHARS_MIN: Final = 6
+"""Shorter words of other languages come near English ones."""
+_ENGLISH_LONG: Final = sorted(word for word in _ENGLISH if len(word) >= _ENGLISH_CHARS_MIN)
 _WORDS: Final = sorted(word for word in KNOWN if len(word) >= EN_TYPED_CHARS_MIN)
