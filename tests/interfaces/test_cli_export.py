@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
@@ -197,6 +198,32 @@ def test_a_file_is_written_whole_for_its_owner_and_not_over_another(door: Door, 
     assert json.loads(path.read_text())["schedules"] == []
     assert "cannot be written" in door.refused("export", "--to", str(tmp_path / "no" / "x"))["error"]
     assert sorted(one.name for one in tmp_path.iterdir()) == ["out.json", "promptyoself.db"]
+
+
+def test_force_replaces_files_and_nothing_else(door: Door, tmp_path: Path) -> None:
+    pipe, link, folder = tmp_path / "pipe", tmp_path / "link", tmp_path / "folder"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    folder.mkdir()
+    for path in (pipe, link, folder):
+        answer = door.refused("export", "--to", str(path), "--force")
+        assert "no regular file" in answer["error"], answer
+    assert pipe.is_fifo()
+    assert link.is_symlink()
+    assert "is empty" in door.refused("export", "--to", " ")["error"]
+    database = door.services.path
+    before = database.read_bytes()
+    assert "database" in door.refused("export", "--to", str(database), "--force")["error"]
+    assert database.read_bytes() == before
+
+
+def test_force_replaces_a_link_and_not_what_it_leads_to(door: Door, tmp_path: Path) -> None:
+    target, link = tmp_path / "mine", tmp_path / "link"
+    target.write_text("mine")
+    link.symlink_to(target)
+    door.ok("export", "--to", str(link), "--force")
+    assert target.read_text() == "mine"
+    assert not link.is_symlink()
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,10 @@ def _ics(call: Call) -> Document:
 
 
 def _written(call: Call, text: str, what: str, answer: Document) -> Document:
-    path = files.write_new(call.text("to") or "", text, may_replace=call.is_set("force"))
+    name = call.text("to") or ""
+    if files.is_same(name, call.services.store.location):
+        raise InvalidInput("that is the database itself, and is not replaced", hint="choose another name")
+    path = files.write_new(name, text, may_replace=call.is_set("force"))
     return wire.success(**answer, path=str(path), bytes=len(text.encode()), message=f"{what} written to {path}")
 
 

@@ -54,11 +54,17 @@ def checked_file(name: str) -> Path:
 def write_new(name: str, text: str, *, may_replace: bool) -> Path:
     """Write a file (0600) whole: nobody ever sees half of it. Return its absolute path.
 
-    One that is there already is replaced only when `may_replace`. Raises InvalidInput.
+    One that is there already is replaced only when `may_replace`, and nothing but a file ever is; of a link the link,
+    not what it leads to. Raises InvalidInput.
     """
-    path = Path(name).expanduser().absolute()
-    if not may_replace and os.path.lexists(path):
-        raise InvalidInput(f"{shown(name)} is there already", hint="choose another name, or --force to replace it")
+    if not name.strip():
+        raise InvalidInput("the new file's name is empty", hint="name a file, or leave --to out for stdout")
+    path = _place(name)
+    if os.path.lexists(path):
+        if not may_replace:
+            raise InvalidInput(f"{shown(name)} is there already", hint="choose another name, or --force to replace it")
+        if path.exists() and not path.is_file():
+            raise InvalidInput(f"{shown(name)} is no regular file, and is not replaced", hint="choose another name")
     draft = path.with_name(f".{path.name[:100]}.{os.getpid()}.new")
     try:
         handle = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
@@ -79,6 +85,21 @@ def write_new(name: str, text: str, *, may_replace: bool) -> Path:
     finally:
         draft.unlink(missing_ok=True)
     return path
+
+
+def is_same(name: str, other: str) -> bool:
+    """Return whether two names lead to the same file that is there."""
+    try:
+        return Path(name).expanduser().samefile(other)
+    except (OSError, ValueError, RuntimeError):
+        return False
+
+
+def _place(name: str) -> Path:
+    try:
+        return Path(name).expanduser().absolute()
+    except (OSError, ValueError, RuntimeError) as exc:
+        raise InvalidInput(f"{shown(name)} cannot be written: {_why(exc)}", hint="choose another place") from None
 
 
 def _content(path: Path, name: str, most: int) -> bytes:
