@@ -200,6 +200,22 @@ def test_a_file_is_written_whole_for_its_owner_and_not_over_another(door: Door, 
     assert sorted(one.name for one in tmp_path.iterdir()) == ["out.json", "promptyoself.db"]
 
 
+def test_what_was_put_off_stands_in_the_feed_at_its_new_time_under_its_old_uid(door: Door) -> None:
+    door.ok("register", "--agent-id", "agent-1", "--prompt", "x", "--cron", "0 10 * * *")
+    door.ok("register", "--agent-id", "agent-2", "--prompt", "y", "--time", "2026-03-02T11:00:00+00:00")
+    options = ("export", "--format", "ics", "--for", "30h")
+    before = {str(one["UID"]) for one in events(door.ok(*options)["ics"])}
+    door.ok("snooze", "--id", "1", "--for", "90m")
+    door.ok("snooze", "--id", "2", "--for", "2h")
+    text = door.ok(*options)["ics"]
+    assert [f"{one.start:%d %H:%M}" for one in events(text)] == ["02 11:30", "02 13:00", "03 10:00"]
+    assert {str(one["UID"]) for one in events(text)} == before
+    assert "held by" not in text
+    assert len(events(door.ok(*options, "--agent-id", "agent-2")["ics"])) == 1
+    door.services.owner = "agent-2"
+    assert len(events(door.ok(*options)["ics"])) == 1
+
+
 def test_force_replaces_files_and_nothing_else(door: Door, tmp_path: Path) -> None:
     pipe, link, folder = tmp_path / "pipe", tmp_path / "link", tmp_path / "folder"
     os.mkfifo(pipe)

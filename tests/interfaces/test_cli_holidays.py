@@ -141,3 +141,13 @@ def test_a_file_that_is_no_calendar_stores_nothing(door: Door, path: Path) -> No
         )["error"]
     )
     assert door.ok("list")["count"] == 0
+
+
+def test_nothing_is_put_off_into_a_holiday_and_run_now_goes_on_one(door: Door, path: Path) -> None:
+    register(door, path, "--catch-up", "all")
+    answer = door.refused("snooze", "--id", "1", "--until", "2026-03-03T12:00")
+    assert REASON in answer["error"]
+    assert "2026-03-04T00:00:00+00:00" in answer["hint"]
+    assert door.ok("snooze", "--id", "1", "--until", "2026-03-04T00:00")["delivery"]["state"] == "pending"
+    door.services.clock.at = NOW + timedelta(days=1)
+    assert door.ok("run-now", "--id", "1")["delivery"]["state"] == "pending"

@@ -14,7 +14,7 @@ from typing import Final
 
 from promptyoself.domain import limits
 from promptyoself.domain.errors import InvalidInput
-from promptyoself.domain.models import Schedule, ScheduleState
+from promptyoself.domain.models import Delivery, Schedule, ScheduleState
 from promptyoself.domain.planning import Opening, opening_of
 from promptyoself.domain.triggers import describe, fire_times
 from promptyoself.domain.values import dataclass, replace
@@ -36,11 +36,18 @@ class Feed:
 
 
 def feed(
-    schedules: Sequence[Schedule], *, begin_at: datetime, until: datetime, now: datetime, with_prompts: bool = False
+    schedules: Sequence[Schedule],
+    *,
+    waiting: Sequence[tuple[Delivery, Schedule]] = (),
+    begin_at: datetime,
+    until: datetime,
+    now: datetime,
+    with_prompts: bool = False,
 ) -> Feed:
     """Return the fires of `schedules` from `begin_at` to `until` (aware UTC, both inclusive), the soonest first.
 
-    At most FEED_EVENTS_MAX events. Paused schedules are tentative, and finished ones have none. A summary is the
+    `waiting` are deliveries that stand already and come later: snoozed, or held by quiet hours. At most
+    FEED_EVENTS_MAX events. Paused schedules are tentative, and finished ones have none. A summary is the
     schedule's name, else the first words of its prompt; whole prompts only `with_prompts`. Raises InvalidInput when the
     span is backwards or longer than FEED_SPAN_MAX.
     """
@@ -49,10 +56,13 @@ def feed(
             f"a feed spans up to {limits.FEED_SPAN_MAX.days} days, and ends after it begins",
             hint="give a shorter span: --for 30d, or --from and --until",
         )
-    coming = merge(*(_fires(one, begin_at, until, now) for one in schedules), key=lambda fire: fire[0].planned_at)
+    standing = [_standing(*one) for one in waiting if max(begin_at, now) <= one[0].planned_at <= until]
+    standing.sort(key=lambda one: one[0].planned_at)
+    fires = (_fires(one, begin_at, until, now) for one in schedules)
+    coming = merge(standing, *fires, key=lambda fire: fire[0].planned_at)
     found = list(islice(coming, limits.FEED_EVENTS_MAX + 1))
     shown = found[: limits.FEED_EVENTS_MAX]
-    words = {one.id: describe(one.definition.trigger) for one in schedules}
+    words = {stored.id: describe(stored.definition.trigger) for stored in {one.id: one for _, one in shown}.values()}
     lines = ["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//promptyoself//coming prompts//EN", "CALSCALE:GREGORIAN"]
     lines += ["METHOD:PUBLISH", "X-WR-CALNAME:promptyoself"]
     for opening, stored in shown:
@@ -60,6 +70,12 @@ def feed(
     lines.append("END:VCALENDAR")
     text = "".join(f"{folded}\r\n" for line in lines for folded in _folded(line))
     return Feed(text=text, events=len(shown), is_cut=len(found) > len(shown))
+
+
+def _standing(delivery: Delivery, stored: Schedule) -> tuple[Opening, Schedule]:
+    is_held = delivery.snoozed_until is None and not stored.definition.trigger.jitter
+    opening = Opening(delivery.fire_at, delivery.planned_at, is_held=is_held and delivery.planned_at > delivery.fire_at)
+    return opening, stored
 
 
 def _fires(stored: Schedule, begin_at: datetime, until: datetime, now: datetime) -> Iterator[tuple[Opening, Schedule]]:

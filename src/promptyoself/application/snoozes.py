@@ -63,8 +63,8 @@ def snooze(
     """Put off what is next of a schedule: what waits unsent, else what is in flight, else the next fire time.
 
     Exactly one of `lasting` and `until` (aware UTC) is given; `lasting` counts from when it would have come, or from
-    now when that has passed. Raises InvalidInput for an instant that is no later, too far, in quiet hours that skip, or
-    not before the fire time that would take its place; Conflict when the schedule is paused or over.
+    now when that has passed. Raises InvalidInput for an instant that is no later, too far, in quiet hours that skip,
+    on a holiday, or not before the fire time that would take its place; Conflict when the schedule is paused or over.
     """
     schedule = up_to_date(tx, schedule_id, "snoozed", caller=caller, store_uid=store_uid, now=now)
     wish = _Wish(schedule, lasting, until, now)
@@ -114,6 +114,7 @@ class _Wish:
                 hint="skip it, or update the schedule, in place of putting one delivery off so far",
             )
         comes_at = self._out_of_quiet_hours(wanted)
+        self._check_no_holiday(comes_at)
         if before is not None and comes_at >= before:
             raise InvalidInput(
                 f"{self.shown(comes_at)} is not before {self.shown(before)}, whose fire would replace it",
@@ -132,6 +133,17 @@ class _Wish:
                 hint=f"give {self.shown(release_at)}, when they end, or later",
             )
         return release_at
+
+    def _check_no_holiday(self, comes_at: datetime) -> None:
+        holidays = self.schedule.definition.policy.skip_on
+        here = zone(self.schedule.definition.trigger.timezone)
+        reason = holidays.reason_for(comes_at, here) if holidays else None
+        stretch = holidays.stretch(comes_at, here) if holidays else None
+        if reason is not None and stretch is not None:
+            raise InvalidInput(
+                f"at {self.shown(comes_at)} nothing of this schedule is sent: {reason}",
+                hint=f"give {self.shown(stretch[1])}, when that ends, or later",
+            )
 
     def shown(self, at: datetime) -> str:
         """Return an instant as a caller may type it, in the schedule's zone."""

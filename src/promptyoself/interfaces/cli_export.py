@@ -14,7 +14,7 @@ from promptyoself.interfaces.phrases import counted
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from promptyoself.domain.models import Schedule
+    from promptyoself.domain.models import Delivery, Schedule
     from promptyoself.interfaces.call import Call
     from promptyoself.interfaces.wire import Document
 
@@ -52,7 +52,14 @@ def _ics(call: Call) -> Document:
     now = call.services.clock.now()
     found, warnings = _chosen(call)
     begin_at, until = _span(call, now)
-    made = feed(found, begin_at=begin_at, until=until, now=now, with_prompts=call.is_set("prompts"))
+    made = feed(
+        found,
+        waiting=_waiting(call),
+        begin_at=begin_at,
+        until=until,
+        now=now,
+        with_prompts=call.is_set("prompts"),
+    )
     if made.is_cut:
         warnings.append(
             f"only the first {limits.FEED_EVENTS_MAX} fires are in it; give a shorter span, or one --agent-id"
@@ -93,6 +100,20 @@ def _chosen(call: Call) -> tuple[list[Schedule], list[str]]:
     if len(found) < limits.LIST_MAX:
         return found, []
     return found, [f"only the first {limits.LIST_MAX} schedules are in it; export one agent's at a time"]
+
+
+def _waiting(call: Call) -> list[tuple[Delivery, Schedule]]:
+    """Return what was planned already and is to come: snoozed, or held by quiet hours."""
+    from promptyoself.domain.models import DeliveryState
+    from promptyoself.domain.ports import DeliveryFilter
+
+    agent_id = call.text("agent_id") if call.caller.is_operator else call.caller.owner
+    where = DeliveryFilter(
+        schedule_id=call.number("id"), agent_id=agent_id, states=[DeliveryState.PENDING], limit=limits.FEED_EVENTS_MAX
+    )
+    with call.services.store.reading() as tx:
+        pairs = ((one, tx.schedule(one.schedule_id)) for one in tx.deliveries(where))
+        return [(one, stored) for one, stored in pairs if stored is not None and call.caller.may_touch(stored)]
 
 
 def _span(call: Call, now: datetime) -> tuple[datetime, datetime]:
