@@ -121,7 +121,7 @@ def test_pause_and_preview_take_words(door: Door) -> None:
 def test_whatever_takes_words_for_an_instant_tells_what_it_read_and_what_else_they_may_mean(
     door: Door, command: tuple[str, ...]
 ) -> None:
-    door.ok(*REGISTER, "--every", "2d", *RIGA)
+    door.ok(*REGISTER, "--cron", "0 18 * * *", *RIGA)
     door.services.timezone = "Europe/Riga"
     said = door.ok(*command, "--until", "9am")
     assert said["understood_bounds"] == [
