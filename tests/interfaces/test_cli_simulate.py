@@ -207,3 +207,38 @@ def test_the_busiest_minute_counts_what_an_outage_delayed(door: Door) -> None:
     answer = told(door, "--for", "12h", "--outage", f"{begin}/4h30m")
     assert answer["totals"]["busiest_minute"] == {"at": "2026-03-02T12:00:00+00:00", "fires": 3}
     assert [one["fires"] for one in answer["collisions"]] == [3, 2]
+
+
+def test_a_date_alone_is_a_whole_day_where_a_span_is_meant(door: Door) -> None:
+    number = register(door, "--cron", "0 */6 * * *", "--timezone", "Europe/Riga")
+    door.services.timezone = "Europe/Riga"
+    answer = told(door, "--from", "2026-03-28", "--until", "2026-03-29")
+    assert (answer["from"], answer["until"]) == ("2026-03-28T00:00:00+02:00", "2026-03-29T23:59:59+03:00")
+    assert [day["fires"] for day in answer["days"]] == [4, 4]
+    shown = door.ok("preview", "--id", str(number), "--from", "2026-03-29", "--until", "2026-03-29")
+    assert [run["at"][11:16] for run in shown["runs"]] == ["00:00", "06:00", "12:00", "18:00"]
+    feed = door.ok("export", "--format", "ics", "--from", "2026-03-29", "--until", "2026-03-29")
+    assert (feed["count"], feed["until"]) == (4, "2026-03-29T23:59:59+03:00")
+    dark = told(door, "--for", "5d", "--outage", "2026-03-03/2026-03-04")
+    assert [run["at"][8:13] for run in dark["runs"] if run["outcome"] == "missed"][-1] == "04T18"
+    assert [run["sent_at"] for run in dark["runs"] if run["missed"]] == ["2026-03-05T00:00:00+02:00"]
+    for wrong in ("2027-02-30", "1066-10-14"):
+        assert wrong in door.refused("simulate", "--from", wrong)["error"]
+    assert "without a time of day" in door.refused("pause", "--id", str(number), "--until", "2027-03-26")["error"]
+
+
+def test_what_was_skipped_by_hand_is_shown_as_skipped(door: Door) -> None:
+    register(door, "--cron", "0 9 * * *")
+    register(door, "--cron", "0 9 * * *")
+    door.ok("skip", "--id", "1", "--count", "2", "--reason", "away")
+    answer = told(door, "--for", "3d", "--limit", "100")
+    reason = "skipped by operator via cli: away"
+    mine = [(run["at"][8:10], run["outcome"], run["reason"]) for run in answer["runs"] if run["schedule_id"] == 1]
+    assert mine == [("03", "skipped", reason), ("04", "skipped", reason), ("05", "sent", None)]
+    assert answer["totals"]["reasons"] == {"skipped by operator via cli": 2}
+    assert (answer["totals"]["fires"], answer["totals"]["skipped"], answer["runs_left_out"]) == (6, 2, 0)
+    assert answer["totals"]["crowded_minutes"] == 3
+    assert [run["delivery_id"] for run in answer["runs"][:3]] == [1, None, 2]
+    assert told(door, "--from", "2026-03-04T12:00", "--for", "2d")["totals"]["skipped"] == 0
+    told_of = door.ok("preview", "--id", "1")
+    assert "up to Wed 09:00 UTC (in 2 d) were skipped or put off by hand" in told_of["warnings"][0]

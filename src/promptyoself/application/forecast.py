@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from promptyoself.application.simulated import Course, Duty
+    from promptyoself.domain.models import Delivery
 
 _MINUTE: Final = timedelta(minutes=1)
 _NO_TIME: Final = timedelta(0)
+_TICK: Final = timedelta(microseconds=1)
 
 
 class Tally:
@@ -191,6 +193,15 @@ class Forecast:
             self.reasons[reason.partition(":")[0]] += 1
         if row is not None:
             row.outcome, row.reason = outcome, reason
+
+    def left_out(self, course: Course, delivery: Delivery) -> None:
+        """Count a fire time that the database holds as skipped already."""
+        if delivery.fire_at < self._begin_at:
+            return
+        day, row = self.fired(course, delivery.fire_at, delivery.fire_at + _TICK)
+        if row is not None:
+            row.delivery_id = delivery.id
+        self.skipped(course, day, row, delivery.reason or "skipped")
 
     def opened(self, duty: Duty, *, is_held: bool) -> None:
         """Take note of a fire time that is to be sent; count it when quiet hours hold it."""

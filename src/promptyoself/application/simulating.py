@@ -73,6 +73,7 @@ def scene_of(tx: Tx, *, caller: Caller, agent_id: str | None, ids: Collection[in
         schedules=taking_part,
         unfinished=unfinished,
         used=_used(tx, taking_part, now=now),
+        left_out=_left_out(tx, taking_part, now=now),
         last_delivery_id=newest[0].id if newest else 0,
         stop=tx.stop_switch(),
     )
@@ -132,13 +133,23 @@ def _used(tx: Tx, taking_part: Sequence[Schedule], *, now: datetime) -> list[tup
     return used
 
 
+def _left_out(tx: Tx, taking_part: Sequence[Schedule], *, now: datetime) -> list[tuple[Delivery, Schedule]]:
+    """Return the fire times ahead that were skipped by hand, in order; each has its row."""
+    found = []
+    for schedule in taking_part:
+        if schedule.passed_until is not None and schedule.passed_until > now:
+            where = DeliveryFilter(schedule_id=schedule.id, states=[DeliveryState.SKIPPED], limit=limits.LIST_MAX // 10)
+            found += [(one, schedule) for one in tx.deliveries(where) if now < one.fire_at <= schedule.passed_until]
+    return sorted(found, key=lambda one: (one[0].fire_at, one[0].id))
+
+
 def _uses(delivery: Delivery) -> bool:
     return delivery.state not in _USES_NOTHING
 
 
 def _in_the_past(scene: Scene, begin_at: datetime) -> Scene:
     moved = [_moved(schedule, begin_at) for schedule in scene.schedules]
-    return Scene(now=begin_at, schedules=moved, last_delivery_id=scene.last_delivery_id, stop=scene.stop)
+    return replace(scene, now=begin_at, schedules=moved, unfinished=(), used=())
 
 
 def _moved(schedule: Schedule, begin_at: datetime) -> Schedule:

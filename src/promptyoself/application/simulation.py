@@ -10,6 +10,7 @@ comes first, then planning, then sending.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from heapq import heapify, heappop, heappush, heapreplace
@@ -49,6 +50,8 @@ class Scene:
     """Deliveries that are not final, each with its schedule, which may have ended."""
     used: Sequence[tuple[str, datetime]] = ()
     """Owner and creation of each delivery that counts for the guard and is not among `unfinished`."""
+    left_out: Sequence[tuple[Delivery, Schedule]] = ()
+    """Fire times ahead that are skipped already, by hand, by fire time."""
     last_delivery_id: int = 0
     stop: StopSwitch | None = None
 
@@ -70,6 +73,8 @@ class Simulation:
         self._ledgers: dict[str, Ledger] = {}
         self._courses: dict[int, Course] = {}
         self._touched: list[Lane] = []
+        self._left_out = deque(scene.left_out)
+        self._left_out_at = self._left_out[0][0].fire_at if self._left_out else limits.INSTANT_MAX
         self._events: list[_Event] = []
         self._set(scene)
 
@@ -82,6 +87,8 @@ class Simulation:
                 heapreplace(events, (self._outages[0].end_at, _LOOK if what == _END else what, due_at, number, who))
                 continue
             self._now = now
+            if now >= self._left_out_at:
+                self._leave_out(now)
             if isinstance(who, Course):
                 again_at = self._plan_or_resume(who, now)
                 if again_at is None:
@@ -95,6 +102,7 @@ class Simulation:
                 touched, self._touched = self._touched, []
                 for lane in touched:
                     self._look(lane, now)
+        self._leave_out(until)
         for lane in self._lanes.values():
             self._settle(lane, until)
         self._forecast.finish(self._courses.values())
@@ -218,6 +226,13 @@ class Simulation:
             if fire_at not in opened:
                 day, row = self._forecast.fired(course, fire_at, now)
                 self._forecast.skipped(course, day, row, decided.passed_over_reason or "", "missed")
+
+    def _leave_out(self, now: datetime) -> None:
+        """Tell of the fire times up to `now` that somebody has skipped."""
+        while self._left_out and self._left_out_at <= now:
+            delivery, schedule = self._left_out.popleft()
+            self._forecast.left_out(self._course(schedule), delivery)
+            self._left_out_at = self._left_out[0][0].fire_at if self._left_out else limits.INSTANT_MAX
 
     # -- lanes ----------------------------------------------------------------------------------------------
 

@@ -111,6 +111,24 @@ def parse_instant(text: str, *, timezone: str) -> datetime:
     return instant
 
 
+def is_day(text: str) -> bool:
+    """Return whether a text is written as a date alone, `2027-03-28`."""
+    return _DATE.fullmatch(text.strip()) is not None
+
+
+def read_day(text: str, *, timezone: str) -> tuple[datetime, datetime]:
+    """Return when the day of a date alone begins in `timezone`, and when the next one does; both aware UTC.
+
+    Raises InvalidTrigger for a date that the calendar has not, InvalidTimezone for a zone.
+    """
+    begin, _ = read_instant(f"{text.strip()}T00:00")
+    here = zone(timezone)
+    begin_at = max(resolve(begin, here), limits.INSTANT_MIN)
+    if begin.year == _YEAR_MAX and begin.month == 12 and begin.day == 31:  # noqa: PLR2004  no day lies behind it
+        return begin_at, limits.INSTANT_MAX
+    return begin_at, resolve(begin + timedelta(days=1), here)
+
+
 def read_instant(text: str) -> tuple[datetime, timedelta | None]:
     """Return the wall time written in `text` and its offset from UTC, None when none is written.
 

@@ -87,6 +87,16 @@ class Call:
         self.understood += [said] if said else []
         return at
 
+    def bound(self, key: str, *, timezone: str, now: datetime, is_end: bool = False) -> datetime | None:
+        """Return an end of a span of time, both ends inclusive: a date alone is that whole day; else as `instant`."""
+        from promptyoself.domain.localtime import MICROSECOND, is_day, read_day
+
+        text = self.text(key)
+        if text is None or not is_day(text):
+            return self.instant(key, timezone=timezone, now=now)
+        begin_at, end_at = read_day(text, timezone=timezone)
+        return end_at - MICROSECOND if is_end else begin_at
+
     def number(self, key: str) -> int | None:
         """Return an option's whole number, or None when it was not given."""
         value = self._options.get(key)

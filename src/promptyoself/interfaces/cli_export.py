@@ -69,7 +69,7 @@ def _ics(call: Call) -> Document:
         "format": "ics",
         "count": made.events,
         "from": wire.instant(begin_at, zone),
-        "until": wire.instant(until, zone),
+        "until": wire.end(until, zone),
         "warnings": warnings,
     }
     if _is_to_stdout(call):
@@ -121,7 +121,7 @@ def _span(call: Call, now: datetime) -> tuple[datetime, datetime]:
     length = call.text("for")
     if call.is_given("until") and length is not None:
         raise UsageError("--until and --for both say where the feed ends", hint="give one of them")
-    begin_at = call.instant("from", timezone=timezone, now=now) or now
-    if (until := call.instant("until", timezone=timezone, now=now)) is not None:
+    begin_at = call.bound("from", timezone=timezone, now=now) or now
+    if (until := call.bound("until", timezone=timezone, now=now, is_end=True)) is not None:
         return begin_at, until
     return begin_at, begin_at + (limits.FEED_SPAN_DEFAULT if length is None else parse_duration(length))

@@ -17,6 +17,7 @@ from promptyoself.domain.values import dataclass, replace
 from promptyoself.interfaces import wire
 from promptyoself.interfaces.advice import zone_warnings
 from promptyoself.interfaces.cli_schedules import exact_request_of, holiday_warnings, phrase_notes
+from promptyoself.interfaces.phrases import moment
 
 if TYPE_CHECKING:
     from promptyoself.interfaces.call import Call
@@ -44,9 +45,10 @@ def preview(call: Call) -> Document:
     """Show fire times, in the zone and in UTC, with when they would be sent."""
     services = call.services
     now = services.clock.now()
-    subject = _rule(call, now) if call.number("id") is None else _stored(call)
+    subject = _rule(call, now) if call.number("id") is None else _stored(call, now)
     trigger = subject.definition.trigger
-    begin_at, until = (call.instant(option, timezone=trigger.timezone, now=now) for option in ("from", "until"))
+    begin_at = call.bound("from", timezone=trigger.timezone, now=now)
+    until = call.bound("until", timezone=trigger.timezone, now=now, is_end=True)
     after = now if begin_at is None else begin_at - _TICK
     openings = _openings(subject, after, until, count=_count(call, is_bounded=until is not None))
     return wire.success(
@@ -71,7 +73,7 @@ def _rule(call: Call, now: datetime) -> _Subject:
     return _Subject(definition=definition, uid=None, request=request, warnings=warnings)
 
 
-def _stored(call: Call) -> _Subject:
+def _stored(call: Call, now: datetime) -> _Subject:
     """Return a stored schedule. Raises UsageError when a rule is given beside it."""
     also = [one.name for one in call.command.options if one.key not in _OWN_OPTIONS and call.is_given(one.key)]
     if also:
@@ -81,6 +83,10 @@ def _stored(call: Call) -> _Subject:
     warnings = []
     if found.state is not ScheduleState.ACTIVE:
         warnings.append(f"schedule {found.id} is {found.state} ({found.state_reason}): this is what its rule says")
+    passed = found.passed_until
+    if passed is not None and passed > now:
+        until = moment(passed, found.definition.trigger.timezone, now=now)
+        warnings.append(f"fire times up to {until} were skipped or put off by hand, and are left out here")
     return _Subject(
         definition=found.definition,
         uid=found.uid,

@@ -10,6 +10,7 @@ from promptyoself.application.simulation import Outage
 from promptyoself.domain import limits
 from promptyoself.domain.errors import InvalidInput, UsageError
 from promptyoself.domain.intervals import format_duration
+from promptyoself.domain.localtime import is_day, read_day
 from promptyoself.domain.triggers import parse_duration, parse_instant
 from promptyoself.interfaces import forecasts, wire
 from promptyoself.interfaces.parse import DIGITS_MAX
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 
 _SPAN_DEFAULT: Final = timedelta(days=7)
 _RUN_TIME_DEFAULT: Final = timedelta(seconds=30)
-_OUTAGE_HINT: Final = "write it as --outage 2030-01-31T09:00/2030-01-31T17:00, or with a length: 2030-01-31T09:00/8h"
+_OUTAGE_HINT: Final = (
+    "write it as --outage 2030-01-31T09:00/2030-01-31T17:00, with a length: 2030-01-31T09:00/8h, or as days: "
+    "2030-01-31/2030-02-02"
+)
 
 
 def run(call: Call) -> Document:
@@ -68,8 +72,8 @@ def _question(call: Call, timezone: str, now: datetime) -> Question:
     span = call.text("for")
     if call.is_given("until") and span is not None:
         raise UsageError("simulate takes either --until or --for", hint=call.command.example)
-    begin_at = call.instant("from", timezone=timezone, now=now) or now
-    until_at = call.instant("until", timezone=timezone, now=now)
+    begin_at = call.bound("from", timezone=timezone, now=now) or now
+    until_at = call.bound("until", timezone=timezone, now=now, is_end=True)
     if until_at is None:
         until_at = begin_at + (_SPAN_DEFAULT if span is None else parse_duration(span, what="span"))
     rows = call.number("limit")
@@ -110,13 +114,13 @@ def _outage(text: str, timezone: str) -> Outage:
     begin, slash, end = text.strip().partition("/")
     if not slash:
         raise InvalidInput(f"outage {text[:60]!r} has no end", hint=_OUTAGE_HINT)
-    begin_at = parse_instant(begin, timezone=timezone)
+    begin_at = read_day(begin, timezone=timezone)[0] if is_day(begin) else parse_instant(begin, timezone=timezone)
     is_length = end[:1].upper() == "P" or not ("T" in end.upper() or ":" in end or "-" in end)
     if is_length:
         # The calendar ends, and no instant lies behind its end.
         end_at = begin_at + min(parse_duration(end, what="outage"), limits.INSTANT_MAX - begin_at)
     else:
-        end_at = parse_instant(end, timezone=timezone)
+        end_at = read_day(end, timezone=timezone)[1] if is_day(end) else parse_instant(end, timezone=timezone)
     if end_at <= begin_at:
         raise InvalidInput(f"outage {text[:60]!r} ends before it begins", hint=_OUTAGE_HINT)
     return Outage(begin_at=begin_at, end_at=end_at)

@@ -173,8 +173,8 @@ COMMANDS: Final = (
             _MAX_REPETITIONS,
             _QUIET_HOURS,
             Option("count", "how many fire times to show (default 5)", "count"),
-            Option("from", "begin after this date and time (default: now)"),
-            Option("until", "end at this date and time"),
+            Option("from", "begin at this date and time, or with this day (default: now)"),
+            Option("until", "end at this date and time, or with this day"),
             SKIP_ON,
         ),
         is_tool=True,
@@ -196,8 +196,8 @@ COMMANDS: Final = (
         (
             Option("id", "only this schedule; may be given again, or as 7,9", "texts", completes="schedule"),
             Option("agent-id", "only this agent's schedules"),
-            Option("from", "begin at this date and time (default: now)"),
-            Option("until", "end at this date and time"),
+            Option("from", "begin at this date and time, or with this day (default: now)"),
+            Option("until", "end at this date and time, or with this day"),
             Option("for", "end after this long: 12h, 1w, 365d (default 7d)"),
             Option(
                 "outage",

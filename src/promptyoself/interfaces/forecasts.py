@@ -24,7 +24,7 @@ def document(forecast: Forecast, question: Question, *, names: Mapping[int, str 
     total = forecast.total
     return {
         "from": wire.instant(question.begin_at, timezone),
-        "until": wire.instant(question.until, timezone),
+        "until": wire.end(question.until, timezone),
         "timezone": timezone,
         "schedules": len(forecast.courses),
         "totals": {

@@ -49,6 +49,11 @@ def instant(at: datetime | None, timezone: str) -> str | None:
     return None if at is None else at.astimezone(zone(timezone)).isoformat()
 
 
+def end(at: datetime, timezone: str) -> str:
+    """Return the end of a span; the last microsecond of a day is its last second to people."""
+    return at.astimezone(zone(timezone)).isoformat(timespec="seconds")
+
+
 def schedule(stored: Schedule, *, snoozed_until: datetime | None = None) -> Document:
     """Return a schedule as list, show, update, pause and resume give it; what was put off comes at `snoozed_until`."""
     definition = stored.definition
