@@ -85,7 +85,12 @@ def test_a_snooze_needs_one_time_that_can_be_read(daily: Door) -> None:
     assert daily.refused("snooze", "--id", "1", code=2)["code"] == "usage"
     assert daily.refused("snooze", "--id", "1", "--for", "1h", "--until", "2026-03-03T12:00", code=2)["code"] == "usage"
     assert "soon" in daily.refused("snooze", "--id", "1", "--for", "soon")["error"]
-    assert "2026-03-04T09:00:00+02:00" in daily.refused("snooze", "--id", "1", "--for", "1d")["error"]
+    assert "--for '-5m' is negative" in daily.refused("snooze", "--id", "1", "--for", "-5m")["error"]
+    far = daily.refused("snooze", "--id", "1", "--for", "1d")
+    assert "2026-03-04T09:00:00+02:00" in far["error"]
+    assert "promptyoself skip --id 1" in far["hint"]
+    daily.ok("snooze", "--id", "1", "--for", "1h")
+    assert daily.refused("snooze", "--id", "1", "--for", "1d")["hint"] == "give an earlier time", "skip is for the next"
 
 
 def test_every_kind_of_fact_has_its_sentence() -> None:

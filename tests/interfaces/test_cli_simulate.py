@@ -215,6 +215,9 @@ def test_a_date_alone_is_a_whole_day_where_a_span_is_meant(door: Door) -> None:
     answer = told(door, "--from", "2026-03-28", "--until", "2026-03-29")
     assert (answer["from"], answer["until"]) == ("2026-03-28T00:00:00+02:00", "2026-03-29T23:59:59+03:00")
     assert [day["fires"] for day in answer["days"]] == [4, 4]
+    week = told(door, "--from", "2026-03-28", "--for", "2d")
+    assert (week["until"], len(week["days"])) == (answer["until"], 2)
+    assert told(door, "--from", "2026-03-28", "--for", "25h")["until"] == "2026-03-29T01:00:00+02:00"
     shown = door.ok("preview", "--id", str(number), "--from", "2026-03-29", "--until", "2026-03-29")
     assert [run["at"][11:16] for run in shown["runs"]] == ["00:00", "06:00", "12:00", "18:00"]
     feed = door.ok("export", "--format", "ics", "--from", "2026-03-29", "--until", "2026-03-29")
@@ -242,3 +245,15 @@ def test_what_was_skipped_by_hand_is_shown_as_skipped(door: Door) -> None:
     assert told(door, "--from", "2026-03-04T12:00", "--for", "2d")["totals"]["skipped"] == 0
     told_of = door.ok("preview", "--id", "1")
     assert "up to Wed 09:00 UTC (in 2 d) were skipped or put off by hand" in told_of["warnings"][0]
+
+
+def test_what_is_dealt_with_before_the_span_begins_is_not_left_over(door: Door) -> None:
+    register(door, "--every", "1h")
+    door.ok("snooze", "--id", "1", "--for", "10m")
+    door.ok("run-now", "--id", "1")
+    assert told(door, "--for", "3h")["totals"]["carried_over"] == 2
+    later = told(door, "--from", "2026-03-04", "--for", "1d", "--limit", "100")
+    assert (later["totals"]["carried_over"], later["runs_left_out"]) == (0, 0)
+    assert {run["at"][:10] for run in later["runs"]} == {"2026-03-04"}
+    out = door.call("simulate", "--from", "2026-03-02T10:05", "--for", "50m", is_tty=True).out
+    assert "1 prompt is left over from before it begins." in out

@@ -215,6 +215,8 @@ class Forecast:
     def sent(self, duty: Duty, now: datetime) -> None:
         """Count a delivery that is sent."""
         tally, day = duty.course.tally, duty.day
+        if duty.origin is not None and now < self._begin_at:
+            self._forget(duty)
         if day is not None:
             tally.sent += 1
             day.sent += 1
@@ -227,10 +229,17 @@ class Forecast:
         if duty.row is not None:
             duty.row.outcome, duty.row.sent_at = "sent", now
 
-    def ended(self, duty: Duty, reason: str, *, is_superseded: bool) -> None:
+    def ended(self, duty: Duty, reason: str, now: datetime, *, is_superseded: bool) -> None:
         """Count a delivery that ends without having been sent."""
+        if duty.origin is not None and now < self._begin_at:
+            self._forget(duty)
         outcome = "superseded" if is_superseded else "skipped"
         self.skipped(duty.course, duty.day, duty.row, reason, outcome)
+
+    def settled(self, duty: Duty, now: datetime) -> None:
+        """Take note that a prompt which was under way in the database has ended."""
+        if now < self._begin_at:
+            self._forget(duty)
 
     def paused(self, course: Course, reason: str, now: datetime) -> None:
         """Take note of a schedule that the guard pauses."""
@@ -255,6 +264,15 @@ class Forecast:
         self.crowds.sort(key=lambda one: one.minute)
         del self.crowds[limits.CROWDS_SHOWN_MAX :]
         self.rows.sort(key=lambda one: (one.fire_at, one.course.id))
+
+    def _forget(self, duty: Duty) -> None:
+        """Leave out a delivery of the database that is dealt with before the span begins."""
+        if duty.course.minutes is None or duty.is_forgotten:
+            return
+        duty.is_forgotten = True
+        self.carried_over -= 1
+        if duty.row is not None:
+            self.rows.remove(duty.row)
 
     # -- parts ----------------------------------------------------------------------------------------------
 

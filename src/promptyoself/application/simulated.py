@@ -84,8 +84,8 @@ class Duty:
     """One delivery; planning takes it for one that is stored."""
 
     __slots__ = (
-        "attempts", "course", "created_at", "day", "due_at", "ends_at", "fire_at", "fire_number", "id", "kind", "lane",
-        "missed", "origin", "planned_at", "row", "state",
+        "attempts", "course", "created_at", "day", "due_at", "ends_at", "fire_at", "fire_number", "id", "is_forgotten",
+        "kind", "lane", "missed", "origin", "planned_at", "row", "state",
     )  # fmt: skip
 
     def __init__(
@@ -106,6 +106,8 @@ class Duty:
         self.ends_at: datetime | None = None
         self.day: Day | None = None
         """The day whose sums it counts in, if any."""
+        self.is_forgotten = False
+        """True when it was in the database and is dealt with before the span begins."""
         self.origin: Delivery | None = None
         """The delivery that the database holds."""
 

@@ -305,6 +305,8 @@ class Simulation:
             return
         lane.in_flight = None
         duty.state = DeliveryState.DELIVERED
+        if duty.origin is not None:
+            self._forecast.settled(duty, lane.ends_at)
         duty.course.unfinished.remove(duty)
         if duty.course.next_fire_at is None:
             self._complete_if_over(duty.course, lane.ends_at)
@@ -317,7 +319,7 @@ class Simulation:
         course.unfinished.remove(duty)
         if course.ledger is not None:
             course.ledger.remove(duty.created_at)
-        self._forecast.ended(duty, reason, is_superseded=is_superseded)
+        self._forecast.ended(duty, reason, now, is_superseded=is_superseded)
         if course.next_fire_at is None and not is_superseded:
             self._complete_if_over(course, now)
 

@@ -98,7 +98,7 @@ class _Wish:
     until: datetime | None
     now: datetime
 
-    def instant(self, *, due_at: datetime, before: datetime | None) -> datetime:
+    def instant(self, *, due_at: datetime, before: datetime | None, may_be_skipped: bool = False) -> datetime:
         """Return when what would have come at `due_at` shall come: never at or after `before`, which replaces it."""
         since = max(self.now, due_at)
         wanted = self.until if self.lasting is None else since + self.lasting
@@ -116,9 +116,10 @@ class _Wish:
         comes_at = self._out_of_quiet_hours(wanted)
         self._check_no_holiday(comes_at)
         if before is not None and comes_at >= before:
+            or_skip = f", or leave this one out: promptyoself skip --id {self.schedule.id}" if may_be_skipped else ""
             raise InvalidInput(
                 f"{self.shown(comes_at)} is not before {self.shown(before)}, whose fire would replace it",
-                hint=f"give an earlier time, or leave this one out: promptyoself skip --id {self.schedule.id}",
+                hint=f"give an earlier time{or_skip}",
             )
         return comes_at
 
@@ -240,7 +241,7 @@ def _put_off_next(tx: Tx, schedule: Schedule, wish: _Wish, *, caller: Caller, st
             raise guard.deliveries_exceeded()
     counted = replace(schedule, fire_count=schedule.fire_count + 1)
     moved = passed(counted, opening.fire_at, now=wish.now)
-    comes_at = wish.instant(due_at=opening.planned_at, before=_replaced_at(moved))
+    comes_at = wish.instant(due_at=opening.planned_at, before=_replaced_at(moved), may_be_skipped=True)
     keep_skipped(tx, schedule, skipped, caller=caller, store_uid=store_uid, now=wish.now)
     new = occurrence(counted, opening, planned_at=comes_at, store_uid=store_uid, now=wish.now)
     retry_until = comes_at + schedule.definition.policy.retry_for

@@ -62,7 +62,7 @@ def snooze(call: Call) -> Document:
         done = put_off(
             tx,
             call.id,
-            lasting=parse_duration(lasting) if lasting is not None else None,
+            lasting=parse_duration(lasting, what="--for") if lasting is not None else None,
             until=call.instant("until", timezone=timezone, now=now),
             caller=call.caller,
             store_uid=uid,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from promptyoself.application.simulating import Question, scene_of, simulate
@@ -10,7 +10,7 @@ from promptyoself.application.simulation import Outage
 from promptyoself.domain import limits
 from promptyoself.domain.errors import InvalidInput, UsageError
 from promptyoself.domain.intervals import format_duration
-from promptyoself.domain.localtime import is_day, read_day
+from promptyoself.domain.localtime import MICROSECOND, is_day, read_day
 from promptyoself.domain.triggers import parse_duration, parse_instant
 from promptyoself.interfaces import forecasts, wire
 from promptyoself.interfaces.parse import DIGITS_MAX
@@ -75,7 +75,8 @@ def _question(call: Call, timezone: str, now: datetime) -> Question:
     begin_at = call.bound("from", timezone=timezone, now=now) or now
     until_at = call.bound("until", timezone=timezone, now=now, is_end=True)
     if until_at is None:
-        until_at = begin_at + (_SPAN_DEFAULT if span is None else parse_duration(span, what="span"))
+        length = _SPAN_DEFAULT if span is None else parse_duration(span, what="span")
+        until_at = _end_of_days(call.text("from"), length, timezone) or begin_at + length
     rows = call.number("limit")
     rows_max = limits.ROWS_DEFAULT if rows is None else rows
     if rows_max > limits.ROWS_MAX:
@@ -88,6 +89,17 @@ def _question(call: Call, timezone: str, now: datetime) -> Question:
         outages=_outages(call, timezone),
         rows_max=rows_max,
     )
+
+
+def _end_of_days(begin: str | None, length: timedelta, timezone: str) -> datetime | None:
+    """Return the end of so many whole days from a date alone, though a clock change makes one longer; else None."""
+    if begin is None or not is_day(begin) or length % timedelta(days=1):
+        return None
+    first = date.fromisoformat(begin.strip())
+    if length > limits.SPAN_SIMULATED_MAX:  # refused below; the calendar may end before it
+        return None
+    last = (first + length - timedelta(days=1)).isoformat()
+    return read_day(last, timezone=timezone)[1] - MICROSECOND
 
 
 def _run_time(text: str | None) -> timedelta:

@@ -102,15 +102,15 @@ def _sentences(document: Document) -> Iterator[str]:
         f"{totals['skipped']:,} skipped, {totals['waiting']:,} waiting at the end."
     )
     if totals["carried_over"]:
-        yield f"{totals['carried_over']:,} deliveries are there before it begins, and come first."
+        yield f"{_are(totals['carried_over'], 'prompt')} left over from before it begins."
     for reason, count in totals["reasons"].items():
-        yield f"Skipped {count:,} times: {reason}."
+        yield f"Skipped {_times(count)}: {reason}."
     if totals["held"]:
         yield f"Quiet hours hold {totals['held']:,} until they end."
     if totals["late"]:
         longest = totals["longest_wait"]
         yield (
-            f"{totals['late']:,} are late, by up to {_span(longest['late_s'])}: schedule {longest['schedule_id']}, due "
+            f"{_are(totals['late'], 'prompt')} late, by up to {_span(longest['late_s'])}: schedule {longest['schedule_id']}, due "
             f"{_clock(longest['at'])}."
         )
     yield from _crowds(document)
@@ -120,7 +120,8 @@ def _sentences(document: Document) -> Iterator[str]:
     for one in done[:_NAMED_MAX]:
         yield f"Schedule {one['schedule_id']} completes at {_clock(one['at'])}."
     if len(done) > _NAMED_MAX:
-        yield f"{len(done) - _NAMED_MAX:,} more schedules complete."
+        left = len(done) - _NAMED_MAX
+        yield f"{left:,} more {'schedule completes' if left == 1 else 'schedules complete'}."
 
 
 def _crowds(document: Document) -> Iterator[str]:
@@ -132,7 +133,7 @@ def _crowds(document: Document) -> Iterator[str]:
         first = document["collisions"][0]
         numbers = ", ".join(str(number) for number in first["schedule_ids"])
         yield (
-            f"One agent has several fire times within a minute {minutes:,} times; first {_clock(first['at'])}: "
+            f"One agent has several fire times within a minute {_times(minutes)}; first {_clock(first['at'])}: "
             f"agent {first['agent_id']}, {'schedules' if ',' in numbers else 'schedule'} {numbers}."
         )
 
@@ -144,6 +145,14 @@ def _clock(instant: str) -> str:
 
 def _span(seconds: float) -> str:
     return format_duration(timedelta(seconds=round(seconds)))
+
+
+def _are(count: int, noun: str) -> str:
+    return f"1 {noun} is" if count == 1 else f"{count:,} {noun}s are"
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count:,} times"
 
 
 def _schedules(count: int) -> str:
