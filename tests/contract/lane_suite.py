@@ -304,6 +304,16 @@ class LaneContract:
             assert tx.delivery(deliveries["b"].id) == deliveries["b"]
         assert ready(store) == ["letta agent-a"]
 
+    def test_the_wake_up_can_leave_out_the_lanes_that_are_known_to_be_due(self, store: Store) -> None:
+        add_delivery(store, add_schedule(store, uid="a", agent_id="one", next_fire_at=NOW + 60 * MINUTE))
+        add_delivery(
+            store, add_schedule(store, uid="b", agent_id="two", next_fire_at=NOW + 60 * MINUTE), fire_at=NOW + MINUTE
+        )
+        with store.reading() as tx:
+            assert tx.next_wake_at(now=NOW) == NOW
+            assert tx.next_wake_at(now=NOW, due_after=NOW) == NOW + MINUTE
+            assert tx.next_wake_at(now=NOW, due_after=NOW + MINUTE) == NOW + 60 * MINUTE
+
     def test_the_wake_up_looks_at_schedules_too(self, store: Store) -> None:
         assert wake_at(store) is None
         active = add_schedule(store, "a", next_fire_at=NOW + 3 * MINUTE)

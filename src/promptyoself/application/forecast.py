@@ -182,7 +182,10 @@ class Forecast:
         if not day.begin_at <= fire_at < day.end_at:
             day = self._day_of(fire_at)
         day.fires += 1
-        self._count_minute(minutes, course, fire_at, is_past=fire_at < now)
+        if fire_at < now or fire_at >= self._minute_end_at:
+            self._count_minute(minutes, course, fire_at, is_past=fire_at < now)
+        else:
+            self._count(minutes, course)
         return day, self._row(course, fire_at) if len(self.rows) < self._rows_max else None
 
     def skipped(self, course: Course, day: Day | None, row: Row | None, reason: str, outcome: str = "skipped") -> None:
@@ -286,10 +289,15 @@ class Forecast:
         if fire_at >= self._minute_end_at:
             self._minute = _minute_of(fire_at)
             self._minute_end_at = self._minute + _MINUTE
-        over = everybody.count(self._minute, course.id)
+        self._count(minutes, course)
+
+    def _count(self, minutes: Minutes, course: Course) -> None:
+        """Count one in the minute at hand."""
+        minute, number = self._minute, course.id
+        over = self._all_minutes.count(minute, number)
         if over is not None:
             self._flush(over, None)
-        over = minutes.count(self._minute, course.id)
+        over = minutes.count(minute, number)
         if over is not None:
             self._flush(over, course.definition.agent_id)
 

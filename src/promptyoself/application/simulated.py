@@ -130,7 +130,18 @@ class Lane:
     Whose turn it is within a schedule is told as the store tells it: the earliest unfinished of its kind alone.
     """
 
-    __slots__ = ("_later", "_only", "_queues", "_ready", "ends_at", "ends_late", "in_flight", "number", "wake_at")
+    __slots__ = (
+        "_later",
+        "_only",
+        "_queues",
+        "_ready",
+        "ends_at",
+        "ends_late",
+        "in_flight",
+        "number",
+        "waiting",
+        "wake_at",
+    )
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -140,20 +151,18 @@ class Lane:
         self.ends_late = False
         """True when nobody is there to see it end: then it is recorded after the next planning."""
         self.wake_at: datetime | None = None
+        self.waiting = 0
+        """How many are pending in it."""
         self._only: Duty | None = None
         """What is pending while nothing else is, which is nearly always: then there is nothing to order."""
         self._queues: dict[int, deque[Duty]] = {}
         self._ready: list[tuple[datetime, int, Duty]] = []
         self._later: list[tuple[datetime, int, Duty]] = []
 
-    @property
-    def is_waited_for(self) -> bool:
-        """Whether anything is pending in it."""
-        return self._only is not None or bool(self._ready or self._later)
-
     def add(self, duty: Duty, now: datetime) -> None:
         """Queue a pending delivery behind those of its schedule."""
-        if not self.is_waited_for:
+        self.waiting += 1
+        if self.waiting == 1:
             self._only = duty
             return
         if self._only is not None:
@@ -183,14 +192,13 @@ class Lane:
 
     def take(self, duty: Duty, now: datetime) -> None:
         """Take what next_due has returned out of the queue."""
-        if duty is self._only:
-            self._only = None
-        else:
+        if duty is not self._only:
             heappop(self._ready)
-            self.drop(duty, now)
+        self.drop(duty, now)
 
     def drop(self, duty: Duty, now: datetime) -> None:
         """Take a delivery out of the queue of its schedule, wherever it stands there."""
+        self.waiting -= 1
         if duty is self._only:
             self._only = None
             return

@@ -20,7 +20,7 @@ from promptyoself.application.forecast import Forecast
 from promptyoself.application.simulated import Course, Duty, Lane, Ledger
 from promptyoself.domain import limits, retry
 from promptyoself.domain.models import OPERATOR, Delivery, DeliveryState, Schedule, ScheduleState, StopSwitch
-from promptyoself.domain.planning import Plan, fire_after_pause, plan
+from promptyoself.domain.planning import Opening, Plan, fire_after_pause, plan
 from promptyoself.domain.triggers import TriggerKind, fire_times
 from promptyoself.domain.values import dataclass
 
@@ -80,28 +80,28 @@ class Simulation:
 
     def run(self, until: datetime) -> None:
         """Go through time up to `until`, inclusive. Raises InvalidInput when more fires than FIRES_SIMULATED_MAX."""
-        events = self._events
+        events, touched = self._events, self._touched
+        plan_or_resume, look = self._plan_or_resume, self._look
         while events and events[0][0] <= until:
             now, what, due_at, number, who = events[0]
             if now >= self._dark_from and self._is_dark(now):
                 heapreplace(events, (self._outages[0].end_at, _LOOK if what == _END else what, due_at, number, who))
                 continue
-            self._now = now
             if now >= self._left_out_at:
                 self._leave_out(now)
             if isinstance(who, Course):
-                again_at = self._plan_or_resume(who, now)
+                again_at = plan_or_resume(who, now)
                 if again_at is None:
                     heappop(events)
                 else:
                     heapreplace(events, (again_at, _PLAN, again_at, number, who))
             else:
                 heappop(events)
-                self._look(who, now)
-            if self._touched and not (events and events[0][0] == now and events[0][1] == _PLAN):
-                touched, self._touched = self._touched, []
+                look(who, now)
+            if touched and not (events and events[0][0] == now and events[0][1] == _PLAN):
                 for lane in touched:
-                    self._look(lane, now)
+                    look(lane, now)
+                touched.clear()
         self._leave_out(until)
         for lane in self._lanes.values():
             self._settle(lane, until)
@@ -156,20 +156,12 @@ class Simulation:
     def _plan_or_resume(self, course: Course, now: datetime) -> datetime | None:
         """Do what a planner pass does with a due schedule; return when it is due next."""
         if course.is_paused:
-            course.next_fire_at = fire_after_pause(course, paused_until=course.paused_until, now=now)
-            course.is_paused, course.paused_until = False, None
-            for duty in course.unfinished:
-                if duty.state is DeliveryState.PENDING:
-                    duty.lane.offer(duty, now)
-                    self._touch(duty.lane)
-            self._complete_if_over(course, now)
+            self._resume(course, now)
         first = course.next_fire_at
         if first is None or first > now:
             return first
-        for duty in course.unfinished:
-            if duty.ends_at is not None and self._has_ended(duty.lane, now):
-                self._settle(duty.lane, now)
-                break
+        if course.unfinished:
+            self._see_ends(course, now)
         ledger = course.ledger
         decided = plan(
             course,
@@ -178,7 +170,10 @@ class Simulation:
             allowance=None if ledger is None else ledger.allowance(now),
             walk=course.walk,
         )
-        self._carry_out(course, decided, now)
+        for old in decided.superseded:
+            self._end(old, now, "superseded by the next fire time", is_superseded=True)
+        for opening in decided.openings:
+            self._open(course, opening, now)
         if decided.passed_over:
             self._pass_over(course, decided, first, now)
         course.next_fire_at = decided.next_fire_at
@@ -191,24 +186,34 @@ class Simulation:
             self._complete_if_over(course, now)
         return decided.next_fire_at
 
-    def _carry_out(self, course: Course, decided: Plan[Duty], now: datetime) -> None:
-        for old in decided.superseded:
-            self._end(old, now, "superseded by the next fire time", is_superseded=True)
-        number = max(0, course.fire_count - len(decided.superseded))
-        for opening in decided.openings:
-            self._last_id += 1
-            day, row = self._forecast.fired(course, opening.fire_at, now)
-            if opening.skip_reason is not None:
-                self._forecast.skipped(course, day, row, opening.skip_reason)
-                continue
-            number += 1
-            duty = Duty(self._last_id, course, course.lane, opening, number, row, now)
-            duty.day = day
-            self._forecast.opened(duty, is_held=opening.is_held)
-            self._open(duty, now)
+    def _resume(self, course: Course, now: datetime) -> None:
+        course.next_fire_at = fire_after_pause(course, paused_until=course.paused_until, now=now)
+        course.is_paused, course.paused_until = False, None
+        for duty in course.unfinished:
+            if duty.state is DeliveryState.PENDING:
+                duty.lane.offer(duty, now)
+                self._touch(duty.lane)
+        self._complete_if_over(course, now)
 
-    def _open(self, duty: Duty, now: datetime) -> None:
-        course, lane = duty.course, duty.lane
+    def _see_ends(self, course: Course, now: datetime) -> None:
+        """Record what of it has ended before planning at `now`."""
+        for duty in course.unfinished:
+            if duty.ends_at is not None and self._has_ended(duty.lane, now):
+                self._settle(duty.lane, now)
+                break
+
+    def _open(self, course: Course, opening: Opening, now: datetime) -> None:
+        self._last_id += 1
+        forecast = self._forecast
+        day, row = forecast.fired(course, opening.fire_at, now)
+        if opening.skip_reason is not None:
+            forecast.skipped(course, day, row, opening.skip_reason)
+            return
+        lane = course.lane
+        duty = Duty(self._last_id, course, lane, opening, 1, row, now)  # its number says only that the rule made it
+        duty.day = day
+        if row is not None or opening.is_held:
+            forecast.opened(duty, is_held=opening.is_held)
         if course.ledger is not None:
             course.ledger.add(now)
         course.unfinished.append(duty)
@@ -251,13 +256,14 @@ class Simulation:
                 return
             if self._is_stopped(lane, now):
                 return
+            if self._ends_instead(duty, now):
+                continue
             lane.take(duty, now)
-            if not self._ends_instead(duty, now):
-                self._forecast.sent(duty, now)
-                self._fly(lane, duty, ends_at=now + self._run_time)
-                if not self._run_time:
-                    self._settle(lane, now)
-        if lane.is_waited_for and lane.wake_at != lane.ends_at:
+            self._forecast.sent(duty, now)
+            self._fly(lane, duty, ends_at=now + self._run_time)
+            if not self._run_time:
+                self._settle(lane, now)
+        if lane.waiting and lane.wake_at != lane.ends_at:
             lane.wake_at = lane.ends_at
             heappush(self._events, (lane.ends_at, _LOOK if lane.ends_late else _END, lane.ends_at, lane.number, lane))
 

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol, TypeVar
 
+from promptyoself.domain import limits
 from promptyoself.domain.models import (
     Attempt,
     AttemptOutcome,
@@ -255,8 +256,11 @@ class Tx(Protocol):
         """Return the executor that holds the lane now, or None."""
         ...
 
-    def next_wake_at(self, *, now: datetime) -> datetime | None:
-        """Return the earliest of next fire time, pause end, due delivery of a free lane, end of a foreign lease."""
+    def next_wake_at(self, *, now: datetime, due_after: datetime = limits.INSTANT_MIN) -> datetime | None:
+        """Return the earliest of next fire time, pause end, due delivery of a free lane, end of a foreign lease.
+
+        Lanes that were due at `due_after` are left out: whoever knows of them asks for what comes besides.
+        """
         ...
 
     # journal, executors, health, switch

@@ -110,8 +110,8 @@ def _sentences(document: Document) -> Iterator[str]:
     if totals["late"]:
         longest = totals["longest_wait"]
         yield (
-            f"{_are(totals['late'], 'prompt')} late, by up to {_span(longest['late_s'])}: schedule {longest['schedule_id']}, due "
-            f"{_clock(longest['at'])}."
+            f"{_are(totals['late'], 'prompt')} late, by up to {_span(longest['late_s'])}: schedule "
+            f"{longest['schedule_id']}, due {_clock(longest['at'])}."
         )
     yield from _crowds(document)
     for one in document["paused"][:_NAMED_MAX]:

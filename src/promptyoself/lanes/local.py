@@ -156,8 +156,11 @@ class LocalLanes:
         if wake_at is not None and wake_at > now:
             self._timers.at("next due", wake_at, self._wake_soon)
         elif wake_at is not None and not self._hungry:
-            # Due, but not ours to run now (its breaker is open, or it is being taken up): look again soon.
-            self._timers.at("next due", now + limits.CLOCK_STEP_MIN, self._wake_soon)
+            # Due, but not ours to run now (its breaker is open, or it is being taken up): look again soon, and when
+            # something else comes due before that.
+            soon = now + limits.CLOCK_STEP_MIN
+            other = await self._writer.read(lambda tx: tx.next_wake_at(now=now, due_after=now))
+            self._timers.at("next due", soon if other is None else min(soon, other), self._wake_soon)
         return False
 
     async def _start_ready(self, target: str) -> None:

@@ -331,10 +331,10 @@ class SqliteTx(Statements):
         """Return the executor that holds the lane now, or None."""
         return self._one("lane_holder", {"lane": lane, "now": micros(now)}, _text("executor_id"))
 
-    def next_wake_at(self, *, now: datetime) -> datetime | None:
+    def next_wake_at(self, *, now: datetime, due_after: datetime = limits.INSTANT_MIN) -> datetime | None:
         """Return the earliest instant at which something may become due; in the past when something is."""
         name = "next_wake_at_stopped" if self._is_stopped(now) else "next_wake_at"
-        return self._one(name, {"now": micros(now)}, _instant_or_none("wake_at"))
+        return self._one(name, {"now": micros(now), "after": micros(due_after)}, _instant_or_none("wake_at"))
 
     def _is_stopped(self, now: datetime) -> bool:
         return self._first("is_stopped", {"now": micros(now)}) is not None

@@ -354,15 +354,17 @@ SELECT * FROM deliveries WHERE id = (
     ORDER BY fire_at, id LIMIT 1)
 
 -- name: next_wake_at
--- Each arm reads one end of one index. A lease that has run out no longer counts: its lane is as good as free.
+-- Each arm reads one end of one index; lanes that are due up to :after are left out. A lease that has run out no longer counts: its lane is as good as free.
 SELECT min(wake_at) AS wake_at FROM (
     SELECT min(next_fire_at) AS wake_at FROM schedules WHERE state = 'active'
     UNION ALL
     SELECT min(paused_until) FROM schedules WHERE state = 'paused'
     UNION ALL
-    SELECT min(next_due_at) FROM lanes WHERE lease_token IS NULL AND next_due_at IS NOT NULL
+    SELECT min(next_due_at) FROM lanes
+    WHERE lease_token IS NULL AND next_due_at IS NOT NULL AND next_due_at > :after
     UNION ALL
-    SELECT min(next_due_at) FROM lanes WHERE lease_token IS NOT NULL AND leased_until <= :now
+    SELECT min(next_due_at) FROM lanes
+    WHERE lease_token IS NOT NULL AND leased_until <= :now AND next_due_at > :after
     UNION ALL
     SELECT * FROM (
         SELECT leased_until FROM lanes
@@ -379,9 +381,11 @@ SELECT min(wake_at) AS wake_at FROM (
     UNION ALL
     SELECT min(until) FROM stop_switch
     UNION ALL
-    SELECT min(next_due_at) FROM lanes WHERE lease_token IS NULL AND next_due_at IS NOT NULL AND is_in_flight = 1
+    SELECT min(next_due_at) FROM lanes
+    WHERE lease_token IS NULL AND next_due_at IS NOT NULL AND is_in_flight = 1 AND next_due_at > :after
     UNION ALL
-    SELECT min(next_due_at) FROM lanes WHERE lease_token IS NOT NULL AND leased_until <= :now AND is_in_flight = 1
+    SELECT min(next_due_at) FROM lanes
+    WHERE lease_token IS NOT NULL AND leased_until <= :now AND is_in_flight = 1 AND next_due_at > :after
     UNION ALL
     SELECT * FROM (
         SELECT leased_until FROM lanes
