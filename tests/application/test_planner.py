@@ -28,6 +28,33 @@ async def test_a_fire_time_becomes_one_delivery_however_often_it_is_planned(stag
 
 
 @played
+async def test_a_prompt_edited_after_the_clock_was_set_back_is_not_lost(stage: Stage) -> None:
+    stage.register(time=(NOW + MINUTE).isoformat())
+    await stage.pass_time(minutes=1)
+    await stage.plan()
+    stage.clock.step(-MINUTE / 2)
+    stage.update(1, prompt="other words")
+    await stage.pass_time(minutes=1)
+    await stage.plan()
+    await stage.deliver()
+    assert stage.states() == ["cancelled", "delivered"]
+    assert stage.schedule().state is ScheduleState.COMPLETED
+
+
+@played
+async def test_resumed_after_the_clock_was_set_back_a_fire_time_that_waits_is_not_lost(stage: Stage) -> None:
+    stage.register(every="5m", max_repetitions=2)
+    await stage.pass_time(minutes=5)
+    await stage.plan()
+    stage.clock.step(-MINUTE)
+    stage.pause(1)
+    stage.resume(1)
+    await stage.pass_time(minutes=1)
+    await stage.plan()
+    assert (stage.states(), stage.schedule().fire_count) == (["pending"], 1)
+
+
+@played
 async def test_numbers_counts_and_missed_agree(stage: Stage) -> None:
     stage.register(every="5m", max_repetitions=3)
     await stage.fire()

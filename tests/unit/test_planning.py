@@ -61,7 +61,7 @@ def skipped(decided: Plan[Delivery]) -> list[str]:
 
 
 def waiting(**changes: object) -> Delivery:
-    return a_delivery(None, **({"id": 7, "fire_at": FIRST} | changes))
+    return a_delivery(None, **({"id": 7, "fire_at": NOW} | changes))
 
 
 class TestOneFire:
@@ -221,6 +221,19 @@ class TestSuperseding:
         flying = waiting(id=8, state=DeliveryState.ACCEPTED)
         decided = planned(every_five(fire_count=2), minutes=6, unfinished=[waiting(), flying])
         assert (decided.superseded, decided.fire_count) == ((), 2)
+
+    @pytest.mark.parametrize("state", [DeliveryState.PENDING, DeliveryState.ACCEPTED])
+    def test_a_fire_time_that_comes_again_is_not_opened_again_nor_replaced_by_itself(
+        self, state: DeliveryState
+    ) -> None:
+        """A clock that was set back brings it again."""
+        decided = planned(every_five(fire_count=1), minutes=6, unfinished=[waiting(fire_at=FIRST, state=state)])
+        assert (decided.openings, decided.superseded, decided.fire_count) == ((), (), 1)
+        assert decided.next_fire_at == NOW + 2 * FIVE
+
+    def test_a_fire_time_that_comes_again_replaces_no_newer_one(self) -> None:
+        newer = waiting(fire_at=FIRST + FIVE)
+        assert planned(every_five(fire_count=2), minutes=6, unfinished=[newer]).superseded == ()
 
     def test_with_catch_up_all_nothing_makes_way(self) -> None:
         assert planned(every_five(catch_up=CatchUp.ALL), minutes=6, unfinished=[waiting()]).superseded == ()

@@ -55,6 +55,8 @@ class Unfinished(Protocol):
     @property
     def attempts(self) -> int: ...  # noqa: D102  as Delivery says
     @property
+    def fire_at(self) -> datetime: ...  # noqa: D102  as Delivery says
+    @property
     def fire_number(self) -> int: ...  # noqa: D102  as Delivery says
     @property
     def missed(self) -> int: ...  # noqa: D102  as Delivery says
@@ -115,13 +117,15 @@ def plan(
             return Plan((Opening(first, first),), (), 0, None, following, schedule.fire_count + 1)
     openings, total = _open(schedule, walk, first=first, now=now)
     passed_over = total - len(openings)
+    if unfinished:
+        openings = _not_yet_open(openings, unfinished)
     openings = _without_overlap(schedule, openings, unfinished)
     openings, pause_reason = _within_allowance(openings, allowance)
     if pause_reason is not None and schedule.definition.trigger.kind is TriggerKind.ONCE:
         # It has no later fire time to make up for a skipped one: it waits, and arrives late when it is resumed.
         return _nothing(schedule)._replace(pause_reason=pause_reason)
     standing = [opening for opening in openings if opening.skip_reason is None]
-    superseded = _superseded(schedule, unfinished) if standing and unfinished else ()
+    superseded = _superseded(schedule, unfinished, by=standing[-1].fire_at) if standing and unfinished else ()
     if standing and (superseded or passed_over):
         missed = sum(1 + old.missed for old in superseded)
         if passed_over and _stands_for_missed(schedule):
@@ -312,6 +316,15 @@ def _jitter(definition: Definition, uid: str, fire_at: datetime, following: date
     return jitter if following is None else jitter % (following - fire_at)
 
 
+def _not_yet_open(openings: list[Opening], unfinished: Sequence[D]) -> list[Opening]:
+    """Leave out what has a delivery on its way: a clock that was set back lets a fire time come again.
+
+    Opened anew it would replace that very delivery, and then not be stored, since it has its row.
+    """
+    known = {one.fire_at for one in unfinished if one.kind is DeliveryKind.SCHEDULED}
+    return [opening for opening in openings if opening.fire_at not in known]
+
+
 def _without_overlap(schedule: Planned, openings: list[Opening], unfinished: Sequence[D]) -> list[Opening]:
     """Skip what overlaps. `catch_up all` queues whatever `overlap` says: skipping would undo what it asks for.
 
@@ -348,7 +361,8 @@ def _within_allowance(openings: list[Opening], allowance: int | None) -> tuple[l
     return kept, reason
 
 
-def _superseded(schedule: Planned, unfinished: Sequence[D]) -> tuple[D, ...]:
+def _superseded(schedule: Planned, unfinished: Sequence[D], *, by: datetime) -> tuple[D, ...]:
+    """Return what the fire time `by` replaces: only what is older, for the clock may have been set back."""
     if schedule.definition.policy.catch_up is CatchUp.ALL:
         return ()
     return tuple(
@@ -358,6 +372,7 @@ def _superseded(schedule: Planned, unfinished: Sequence[D]) -> tuple[D, ...]:
         and delivery.state is DeliveryState.PENDING
         and delivery.attempts == 0
         and delivery.fire_number > 0  # not one that a person asked for again
+        and delivery.fire_at < by
     )
 
 
