@@ -10,20 +10,21 @@ from datetime import UTC, datetime, timedelta
 from tests.simulation.loop import VirtualLoop
 
 BASE = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
-"""The wall clock when a world begins."""
+"""The wall clock when a world begins, unless it is about a clock change or a midnight."""
 
 
 class SimClock:
     """A wall clock that can be set, and a steady one that cannot."""
 
-    def __init__(self, loop: VirtualLoop) -> None:
+    def __init__(self, loop: VirtualLoop, base: datetime = BASE) -> None:
         self._loop = loop
+        self._base = base
         self._offset = timedelta(0)
-        self.latest = BASE
+        self.latest = base
         """The latest instant that it has ever shown."""
 
     def now(self) -> datetime:
-        shown = BASE + timedelta(microseconds=round(self._loop.time() * 1e6)) + self._offset
+        shown = self._base + timedelta(microseconds=round(self._loop.time() * 1e6)) + self._offset
         self.latest = max(self.latest, shown)
         return shown
 

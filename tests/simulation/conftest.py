@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pytest
 
-SEEDS_DEFAULT = 2000
+SEEDS_DEFAULT = 1000
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

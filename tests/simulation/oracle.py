@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from promptyoself.domain import limits
 from promptyoself.domain.models import Delivery, DeliveryKind, DeliveryState, Schedule, ScheduleState
@@ -18,12 +19,14 @@ from tests.simulation.letta import Run, RunState, Try
 from tests.simulation.promises import Change, Promise
 from tests.simulation.story import StoryWorld
 
-_PLANNED = re.compile(r"planned for \w{3} (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC")
+_PLANNED = re.compile(r"planned for \w{3} (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) ([\w/]+)")
 _STANDS_FOR = re.compile(r"It stands for (\d+) earlier")
 _REPEAT = "may be a repeat"
 _SLACK_S = 14.0
 """An executor that is well for this long has looked at what is due (a look each CHANGE_POLL, and every timer)."""
 _CALM_LATE_S = 30.0
+_CALM_MEETING = timedelta(seconds=4)
+"""Two of one schedule whose times are so near meet, also when nothing is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,9 @@ class _Oracle:
         self.world = world
         self.claims = world.claims()
         self.schedules: dict[int, Schedule] = {schedule.id: schedule for schedule in world.stored()}
-        self.receipts = [_receipt(run) for run in world.letta.runs if run.state is RunState.STORED]
+        fire_times = {claim.key: claim.fire_at for claim in self.claims}
+        stored = [run for run in world.letta.runs if run.state is RunState.STORED]
+        self.receipts = [_receipt(run, world, fire_times.get(run.key)) for run in stored]
         self.rows: dict[int, dict[datetime, list[Delivery]]] = defaultdict(lambda: defaultdict(list))
         for claim in self.claims:
             if claim.kind is DeliveryKind.SCHEDULED:
@@ -69,6 +74,8 @@ class _Oracle:
             yield from self._asked_for(promise)
             yield from self._skipped_stays_away(promise)
             yield from self._put_off_comes_later(promise)
+            yield from self._delayed_as_agreed(promise)
+            yield from self._nights_are_quiet(promise)
         yield from self._nothing_doubled()
         yield from self._nothing_early()
         yield from self._claims_are_true()
@@ -93,12 +100,21 @@ class _Oracle:
                 if fire_at in promise.skipped:
                     yield f"LOST: {name} was skipped and has no record of it"
                 later = fires[index + 1 :]
+                if self._was_passed_over(promise, fire_at):
+                    continue
                 if self._had_to_be_planned(promise, fire_at, later[0] if later else None):
                     yield f"LOST: {name} has neither arrived nor a record"
                 continue
             reason = self._illegitimate(promise, found[-1])
             if reason is not None:
                 yield f"LOST: {name} has not arrived: {reason}"
+
+    def _was_passed_over(self, promise: Promise, fire_at: datetime) -> bool:
+        """Say whether hours that skip left it out of an outage, of which an earlier fire time was made up."""
+        if promise.is_left_out(fire_at) is False:
+            return False
+        earlier = [rows[-1] for at, rows in self.rows[promise.schedule_id].items() if at < fire_at]
+        return any(row.created_at >= fire_at for row in earlier)
 
     def _had_to_be_planned(self, promise: Promise, fire_at: datetime, next_at: datetime | None) -> bool:
         """Say whether some executor was well for long enough, while this was the latest fire time, to see it."""
@@ -160,6 +176,8 @@ class _Oracle:
             return None if is_claimed else f"nothing was in flight: {reason}"
         if reason.startswith("skipped by"):
             return None if row.fire_at in promise.skipped else f"nobody skipped it: {reason}"
+        if reason.startswith("quiet hours"):
+            return f"against its policy: {reason}" if promise.is_left_out(row.fire_at) is False else None
         if reason.startswith("expired"):
             return None if promise.expires_after is not None else f"against its policy: {reason}"
         return f"skipped: {reason}"
@@ -179,6 +197,9 @@ class _Oracle:
         fires = set(promise.fire_times(is_steady=not self.world.clock_steps))
         # What was skipped or put off of a rule has its row also when that rule was replaced before it came.
         ahead = set(promise.skipped) | {one.fire_at for one in promise.put_off}
+        # So has what hours skip before them.
+        written = {fire_at for _, rule in promise.rules for fire_at in rule.fires()}
+        ahead |= {at for at in written if promise.is_left_out(at) is not False and any(at < one for one in ahead)}
         received = self.received[promise.schedule_id] - (ahead if promise.did(Change.RETRIED) else set())
         for fire_at in sorted((set(self.rows[promise.schedule_id]) - ahead) | received):
             if fire_at not in fires:
@@ -219,6 +240,45 @@ class _Oracle:
                     continue
                 if any(one.at_s < made.at_s < until_s for made in self.tries[claim.id]):
                     yield f"TOO SOON: delivery {claim.id} was put off until {one.until:%H:%M:%S}"
+
+    # -- quiet hours and jitter -----------------------------------------------------------------------------
+
+    def _own(self, promise: Promise) -> Iterator[Delivery]:
+        """Yield the rows of its fire times that nobody put off, or asked for again, by hand."""
+        put_off = {one.fire_at for one in promise.put_off}
+        for fire_at, rows in self.rows[promise.schedule_id].items():
+            if fire_at not in put_off:
+                yield from (row for row in rows if row.fire_number > 0)
+
+    def _delayed_as_agreed(self, promise: Promise) -> Iterator[str]:
+        """Each is planned for an instant that jitter and quiet hours allow, the one that was shown before."""
+        for row in self._own(promise):
+            name = f"delivery {row.id} of {row.fire_at:%H:%M:%S} is planned for {row.planned_at:%H:%M:%S.%f}"
+            if not promise.may_be_due(row.fire_at, row.planned_at):
+                yield f"DELAYED: {name}, and may be from {promise.earliest(row.fire_at):%H:%M:%S} on"
+            shown_at, _ = promise.looks.get(row.fire_at, (row.planned_at, False))
+            if shown_at != row.planned_at and row.fire_at not in promise.skipped:
+                yield f"JITTER: {name}, and was shown as {shown_at:%H:%M:%S.%f}"
+
+    def _nights_are_quiet(self, promise: Promise) -> Iterator[str]:
+        """Nothing whose time is in the hours goes out in them, and what they leave out says so.
+
+        What was due before they began may be late, and then comes within them.
+        """
+        forward = sum((step for step in self.world.clock_steps if step > timedelta(0)), timedelta(0))
+        for fire_at, (_, is_skipped) in promise.looks.items():
+            if promise.is_left_out(fire_at) is (not is_skipped):
+                yield f"NIGHT: {fire_at:%H:%M:%S} was shown as {'skipped' if is_skipped else 'to be sent'}"
+        for row in self._own(promise):
+            name = f"NIGHT: delivery {row.id} of {row.fire_at:%H:%M:%S}"
+            for one in self.tries[row.id]:
+                if self.world.wall(one.at_s) + forward < promise.earliest(row.fire_at):
+                    yield f"{name} was sent at {self.world.wall(one.at_s):%H:%M:%S}, in hours that hold it"
+            if promise.is_left_out(row.fire_at):
+                if self.tries[row.id]:
+                    yield f"{name} was sent, though its time is in hours that skip it"
+                if not (row.reason or "").startswith(("quiet hours", "skipped by", "expired")):
+                    yield f"{name} is in hours that skip it, and says: {row.reason}"
 
     # -- doubled, early, untrue -----------------------------------------------------------------------------
 
@@ -318,6 +378,9 @@ class _Oracle:
                 yield f"SENT ON: delivery {claim.id} was claimed after its schedule was cancelled"
             if promise.catch_up == "all" or claim.kind is DeliveryKind.RUN_NOW or claim.first_sent_at is None:
                 continue
+            # What an edit opened again may have been tried before it: then it keeps its turn.
+            if any(row.attempts and row.id < claim.id for row in self.rows[claim.schedule_id][claim.fire_at]):
+                continue
             for fire_at, rows in self.rows[claim.schedule_id].items():
                 newer = rows[-1]
                 is_newer = fire_at > claim.fire_at and newer.revision == claim.revision
@@ -343,6 +406,11 @@ class _Oracle:
 
     def _calm(self) -> Iterator[str]:
         """Without faults all arrives, soon, and nothing is said to be late, missed or repeated."""
+        yield from self._calm_receipts()
+        for promise in self.world.promises.values():
+            yield from self._calm_promise(promise)
+
+    def _calm_receipts(self) -> Iterator[str]:
         for receipt in self.receipts:
             if _REPEAT in receipt.run.envelope:
                 yield f"CALM: {receipt.run.prompt} is marked as a repeat"
@@ -351,32 +419,42 @@ class _Oracle:
             promise = self.world.promises[receipt.schedule_id]
             if promise.did(Change.SNOOZED):
                 continue
-            late_s = (self.world.wall(receipt.run.began_s) - receipt.fire_at).total_seconds()
+            late_s = (self.world.wall(receipt.run.began_s) - promise.latest(receipt.fire_at)).total_seconds()
             if late_s > _CALM_LATE_S and not promise.did(Change.PAUSED):
                 yield f"CALM: {receipt.run.prompt} of {receipt.fire_at:%H:%M:%S} came {late_s:.0f} s late"
-            if receipt.missed and not promise.did(Change.PAUSED):
+            if receipt.missed and not promise.did(Change.PAUSED) and not promise.is_delayed:
                 yield f"CALM: {receipt.run.prompt} of {receipt.fire_at:%H:%M:%S} stands for {receipt.missed} missed"
-        for promise in self.world.promises.values():
-            if promise.did(Change.PAUSED, Change.CANCELLED, Change.EDITED_RULE, Change.SNOOZED):
+
+    def _calm_promise(self, promise: Promise) -> Iterator[str]:
+        if promise.did(Change.PAUSED, Change.CANCELLED, Change.EDITED_RULE, Change.SNOOZED):
+            return
+        came = self.received[promise.schedule_id] | set(promise.skipped)
+        fires = promise.fire_times(is_steady=not self.world.clock_steps)
+        for fire_at, next_at in pairwise([*fires, datetime.max.replace(tzinfo=UTC)]):
+            if fire_at in came or promise.is_left_out(fire_at) is not False:
                 continue
-            missing = [
-                at
-                for at in promise.fire_times(is_steady=not self.world.clock_steps)
-                if at not in self.received[promise.schedule_id] and at not in promise.skipped
-            ]
-            for fire_at in missing:
+            # The next one replaces it where it waits still, or finds it under way.
+            is_met = promise.is_delayed and promise.latest(fire_at) + _CALM_MEETING >= next_at
+            is_behind = promise.is_delayed and any(at < fire_at <= promise.latest(at) + _CALM_MEETING for at in fires)
+            if not is_met and not is_behind:
                 yield f"CALM: schedule {promise.schedule_id} at {fire_at:%H:%M:%S} never came"
 
 
 _PAUSES = (Change.PAUSED, Change.RESUMED)
 
 
-def _receipt(run: Run) -> Receipt:
+def _receipt(run: Run, world: StoryWorld, recorded_at: datetime | None) -> Receipt:
+    """Read what an agent was told. Of a wall that came twice the record says which, and nothing else."""
     planned = _PLANNED.search(run.envelope)
+    fire_at = None
+    if planned is not None:
+        assert planned[2] == world.place.timezone, run.envelope
+        instants = world.place.instants(datetime.fromisoformat(planned[1]))
+        fire_at = recorded_at if recorded_at in instants else instants[0]
     missed = _STANDS_FOR.search(run.envelope)
     return Receipt(
         run=run,
         schedule_id=int(run.prompt.split()[1]),
-        fire_at=datetime.strptime(planned[1], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC) if planned else None,
+        fire_at=fire_at,
         missed=int(missed[1]) if missed else 0,
     )

@@ -9,8 +9,9 @@ from typing import Self
 
 from promptyoself.application.requests import ScheduleRequest
 from promptyoself.domain.models import DeliveryKind, DeliveryState
+from promptyoself.domain.planning import opening_of
 from promptyoself.domain.values import replace
-from tests.simulation.clocks import BASE
+from tests.simulation import draws
 from tests.simulation.letta import Weather
 from tests.simulation.process import Perils, SimProcess
 from tests.simulation.promises import Change, Promise, PutOff, Rule
@@ -26,7 +27,8 @@ class StoryWorld(World):
     """A world whose story follows from its seed. `promises` is what its callers know; the oracle reads it."""
 
     def __init__(self, seed: int) -> None:
-        super().__init__(seed)
+        self.place, base = draws.place_of(seed)
+        super().__init__(seed, base=base, timezone=self.place.timezone)
         rng = self.rng
         self.is_calm = rng.random() < 0.2
         self.has_clock_steps = not self.is_calm and rng.random() < 0.15
@@ -34,7 +36,7 @@ class StoryWorld(World):
         self.outages: list[tuple[float, float]] = []
         self.disagreements: list[str] = []
         """Where an answer differs from what its caller has worked out by hand."""
-        self._ends_at = BASE
+        self._ends_at = base
         self._kills = 0
         self._server_fault_until = 0.0
         self.letta.weather = _weather(self)
@@ -43,7 +45,7 @@ class StoryWorld(World):
 
     def run(self, steps: int = 16) -> Self:
         """Let `steps` events happen, a few seconds apart."""
-        self._ends_at = BASE + timedelta(seconds=steps * 4)
+        self._ends_at = self.base + timedelta(seconds=steps * 4)
         self.drive(self._tell(steps))
         return self
 
@@ -91,6 +93,8 @@ class StoryWorld(World):
             (self._execute, 2.0),
             (self._skip, 6.0),
             (self._snooze, 7.0),
+            (self._look, 3.0),
+            (self._hesitate, 1.0),
         ]
         if self.is_calm:
             return callers
@@ -120,6 +124,8 @@ class StoryWorld(World):
         agent_id = rng.choice(self.agents)
         if rng.random() < 0.03 and not self.is_calm:
             agent_id = "agent-unknown"
+        night = draws.night(rng, self.place, base=self.base) if rng.random() < 0.3 else None
+        jitter = timedelta(seconds=rng.choice([3, 8, 20, 45]) if rng.random() < 0.25 else 0)
         number = len(self.promises) + 1
         [made] = self.register(
             replace(
@@ -130,6 +136,8 @@ class StoryWorld(World):
                 overlap=overlap,
                 retry_for=f"{retry_for // timedelta(minutes=1)}m",
                 expires_after=f"{expires // timedelta(seconds=1)}s" if expires else None,
+                jitter=f"{jitter // timedelta(seconds=1)}s" if jitter else None,
+                quiet_hours=night.text if night else None,
             )
         )
         self.promises[made.id] = Promise(
@@ -140,24 +148,12 @@ class StoryWorld(World):
             overlap=overlap,
             retry_for=retry_for,
             expires_after=expires,
+            jitter=jitter,
+            night=night,
         )
 
     def _new_rule(self) -> Rule:
-        rng, now = self.rng, self.clock.now()
-        end_at = max(self._ends_at, now + timedelta(seconds=40))
-        kind = rng.random()
-        if kind < 0.25:
-            return Rule(since=now, end_at=end_at, at=now + timedelta(seconds=rng.randint(3, 80)))
-        if kind < 0.35:
-            soon = now.replace(second=0, microsecond=0) + timedelta(minutes=rng.randint(1, 2))
-            midnight = soon.replace(hour=0, minute=0)
-            end_at = max(end_at, soon + timedelta(minutes=1))
-            return Rule(since=now, end_at=end_at, daily_at=soon - midnight)
-        every = timedelta(seconds=rng.choice([10, 15, 20, 30, 45]))
-        is_start = rng.random() < 0.5
-        anchor = now + timedelta(seconds=rng.randint(1, 20)) if is_start else now
-        end_at = max(end_at, anchor + every)
-        return Rule(since=now, end_at=end_at, every=every, anchor=anchor, is_start=is_start)
+        return draws.rule(self.rng, self.place, now=self.clock.now(), ends_at=self._ends_at)
 
     def _any(self) -> Promise | None:
         live = [promise for promise in self.promises.values() if not promise.is_cancelled]
@@ -173,8 +169,10 @@ class StoryWorld(World):
 
     def _edit_text(self) -> None:
         promise = self._any()
-        if promise is None or not self._is_live(promise):
-            return
+        if promise is not None and self._is_live(promise):
+            self._edit_text_of(promise)
+
+    def _edit_text_of(self, promise: Promise) -> None:
         text = promise.text + 1
         if self.update(promise.schedule_id, ScheduleRequest(prompt=f"schedule {promise.schedule_id} text {text}")):
             promise.text = text
@@ -193,7 +191,10 @@ class StoryWorld(World):
         if self.update(promise.schedule_id, request):
             promise.rules.append((self.loop.time(), rule))
             promise.passed_until = None
+            promise.looks.clear()
             self._noted(promise, Change.EDITED_RULE)
+        else:
+            self.disagreements.append(f"REFUSED: schedule {promise.schedule_id} as {request}")
 
     def _is_live(self, promise: Promise) -> bool:
         """An edit of a finished schedule starts it anew, which is a story of its own."""
@@ -226,12 +227,14 @@ class StoryWorld(World):
         done = self.skip(promise.schedule_id, count) if promise is not None else None
         if promise is None or done is None:
             return
-        by_hand = promise.coming(self.clock.now(), count)
-        if not self.clock_steps and list(done.fire_times) != by_hand:
+        by_hand = promise.coming_sent(self.clock.now(), count)
+        if not self.clock_steps and by_hand is not None and list(done.fire_times) != by_hand:
             self.disagreements.append(f"schedule {promise.schedule_id}: skipped {done.fire_times}, not {by_hand}")
         promise.skipped |= dict.fromkeys(done.fire_times, self.loop.time())
         promise.passed_until = done.fire_times[-1]
         self._noted(promise, Change.SKIPPED)
+        if self.rng.random() < 0.3:
+            self._hesitate_about(promise)
 
     def _snooze(self) -> None:
         promise, until = self._any(), self.clock.now() + timedelta(seconds=self.rng.randint(3, 60))
@@ -241,13 +244,40 @@ class StoryWorld(World):
         fire_at, is_apart = done.delivery.fire_at, done.delivery.kind is DeliveryKind.RUN_NOW
         promise.put_off.append(PutOff(at_s=self.loop.time(), fire_at=fire_at, until=until, is_apart=is_apart))
         if done.what == "next":
-            by_hand = promise.coming(self.clock.now(), 1)
-            if not self.clock_steps and [fire_at] != by_hand:
+            by_hand = promise.coming_sent(self.clock.now(), 1)
+            if not self.clock_steps and by_hand is not None and [fire_at] != by_hand:
                 self.disagreements.append(f"schedule {promise.schedule_id}: put off {fire_at}, not {by_hand}")
             promise.passed_until = fire_at
         self._noted(promise, Change.SNOOZED)
         if done.what == "in_flight":
             self._noted(promise, Change.RAN_NOW)
+
+    def _look(self) -> None:
+        """Look at when the next fire times would be sent, as a preview does."""
+        promise = self._any()
+        if promise is None:
+            return
+        stored = next(one for one in self.stored() if one.id == promise.schedule_id)
+        for fire_at in promise.coming(self.clock.now(), 3):
+            opening = opening_of(stored.definition, stored.uid, fire_at)
+            shown = opening.planned_at, opening.skip_reason is not None
+            known = promise.looks.setdefault(fire_at, shown)
+            if known != shown:
+                self.disagreements.append(f"JITTER: {fire_at:%H:%M:%S} was shown as {known}, then as {shown}")
+
+    def _hesitate(self) -> None:
+        """Write the prompt anew, stop all, and let it go on at once: nothing that was decided may be forgotten."""
+        promise = self._any()
+        if promise is not None:
+            self._hesitate_about(promise)
+
+    def _hesitate_about(self, promise: Promise) -> None:
+        if not self._is_live(promise):
+            return
+        self._edit_text_of(promise)
+        if self.pause(promise.schedule_id):
+            self._noted(promise, Change.PAUSED)
+            self.on_resumed(promise.schedule_id)
 
     def _retry(self) -> None:
         ended = [c for c in self.claims() if c.state in {DeliveryState.DEAD, DeliveryState.SKIPPED}]

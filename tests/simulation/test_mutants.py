@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime, timedelta
+import random
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from promptyoself.application import dispatcher, planner, reopening, schedules, skips, snoozes
-from promptyoself.domain import breaker, planning, retry, triggers
+from promptyoself.domain import breaker, localtime, planning, quiet, retry, triggers
 from promptyoself.domain.answers import Absent, Accepted, Done
-from promptyoself.domain.models import Delivery, DeliveryState, Schedule
+from promptyoself.domain.models import Definition, Delivery, DeliveryState, Schedule
 from promptyoself.domain.ports import Tx
 from promptyoself.domain.triggers import TriggerKind, parse_duration
 from promptyoself.domain.values import replace
@@ -96,7 +98,7 @@ def mark_delivered_on_accept(patch: Patch) -> None:
 
 
 def supersede_nothing(patch: Patch) -> None:
-    patch.setattr(planning, "_superseded", lambda _schedule, _unfinished: ())
+    patch.setattr(planning, "_superseded", lambda _schedule, _unfinished, **_by: ())
 
 
 def open_two_of_three(patch: Patch) -> None:
@@ -179,6 +181,96 @@ def skip_one_too_many(patch: Patch) -> None:
     patch.setattr(skips, "_coming", lambda schedule, count: right(schedule, count + 1))
 
 
+def quiet_hours_begin_an_hour_late(patch: Patch) -> None:
+    right = quiet.QuietHours._window
+
+    def late(self: quiet.QuietHours, day: date, here: ZoneInfo) -> tuple[datetime, datetime]:
+        begin_at, end_at = right(self, day, here)
+        return begin_at + timedelta(hours=1), end_at
+
+    patch.setattr(quiet.QuietHours, "_window", late)
+
+
+def a_hold_forgets_the_zone_of_its_end(patch: Patch) -> None:
+    right = localtime.resolve
+
+    def in_utc(wall: datetime, here: ZoneInfo, *, last_pass: bool = False) -> datetime:
+        return wall.replace(tzinfo=UTC) if last_pass else right(wall, here)
+
+    patch.setattr(quiet, "resolve", in_utc)
+
+
+def a_night_ends_at_the_first_pass_of_its_end(patch: Patch) -> None:
+    right = localtime.resolve
+    patch.setattr(quiet, "resolve", lambda wall, here, last_pass=False: right(wall, here))  # noqa: ARG005  by name
+
+
+def a_night_takes_the_days_of_its_end(patch: Patch) -> None:
+    right = quiet.QuietHours._around
+
+    def shifted(self: quiet.QuietHours, instant: datetime, here: ZoneInfo) -> list[tuple[datetime, datetime]]:
+        days = frozenset((day - (self.end <= self.begin)) % 7 for day in self.weekdays)
+        return list(right(replace(self, weekdays=days), instant, here))
+
+    patch.setattr(quiet.QuietHours, "_around", shifted)
+
+
+def hours_that_skip_leave_no_row(patch: Patch) -> None:
+    right = planner._open
+
+    def silent(
+        tx: Tx, schedule: Schedule, opening: planning.Opening, *, number: int, now: datetime, store_uid: str
+    ) -> int:
+        if (opening.skip_reason or "").startswith("quiet hours"):
+            return 0
+        return right(tx, schedule, opening, number=number, now=now, store_uid=store_uid)
+
+    patch.setattr(planner, "_open", silent)
+
+
+def draw_jitter_anew_on_each_look(patch: Patch) -> None:
+    drawn = random.Random("jitter")
+
+    def anew(trigger: triggers.Trigger, *, fire_at: datetime, schedule_uid: str) -> timedelta:  # noqa: ARG001  by name
+        return drawn.random() * trigger.jitter
+
+    patch.setattr(planning, "jitter_for", anew)
+
+
+def jitter_goes_beyond_the_next_fire(patch: Patch) -> None:
+    def whole(definition: Definition, uid: str, fire_at: datetime, _following: datetime | None) -> timedelta:
+        return triggers.jitter_for(definition.trigger, fire_at=fire_at, schedule_uid=uid)
+
+    patch.setattr(planning, "_jitter", whole)
+
+
+def a_fixed_time_fires_in_both_passes(patch: Patch) -> None:
+    right = localtime._walls_in
+
+    def again(rule: localtime.WallRule, span: localtime.Span, *, after: datetime) -> Iterator[datetime]:
+        return right(rule, replace(span, shift=max(span.shift, timedelta(0))), after=after)
+
+    patch.setattr(localtime, "_walls_in", again)
+
+
+def a_skipped_hour_drops_its_fixed_times(patch: Patch) -> None:
+    right = localtime._walls_in
+
+    def drop(rule: localtime.WallRule, span: localtime.Span, *, after: datetime) -> Iterator[datetime]:
+        return right(rule, replace(span, shift=min(span.shift, timedelta(0))), after=after)
+
+    patch.setattr(localtime, "_walls_in", drop)
+
+
+def a_resume_brings_back_what_was_skipped(patch: Patch) -> None:
+    right = planner.resume
+
+    def forget(tx: Tx, schedule: Schedule, *, now: datetime, actor: str) -> Schedule:
+        return right(tx, replace(schedule, passed_until=None), now=now, actor=actor)
+
+    patch.setattr(planner, "resume", forget)
+
+
 MUTANTS: list[Callable[[Patch], None]] = [
     resend_without_asking,
     send_over_an_accepted_run,
@@ -198,6 +290,16 @@ MUTANTS: list[Callable[[Patch], None]] = [
     snooze_for_less,
     an_edit_forgets_a_snooze,
     skip_one_too_many,
+    quiet_hours_begin_an_hour_late,
+    a_hold_forgets_the_zone_of_its_end,
+    a_night_ends_at_the_first_pass_of_its_end,
+    a_night_takes_the_days_of_its_end,
+    hours_that_skip_leave_no_row,
+    draw_jitter_anew_on_each_look,
+    jitter_goes_beyond_the_next_fire,
+    a_fixed_time_fires_in_both_passes,
+    a_skipped_hour_drops_its_fixed_times,
+    a_resume_brings_back_what_was_skipped,
 ]
 
 

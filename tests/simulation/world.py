@@ -38,12 +38,20 @@ class World:
     """A world at rest until `run`; `heal` then ends every fault and lets it finish what it owes."""
 
     def __init__(
-        self, seed: int, *, weather: Weather | None = None, perils: Perils | None = None, agents: int | None = None
+        self,
+        seed: int,
+        *,
+        weather: Weather | None = None,
+        perils: Perils | None = None,
+        agents: int | None = None,
+        base: datetime = BASE,
+        timezone: str = "UTC",
     ) -> None:
         self.seed = seed
+        self.base = base
         self.rng = random.Random(f"world {seed}")
         self.loop = VirtualLoop()
-        self.clock = SimClock(self.loop)
+        self.clock = SimClock(self.loop, base)
         self.store = stores.take(SimChance(f"store {seed}").token())
         self.events: list[str] = []
         self.perils = perils or Perils()
@@ -59,7 +67,7 @@ class World:
         self.processes: list[SimProcess] = []
         self.clock_steps: list[timedelta] = []
         self.is_healing = False
-        self.defaults = Defaults(timezone="UTC", target="letta", targets=frozenset({"letta"}))
+        self.defaults = Defaults(timezone=timezone, target="letta", targets=frozenset({"letta"}))
         self._made = 0
         self._uids = SimChance(f"uids {seed}")
         self._kept: set[asyncio.Task[Any]] = set()
@@ -135,11 +143,14 @@ class World:
     def register(self, *requests: ScheduleRequest) -> list[Schedule]:
         """Register as the CLI does, in a process of its own; several in one transaction."""
         now, made = self.clock.now(), []
-        with self.store.transaction() as tx:
-            for request in requests:
-                uid = self._uids.token()
-                stored = schedules.register(tx, request, caller=_CALLER, defaults=self.defaults, uid=uid, now=now)
-                made.append(stored.schedule)
+        try:
+            with self.store.transaction() as tx:
+                for request in requests:
+                    uid = self._uids.token()
+                    stored = schedules.register(tx, request, caller=_CALLER, defaults=self.defaults, uid=uid, now=now)
+                    made.append(stored.schedule)
+        except PromptyoselfError as error:  # what a story registers is right
+            raise AssertionError(f"REFUSED: {error}") from error
         self.log(f"registered {made[0].id} to {made[-1].id}")
         return made
 
@@ -298,7 +309,7 @@ class World:
 
     def wall(self, second: float) -> datetime:
         """Return the wall clock at a second of a world whose clock was never set."""
-        return BASE + timedelta(seconds=second)
+        return self.base + timedelta(seconds=second)
 
     def _background(self, coro: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = self.loop.create_task(coro, context=outside())
