@@ -257,3 +257,9 @@ def test_what_is_dealt_with_before_the_span_begins_is_not_left_over(door: Door) 
     assert {run["at"][:10] for run in later["runs"]} == {"2026-03-04"}
     out = door.call("simulate", "--from", "2026-03-02T10:05", "--for", "50m", is_tty=True).out
     assert "1 prompt is left over from before it begins." in out
+
+
+def test_a_skip_is_shown_also_where_nothing_else_comes_to_pass(door: Door) -> None:
+    register(door, "--cron", "0 9 * * *")
+    door.ok("skip", "--id", "1")
+    assert told(door, "--for", "1d")["totals"]["reasons"] == {"skipped by operator via cli": 1}
