@@ -14,7 +14,7 @@ from promptyoself.application.simulating import scene_of
 from promptyoself.application.simulation import Outage, Simulation
 from tests.application.rehearsal import Happened, Record, Rehearsal, rehearsed
 from tests.application.stage import ME, OPERATOR
-from tests.factories import NOW
+from tests.factories import MINUTE, NOW
 
 RUN_TIME = timedelta(seconds=37, microseconds=313_713)
 """Nothing fires at such an instant: what happens first when a prompt ends as another fires, nobody can say."""
@@ -138,6 +138,30 @@ def test_fires_that_come_a_moment_after_another_was_sent_go_out_as_told(monkeypa
         real = stage.record(since=0)
         assert len(real.fires) == 10
         assert differences(real, told) == []
+
+    rehearsed(monkeypatch, scene, run_time=RUN_TIME)
+
+
+def test_what_comes_late_into_quiet_hours_waits_for_their_end_as_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind a busy agent, and behind an outage; hours that skip hold it too, for its time was before them."""
+
+    async def scene(stage: Rehearsal) -> None:
+        for quiet in (None, "10:00-10:30", "10:00-10:45 skip", None):
+            stage.register(cron="40 59 9 * * *", agent_id="a", quiet_hours=quiet)
+            stage.register(cron="30 9 * * *", agent_id="b", quiet_hours=quiet)
+        until = NOW + 2 * HOUR
+        outage = [
+            Outage(begin_at=NOW + HOUR / 4, end_at=NOW + 3 * HOUR / 4),
+            Outage(begin_at=NOW + 46 * MINUTE, end_at=NOW + 47 * MINUTE),
+        ]
+        stage.register(cron="44 9 * * *", agent_id="c", quiet_hours="09:45-10:15")
+        told = simulated(stage, until, RUN_TIME, outage)
+        await stage.go_on(until, outage)
+        real = stage.record(since=0)
+        assert differences(real, told) == []
+        sent = {key[0]: one.sent_at for key, one in real.fires.items()}
+        assert (sent[3], sent[5]) == (NOW + 90 * MINUTE, NOW + 105 * MINUTE)
+        assert sent[9] == NOW + 75 * MINUTE
 
     rehearsed(monkeypatch, scene, run_time=RUN_TIME)
 

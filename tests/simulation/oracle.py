@@ -24,6 +24,8 @@ _STANDS_FOR = re.compile(r"It stands for (\d+) earlier")
 _REPEAT = "may be a repeat"
 _SLACK_S = 14.0
 """An executor that is well for this long has looked at what is due (a look each CHANGE_POLL, and every timer)."""
+_STALL_S = 155.0
+"""A process may be stopped for this long between deciding to send and sending."""
 _CALM_LATE_S = 30.0
 _CALM_MEETING = timedelta(seconds=4)
 """Two of one schedule whose times are so near meet, also when nothing is wrong."""
@@ -261,10 +263,7 @@ class _Oracle:
                 yield f"JITTER: {name}, and was shown as {shown_at:%H:%M:%S.%f}"
 
     def _nights_are_quiet(self, promise: Promise) -> Iterator[str]:
-        """Nothing whose time is in the hours goes out in them, and what they leave out says so.
-
-        What was due before they began may be late, and then comes within them.
-        """
+        """Nothing of its fire times goes out in the hours, late or not, and what they leave out says so."""
         forward = sum((step for step in self.world.clock_steps if step > timedelta(0)), timedelta(0))
         for fire_at, (_, is_skipped) in promise.looks.items():
             if promise.is_left_out(fire_at) is (not is_skipped):
@@ -274,11 +273,24 @@ class _Oracle:
             for one in self.tries[row.id]:
                 if self.world.wall(one.at_s) + forward < promise.earliest(row.fire_at):
                     yield f"{name} was sent at {self.world.wall(one.at_s):%H:%M:%S}, in hours that hold it"
+                if self._is_in_the_night(promise, one.at_s):
+                    yield f"{name} was sent at {self.world.wall(one.at_s):%H:%M:%S}, late and in quiet hours"
             if promise.is_left_out(row.fire_at):
                 if self.tries[row.id]:
                     yield f"{name} was sent, though its time is in hours that skip it"
                 if not (row.reason or "").startswith(("quiet hours", "skipped by", "expired")):
                     yield f"{name} is in hours that skip it, and says: {row.reason}"
+
+    def _is_in_the_night(self, promise: Promise, at_s: float) -> bool:
+        """Say whether a send was decided in quiet hours; only where no clock was set can that be told by hand."""
+        if promise.night is None or self.world.clock_steps:
+            return False
+        is_stopped = any(" is stopped for" in event for event in self.world.events)
+        ends_at, decided = (
+            promise.night.ends_at(self.world.wall(second))
+            for second in (at_s, at_s - (_STALL_S if is_stopped else 1.0))
+        )
+        return ends_at is not None and ends_at == decided
 
     # -- doubled, early, untrue -----------------------------------------------------------------------------
 
@@ -359,6 +371,9 @@ class _Oracle:
             return False
         if early.first_sent_at <= late_at:
             return False
+        night = self.world.promises[early.schedule_id].night
+        if night is not None and any(night.ends_at(at) for at in (claimed_at - timedelta(seconds=1), late_at)):
+            return False  # it came late, and quiet hours hold it
         return not any(
             other.schedule_id == early.schedule_id
             and other.id != early.id

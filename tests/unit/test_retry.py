@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 from promptyoself.domain import limits, retry
 from promptyoself.domain.answers import Absent, Accepted, Busy, Done, Failed, Final, Refused, Unclear, Undecided
 from promptyoself.domain.keys import otid_of
-from promptyoself.domain.models import AttemptOutcome, Delivery, DeliveryState, FactKind, Policy, ScheduleState
+from promptyoself.domain.models import (
+    AttemptOutcome,
+    Delivery,
+    DeliveryKind,
+    DeliveryState,
+    FactKind,
+    Policy,
+    ScheduleState,
+)
+from promptyoself.domain.quiet import QuietHours
 from tests.factories import MINUTE, NOW, a_definition, a_delivery, a_schedule
 
 S = DeliveryState
@@ -281,6 +290,35 @@ class TestBeforeSend:
         schedule = a_schedule(definition=a_definition(policy=Policy(expires_after=timedelta(hours=1))))
         step = retry.before_send(a_delivery(None, **changes), schedule, now=NOW + late)
         assert (step is not None and step.delivery.state is S.SKIPPED) == is_skipped
+
+
+class TestHeldByQuietHours:
+    """What is due before they begin and comes late: nothing goes out in them, and nothing is lost."""
+
+    UNTIL = NOW + timedelta(minutes=30)
+
+    def asked(self, delivery: Delivery, mode: str = "hold") -> retry.Step | None:
+        policy = Policy(quiet_hours=QuietHours.parse(f"09:00-09:30 {mode}"), retry_for=timedelta(hours=1))
+        return retry.before_send(delivery, a_schedule(definition=a_definition(policy=policy)), now=NOW)
+
+    @pytest.mark.parametrize("mode", ["hold", "skip"])
+    @pytest.mark.parametrize(
+        "changes", [{}, {"attempts": 3, "maybe_repeat": True}, {"refusals": 5, "first_sent_at": NOW}]
+    )
+    def test_it_waits_for_their_end_whatever_came_before(self, mode: str, changes: dict[str, object]) -> None:
+        step = self.asked(a_delivery(None, **changes), mode)
+        assert step is not None
+        assert (step.delivery.state, step.delivery.due_at, step.fact) == (S.PENDING, self.UNTIL, FactKind.HELD)
+        assert (step.outcome, step.text) == (None, f"quiet hours: 09:00-09:30{' skip' if mode == 'skip' else ''}")
+
+    def test_its_time_for_retries_stands_still(self) -> None:
+        step = self.asked(a_delivery(None, first_sent_at=NOW, retry_until=NOW + MINUTE))
+        assert step is not None
+        assert step.delivery.retry_until == self.UNTIL + MINUTE
+
+    @pytest.mark.parametrize("changes", [{"fire_number": 0}, {"kind": DeliveryKind.RUN_NOW}])
+    def test_what_somebody_asks_for_goes_at_once(self, changes: dict[str, object]) -> None:
+        assert self.asked(a_delivery(None, **changes)) is None
 
 
 class TestRevive:

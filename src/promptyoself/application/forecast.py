@@ -211,7 +211,21 @@ class Forecast:
         row = duty.row
         if row is not None:
             row.planned_at, row.missed, row.is_held = duty.planned_at, duty.missed, is_held
-        if is_held and duty.day is not None:
+        if is_held:
+            self._count_held(duty)
+
+    def held(self, duty: Duty) -> None:
+        """Take note of what came late into quiet hours, and waits for their end."""
+        if duty.is_held:
+            return
+        duty.is_held = True
+        if duty.row is not None:
+            duty.row.is_held = True
+        self._count_held(duty)
+
+    @staticmethod
+    def _count_held(duty: Duty) -> None:
+        if duty.day is not None:
             duty.course.tally.held += 1
             duty.day.held += 1
 

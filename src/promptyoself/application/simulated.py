@@ -85,7 +85,7 @@ class Duty:
 
     __slots__ = (
         "attempts", "course", "created_at", "day", "due_at", "ends_at", "fire_at", "fire_number", "id", "is_forgotten",
-        "kind", "lane", "missed", "origin", "planned_at", "row", "state",
+        "is_held", "kind", "lane", "missed", "origin", "planned_at", "row", "state",
     )  # fmt: skip
 
     def __init__(
@@ -106,6 +106,8 @@ class Duty:
         self.ends_at: datetime | None = None
         self.day: Day | None = None
         """The day whose sums it counts in, if any."""
+        self.is_held = opening.is_held
+        """True when quiet hours have put it off."""
         self.is_forgotten = False
         """True when it was in the database and is dealt with before the span begins."""
         self.origin: Delivery | None = None
@@ -195,6 +197,12 @@ class Lane:
         if duty is not self._only:
             heappop(self._ready)
         self.drop(duty, now)
+
+    def put_off(self, duty: Duty, now: datetime) -> None:
+        """Let what next_due has returned wait for its new due time."""
+        if duty is not self._only:
+            heappop(self._ready)
+            self._offer(duty, now)
 
     def drop(self, duty: Duty, now: datetime) -> None:
         """Take a delivery out of the queue of its schedule, wherever it stands there."""

@@ -256,7 +256,7 @@ class Simulation:
                 return
             if self._is_stopped(lane, now):
                 return
-            if self._ends_instead(duty, now):
+            if self._is_kept_back(duty, now):
                 continue
             lane.take(duty, now)
             self._forecast.sent(duty, now)
@@ -275,19 +275,35 @@ class Simulation:
             heappush(self._events, (stop.until, _LOOK, stop.until, lane.number, lane))
         return True
 
-    def _ends_instead(self, duty: Duty, now: datetime) -> bool:
-        """Ask of a due delivery what the dispatcher asks before it sends: has it expired, is its time used up."""
-        stored = duty.origin
+    def _is_kept_back(self, duty: Duty, now: datetime) -> bool:
+        """Ask of a due delivery what the dispatcher asks before it sends; end it, or hold it, if it is not to go."""
+        stored, definition = duty.origin, duty.course.definition
         if stored is not None:
-            ending = retry.before_send(stored, duty.course.schedule, now=now)
-            if ending is None:
+            step = retry.before_send(stored, duty.course.schedule, now=now)
+            if step is None:
                 return False
-            self._end(duty, now, ending.text or ending.delivery.reason or "")
+            if step.delivery.state is DeliveryState.PENDING:
+                duty.origin = step.delivery
+                self._hold(duty, step.delivery.due_at, now)
+            else:
+                self._end(duty, now, step.text or step.delivery.reason or "")
             return True
-        if not duty.course.definition.policy.has_expired(duty.fire_at, now=now):
+        if definition.policy.has_expired(duty.fire_at, now=now):
+            self._end(duty, now, "expired: expires_after has passed")
+            return True
+        # What goes out at its planned instant needs no question: planning has put that out of quiet hours.
+        held_until = retry.held_by_quiet_hours(definition, now=now) if now > duty.planned_at else None
+        if held_until is None:
             return False
-        self._end(duty, now, "expired: expires_after has passed")
+        self._hold(duty, held_until, now)
         return True
+
+    def _hold(self, duty: Duty, until: datetime, now: datetime) -> None:
+        """Put off what came late into quiet hours."""
+        duty.due_at = until
+        duty.lane.put_off(duty, now)
+        self._forecast.held(duty)
+        heappush(self._events, (until, _LOOK, until, duty.lane.number, duty.lane))
 
     def _fly(self, lane: Lane, duty: Duty, *, ends_at: datetime) -> None:
         """Let the agent work; an end that nobody sees is recorded after the outage, when all that is due is planned."""

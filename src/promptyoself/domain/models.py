@@ -112,6 +112,7 @@ class FactKind(StrEnum):
     CANCELLED = "cancelled"
     COMPLETED = "completed"
     FIRED = "fired"
+    HELD = "held"
     SKIPPED = "skipped"
     SUPERSEDED = "superseded"
     SKIPPED_BY_HAND = "skipped_by_hand"

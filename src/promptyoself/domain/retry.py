@@ -29,7 +29,16 @@ from promptyoself.domain.answers import (
     Unclear,
     Undecided,
 )
-from promptyoself.domain.models import AttemptOutcome, Delivery, DeliveryState, FactKind, Schedule, ScheduleState
+from promptyoself.domain.models import (
+    AttemptOutcome,
+    Definition,
+    Delivery,
+    DeliveryKind,
+    DeliveryState,
+    FactKind,
+    Schedule,
+    ScheduleState,
+)
 from promptyoself.domain.values import dataclass, replace
 
 TARGET_WIDE = "target: "
@@ -52,7 +61,7 @@ class Step:
 
 
 def before_send(delivery: Delivery, schedule: Schedule, *, now: datetime) -> Step | None:
-    """Return how a due pending delivery ends instead of being sent; None when it is to be sent."""
+    """Return how a due pending delivery ends, or is held, instead of being sent; None when it is to be sent."""
     if schedule.state is ScheduleState.CANCELLED:
         return _end(delivery, DeliveryState.CANCELLED, now, "the schedule was cancelled", FactKind.SKIPPED)
     if now >= delivery.retry_until and delivery.first_sent_at is not None:
@@ -62,7 +71,26 @@ def before_send(delivery: Delivery, schedule: Schedule, *, now: datetime) -> Ste
     counted_from = delivery.snoozed_until or delivery.fire_at
     if never_sent and schedule.definition.policy.has_expired(counted_from, now=now):
         return _end(delivery, DeliveryState.SKIPPED, now, "expired: expires_after has passed", FactKind.SKIPPED)
-    return None
+    is_asked_for = delivery.kind is DeliveryKind.RUN_NOW or delivery.fire_number == 0  # by hand: it goes at once
+    held_until = None if is_asked_for else held_by_quiet_hours(schedule.definition, now=now)
+    return None if held_until is None else _hold(delivery, schedule, held_until, now=now)
+
+
+def held_by_quiet_hours(definition: Definition, *, now: datetime) -> datetime | None:
+    """Return when the quiet hours end (aware UTC) that keep anything of a schedule from going out at `now`, or None.
+
+    Planning keeps what is due in them; this is for what was due before and is late (an outage, a retry, a busy
+    agent). Hours that skip hold it as well: it was promised for a time outside of them.
+    """
+    quiet = definition.policy.quiet_hours
+    return None if quiet is None else quiet.release_at(now, definition.trigger.timezone)
+
+
+def _hold(delivery: Delivery, schedule: Schedule, until: datetime, *, now: datetime) -> Step:
+    """Put a delivery off to the end of quiet hours; the time that it has for retries stands still meanwhile."""
+    text = f"quiet hours: {schedule.definition.policy.quiet_hours}"
+    held = replace(delivery, due_at=until, retry_until=delivery.retry_until + (until - now), reason=text)
+    return Step(delivery=held, outcome=None, fact=FactKind.HELD, text=text)
 
 
 def lease(delivery: Delivery, *, token: str, now: datetime) -> Delivery:

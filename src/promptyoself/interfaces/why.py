@@ -80,6 +80,7 @@ _SENTENCES: Final[dict[FactKind, str]] = {
     FactKind.CANCELLED: "{actor} cancelled it.",
     FactKind.COMPLETED: "it completed: nothing of it is left to fire or to deliver.",
     FactKind.FIRED: "it fired, as {delivery}{missed}.",
+    FactKind.HELD: "{delivery} came late and is held until its quiet hours end{because}.",
     FactKind.SKIPPED: "{skipped}{because}.",
     FactKind.SUPERSEDED: "{delivery} was never sent and gave way to the next fire time.",
     FactKind.SKIPPED_BY_HAND: "{actor} skipped the fire time of {moment} ({delivery}){because}.",
