@@ -38,6 +38,9 @@ def test_hostile_texts_are_read_or_refused_with_a_sentence_at_once(parser: Parse
         ("rule", "1 h T m"),  # and took this for an hour
         ("rrule", "DTSTART;TZID=Europe/R\x1b[31miga:20270328T033000\nRRULE:FREQ=DAILY"),  # repeated as it was
         ("calendar", "BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART;TZID=R\x1b[31miga:20270328T033000\nEND:VEVENT\n"),
+        ("calendar", "BEGIN:VCALENDAR\nBEGIN:S\x00ANDADAR"),
+        ("rule", "2147483648 january 2030 at 9am"),  # more than a C integer holds
+        ("request", "203,0-" + "1" * 12_000),  # split in every way to see whether it is systemd's
         ("outage", "9999-12-29T00:00/7d"),  # beyond the end of the calendar
     ],
 )

@@ -201,7 +201,7 @@ def test_a_zone_that_the_file_defines_itself_is_not_evaluated() -> None:
     [
         ("", "no iCalendar"),
         ("hello", "no iCalendar"),
-        ("BEGIN:VCALENDAR\nBEGIN:VEVENT\n", "breaks off within VEVENT"),
+        ("BEGIN:VCALENDAR\nBEGIN:VEVENT\n", "breaks off within 'VEVENT'"),
         ("BEGIN:VCALENDAR\nEND:VEVENT", "not begun"),
         ("BEGIN:VCALENDAR\n" + "BEGIN:X\n" * 20, "nested"),
         (calendar("SUMMARY:Nothing"), "'Nothing': it has no DTSTART"),

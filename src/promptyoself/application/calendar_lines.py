@@ -85,7 +85,7 @@ def events_in(text: str) -> Iterator[Event]:
             counts.count(name, line)
             _keep(event, name, line)
     if stack:
-        raise InvalidInput(f"it breaks off within {stack[-1][:40]}")
+        raise InvalidInput(f"it breaks off within {stack[-1][:40]!r}")
 
 
 def _ended(stack: list[str], part: str) -> bool:

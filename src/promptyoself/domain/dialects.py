@@ -18,10 +18,11 @@ _REPEATED: Final = re.compile(r"R\d*/(?:.*/)?(P[0-9A-Z.,]+)", re.IGNORECASE)
 _ON_CALENDAR: Final = re.compile(
     r"(?P<named>OnCalendar\s*=\s*)?"
     r"(?:(?P<weekdays>[a-z]{3,9}(?:(?:\.\.|,)[a-z]{3,9})*)\s+)?"
-    r"(?:(?P<date>[\d*,./~]+(?:-[\d*,./~]+){1,2})\s*)?"
-    r"(?P<clock>[\d*,./]+(?::[\d*,./]+){1,2})?",
+    r"(?:(?P<date>[\d*,./~]++(?:-[\d*,./~]++){1,2})(?:\s+|$))?"
+    r"(?P<clock>[\d*,./]++(?::[\d*,./]++){1,2})?",
     re.IGNORECASE | re.ASCII,
 )
+"""Possessive (`++`): what a long run of digits could be split into is nobody's wish."""
 _INSTEAD: Final = "write cron, such as '0 9 * * mon-fri', or words, such as \"weekday at 9am\""
 
 

@@ -18,6 +18,8 @@ _WEEK: Final = timedelta(days=7)
 _YEARS: Final = range(limits.INSTANT_MIN.year, limits.INSTANT_MAX.year + 1)
 _MONTHS_A_YEAR: Final = 12
 _YEAR_CHARS: Final = 4
+_NO_DAY: Final = 32
+"""Stands for every number that no month has: `date` says of it what it says of those that fit a C integer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,7 +263,7 @@ def _year(cursor: Cursor) -> int | None:
 
 def _date(token: Token, year: int, month: int, day: int) -> date:
     try:
-        made = date(year, month, day)
+        made = date(year, month, min(day, _NO_DAY))
     except ValueError as exc:
         last = monthrange(year, month)[1] if year in _YEARS and month in range(1, _MONTHS_A_YEAR + 1) else 0
         forms = [f"{date(year, month, last)} at 09:00"] if last else []
