@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 
+from promptyoself.domain import dialects
 from promptyoself.domain.errors import InvalidInput, PromptyoselfError
 from tests.fuzz import claims
 from tests.fuzz.claims import BrokenClaim, refusal_is_a_sentence, timed
@@ -40,7 +41,6 @@ def test_hostile_texts_are_read_or_refused_with_a_sentence_at_once(parser: Parse
         ("calendar", "BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART;TZID=R\x1b[31miga:20270328T033000\nEND:VEVENT\n"),
         ("calendar", "BEGIN:VCALENDAR\nBEGIN:S\x00ANDADAR"),
         ("rule", "2147483648 january 2030 at 9am"),  # more than a C integer holds
-        ("request", "203,0-" + "1" * 12_000),  # split in every way to see whether it is systemd's
         ("outage", "9999-12-29T00:00/7d"),  # beyond the end of the calendar
     ],
 )
@@ -50,6 +50,10 @@ def test_what_went_wrong_once_stays_mended(name: str, text: str) -> None:
     for number in range(CASES):
         read_text(parser, text, Fault(name, SEED, number, text, ""), Random(number), tally)
     assert not tally.faults, "\n".join(map(str, tally.faults))
+
+
+def test_a_long_run_of_digits_is_not_split_in_every_way_to_see_whether_it_is_systemds() -> None:
+    assert timed(dialects.refusal, "203,0-" + "1" * 12_000) is None
 
 
 # -- the harness can fail ---------------------------------------------------------------------------------------
