@@ -53,7 +53,7 @@ def test_what_went_wrong_once_stays_mended(name: str, text: str) -> None:
 
 
 def test_a_long_run_of_digits_is_not_split_in_every_way_to_see_whether_it_is_systemds() -> None:
-    assert timed(dialects.refusal, "203,0-" + "1" * 12_000) is None
+    assert timed(dialects.refusal, "203,0-" + "1" * 6_000 + "e") is None
 
 
 # -- the harness can fail ---------------------------------------------------------------------------------------
