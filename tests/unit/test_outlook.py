@@ -9,7 +9,7 @@ import pytest
 from promptyoself.domain import limits
 from promptyoself.domain.holidays import Holidays, Span
 from promptyoself.domain.models import Policy, Schedule
-from promptyoself.domain.outlook import next_to_send, outlook, warnings_of
+from promptyoself.domain.outlook import hold_of, next_to_send, outlook, warnings_of
 from promptyoself.domain.planning import opening_of
 from promptyoself.domain.quiet import QuietHours
 from promptyoself.domain.triggers import TriggerKind
@@ -46,6 +46,10 @@ def test_what_quiet_hours_hold_is_announced_with_its_instant() -> None:
     assert [(one.fire_at - NOW) / HOUR for one in found.openings] == [1, 2]
     assert (found.openings[1].planned_at - NOW) / HOUR == 3.5
     assert warnings_of(found) == []
+    assert hold_of(found, hourly("10:30-12:30").definition) == [
+        "quiet hours 10:30-12:30: what fires Mon 2026-03-02 11:00 goes out Mon 2026-03-02 12:30 (UTC)"
+    ]
+    assert hold_of(outlook(hourly("10:30-12:30"), now=NOW, count=1), hourly("10:30-12:30").definition) == []
 
 
 def test_the_next_to_send_is_the_first_that_is_announced() -> None:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from promptyoself.domain import limits
+from promptyoself.domain.models import Definition
 from promptyoself.domain.planning import Opening, Planned, opening_of, silence_around
 from promptyoself.domain.triggers import fire_times
 
@@ -65,9 +66,22 @@ def warnings_of(found: Outlook) -> list[str]:
         if found.skipped >= limits.LOOKS_IN_A_STRETCH_MAX:
             return [f"{found.skipped} and more fire times are skipped before these: {found.reason}"]
         seen = found.skipped + len(found.openings)
-        return [f"{found.skipped} of the next {seen} fire times are skipped, and left out here: {found.reason}"]
+        are = "is" if found.skipped == 1 else "are"
+        return [f"{found.skipped} of the next {seen} fire times {are} skipped, and left out here: {found.reason}"]
     which = f"all of the next {found.skipped} fire times, up to {found.last_seen_at:%Y-%m-%d}"
     return [f"NOTHING WOULD EVER BE SENT: {which}, are skipped: {found.reason}"]
+
+
+def hold_of(found: Outlook, definition: Definition) -> list[str]:
+    """Return a sentence when quiet hours hold one of what fires next: it goes out later than it is announced for."""
+    held = next((opening for opening in found.openings if opening.is_held), None)
+    if held is None:
+        return []
+    from promptyoself.domain.phrases import moment  # few schedules have quiet hours
+
+    timezone = definition.trigger.timezone
+    fires, goes_out = moment(held.fire_at, timezone), moment(held.planned_at, timezone)
+    return [f"quiet hours {definition.policy.quiet_hours}: what fires {fires} goes out {goes_out} ({timezone})"]
 
 
 def coming_openings(schedule: Planned, *, after: datetime) -> Iterator[Opening]:

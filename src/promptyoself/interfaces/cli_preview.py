@@ -117,8 +117,8 @@ def _skip_warnings(openings: list[Opening]) -> list[str]:
     skipped = sum(one.skip_reason is not None for one in openings)
     if not skipped:
         return []
-    which = f"all {skipped}" if skipped == len(openings) else f"{skipped} of these {len(openings)}"
-    return [f"{which} fire times are skipped, and nothing is sent then"]
+    which = f"all {skipped}" if skipped == len(openings) > 1 else f"{skipped} of these {len(openings)}"
+    return [f"{which} fire times {'is' if skipped == 1 else 'are'} skipped, and nothing is sent then"]
 
 
 def _count(call: Call, *, is_bounded: bool) -> int:

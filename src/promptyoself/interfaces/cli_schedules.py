@@ -8,7 +8,7 @@ from promptyoself.application import schedules
 from promptyoself.application.requests import ScheduleRequest, define, exact, has_phrases, redefine
 from promptyoself.domain import limits
 from promptyoself.domain.errors import TargetError, UsageError
-from promptyoself.domain.outlook import next_to_send, outlook, warnings_of
+from promptyoself.domain.outlook import hold_of, next_to_send, outlook, warnings_of
 from promptyoself.domain.triggers import describe, warnings_for
 from promptyoself.interfaces import wire
 from promptyoself.interfaces.advice import running_warnings, zone_warnings
@@ -265,6 +265,7 @@ def _outlook(stored: Schedule, warnings: list[str], *, now: datetime) -> Documen
         "next_runs": [wire.instant(one.fire_at, trigger.timezone) for one in coming.openings],
         "description": describe(trigger),
         "warnings": warnings_of(coming)
+        + hold_of(coming, stored.definition)
         + warnings
         + warnings_for(trigger, now=now)
         + holiday_warnings(stored.definition, now=now),
