@@ -41,6 +41,7 @@ def test_hostile_texts_are_read_or_refused_with_a_sentence_at_once(parser: Parse
         ("calendar", "BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART;TZID=R\x1b[31miga:20270328T033000\nEND:VEVENT\n"),
         ("calendar", "BEGIN:VCALENDAR\nBEGIN:S\x00ANDADAR"),
         ("rule", "2147483648 january 2030 at 9am"),  # more than a C integer holds
+        ("instant", "9999-12-31T23:59:59"),  # west of Greenwich, in a year that datetime has not
         ("outage", "9999-12-29T00:00/7d"),  # beyond the end of the calendar
     ],
 )

@@ -105,6 +105,8 @@ def parse_instant(text: str, *, timezone: str) -> datetime:
     """
     wall, offset = read_instant(text)
     here = zone(timezone)
+    if wall.date() > limits.INSTANT_MAX.date():  # west of Greenwich its instant may lie beyond what datetime holds
+        raise _out_of_range(text)
     instant = resolve(wall, here) if offset is None else (wall - offset).replace(tzinfo=UTC)
     if not limits.INSTANT_MIN <= instant <= limits.INSTANT_MAX:
         raise _out_of_range(text)
