@@ -1,4 +1,4 @@
-"""One transaction at a SQLite database: the port `Tx`, method by method.
+"""One transaction at a SQLite database: the port `Tx`, method by method: as long as the port is.
 
 Two things are kept by every write to deliveries, in the same transaction, so that a search for work costs the
 same with ten deliveries and with a million (docs/decisions/0004):
