@@ -9,6 +9,10 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv)
+# uv trusts the machine's own certificates, as pip does: behind a company's proxy it reaches nothing otherwise.
+# Two names: the newer, and the one that uv knew before.
+export UV_SYSTEM_CERTS ?= 1
+export UV_NATIVE_TLS ?= 1
 PYTEST_ARGS ?=
 FUZZ_S ?= 600
 FUZZ_SEED ?= 1
