@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from promptyoself.application.requests import ScheduleRequest
 from promptyoself.application.transfer.documents import Members, instant_in, names_of, number_in, shown, text_in
@@ -21,6 +22,8 @@ from promptyoself.domain.values import replace
 
 if TYPE_CHECKING:
     from promptyoself.domain.holidays import Holidays
+
+E = TypeVar("E", bound=StrEnum)
 
 FORMAT: Final = "promptyoself-schedules"
 VERSION: Final = 1
@@ -147,7 +150,7 @@ def _all(listed: Sequence[object], calendars: Mapping[str, Holidays | InvalidInp
 def _entry(members: object, source: str, calendars: Mapping[str, Holidays | InvalidInput]) -> Entry:
     if not isinstance(members, dict):
         raise InvalidInput(f"it is {names_of(members)}, not a schedule")
-    state = _state(members)
+    state = _one_of(ScheduleState, members.get("state") or ScheduleState.ACTIVE, "state")
     if state in {ScheduleState.COMPLETED, ScheduleState.CANCELLED}:
         raise InvalidInput(f"it is {state} there: only active and paused schedules are imported")
     uid, key = _uid(members, "uid"), text_in(members, "key")
@@ -220,7 +223,7 @@ def _trigger(members: Members) -> Trigger:
         raise InvalidInput(f"its expression is longer than {limits.EXPRESSION_CHARS_MAX} characters")
     jitter = text_in(members, "jitter")
     trigger = Trigger(
-        kind=_kind(members),
+        kind=_one_of(TriggerKind, members.get("kind"), "trigger's kind"),
         expression=expression,
         timezone=timezone,
         anchor_at=anchor_at,
@@ -230,20 +233,11 @@ def _trigger(members: Members) -> Trigger:
     return replace(trigger, jitter=parse_duration(jitter)) if jitter else trigger
 
 
-def _kind(members: Members) -> TriggerKind:
+def _one_of(known: type[E], word: Any, what: str) -> E:  # noqa: ANN401  any JSON value
     try:
-        return TriggerKind(members.get("kind") or "")
+        return known(word)
     except ValueError:
-        known = ", ".join(TriggerKind)
-        raise InvalidInput(f"its trigger's kind {shown(members.get('kind'))} is not one of {known}") from None
-
-
-def _state(members: Members) -> ScheduleState:
-    try:
-        return ScheduleState(members.get("state") or "active")
-    except ValueError:
-        known = ", ".join(ScheduleState)
-        raise InvalidInput(f"its state {shown(members.get('state'))} is not one of {known}") from None
+        raise InvalidInput(f"its {what} {shown(word)} is not one of {', '.join(known)}") from None
 
 
 def _provenance(members: Members) -> Provenance:
