@@ -56,7 +56,7 @@ CRON_TERMS_MAX: Final = 200
 RRULE_COUNT_MAX: Final = 10_000
 """COUNT of a rule; its fire times are counted from DTSTART every time."""
 RRULE_COUNT_SPAN_MAX: Final = timedelta(days=366 * 100)
-RRULE_COUNT_STEPS_MAX: Final = 30_000
+RRULE_COUNT_STEPS_MAX: Final = 24_000
 """How far from DTSTART a COUNT is counted, and over how many candidates; beyond, the rule is refused."""
 RRULE_INTERVAL_MAX: Final = 1_000_000
 RRULE_TIMES_MAX: Final = 1440

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from promptyoself.domain import limits
 from promptyoself.domain.errors import InvalidTrigger
-from promptyoself.domain.localtime import MICROSECOND, instants_of, zone
+from promptyoself.domain.localtime import MICROSECOND, instants_of, to_wall, zone
 from promptyoself.domain.rrule_text import Rule, parse_rrule
+from promptyoself.domain.rrules import Freq
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,11 +67,21 @@ def _last_counted(expression: str, timezone: str, anchor_at: datetime) -> dateti
     """
     rule = parse_rrule(expression, timezone, anchor_at)
     floor = rule.begin_at.replace(microsecond=0) - MICROSECOND
+    if rule.recurrence.freq <= Freq.MONTHLY:
+        _refuse_centuries(rule, begin=to_wall(floor, zone(timezone)))
     counting, last = _Counting(rule), floor
     for last in islice(instants_of(counting, zone(timezone), after=floor), rule.count):
         if last - floor > limits.RRULE_COUNT_SPAN_MAX:
             raise counting.refusal()
     return last
+
+
+def _refuse_centuries(rule: Rule, *, begin: datetime) -> None:
+    """Refuse a rule of few fires a year by its walls alone: a century of a zone's changes takes 50 ms to read."""
+    counting = _Counting(rule)
+    for wall in islice(counting.walls(begin), rule.count):
+        if wall - begin > limits.RRULE_COUNT_SPAN_MAX + limits.JUMP_MAX:
+            raise counting.refusal()
 
 
 class _Counting:
