@@ -60,7 +60,7 @@ lock: ## write requirements/ anew from pyproject.toml (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command 'make lock' pyproject.toml --group build -o requirements/base.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
-	  --custom-compile-command 'make lock' pyproject.toml --group build --group dev -c requirements/base.txt -o requirements/dev.txt
+	  --custom-compile-command 'make lock' pyproject.toml --extra serve --group build --group dev -c requirements/base.txt -o requirements/dev.txt
 
 clean: ## remove .venv, caches and builds; data of promptyoself itself stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from promptyoself import __version__
-from promptyoself.config import Settings, load_settings
+from promptyoself.config import Settings, Value, load_settings
 from promptyoself.domain.models import OPERATOR, Executor
 from promptyoself.domain.values import dataclass
 from promptyoself.runtime import SystemChance, SystemClock
@@ -78,6 +78,7 @@ class World:
         self._clock = SystemClock()
         self._chance = SystemChance()
         self._store: SqliteStore | None = None
+        self._owner = settings.acting_agent or OPERATOR
 
     @property
     def clock(self) -> Clock:
@@ -114,7 +115,12 @@ class World:
     @property
     def owner(self) -> str:
         """For whom this process acts."""
-        return self._settings.acting_agent or OPERATOR
+        return self._owner
+
+    def acting_as(self, owner: str, *, timezone: str | None = None) -> World:
+        """Return this world for another caller of a door that serves many."""
+        self._sqlite()
+        return _Seat(self, owner, timezone)
 
     def new_uid(self) -> str:
         """Return 32 fresh hex digits."""
@@ -370,6 +376,22 @@ class World:
             started_at=now,
             heartbeat_at=now,
         )
+
+
+class _Seat(World):
+    """A world lent to one caller: the same parts, another owner."""
+
+    def __init__(self, world: World, owner: str, timezone: str | None) -> None:
+        self.__dict__.update(world.__dict__)
+        self._owner = owner
+        settings = world._settings  # noqa: SLF001  our own kind
+        self._settings = settings._replace(
+            agent_id=Value(None if owner == OPERATOR else owner, "caller"),
+            timezone=settings.timezone if timezone is None else Value(timezone, "request"),
+        )
+
+    def close(self) -> None:
+        """Leave the lender's store open."""
 
 
 def _signalled(stopping: asyncio.Event) -> Callable[[], None]:

@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -70,6 +71,14 @@ class FakeServices:
     @property
     def settings(self) -> Sequence[Setting]:
         return [Setting(name="PROMPTYOSELF_LOG", value="warning", source="default")]
+
+    def acting_as(self, owner: str, *, timezone: str | None = None) -> FakeServices:
+        assert self.store.location, "the store is opened once, for all"
+        seat = copy(self)
+        seat.owner, seat.agent_id = owner, None if owner == OPERATOR else owner
+        seat.timezone = timezone or self.timezone
+        seat.__dict__ |= {"new_uid": self.new_uid, "close": lambda: None}
+        return seat
 
     def new_uid(self) -> str:
         self._uids += 1

@@ -13,7 +13,7 @@ from promptyoself.application.ends import complete_if_over
 from promptyoself.application.reopening import reopen
 from promptyoself.application.requests import Defaults, ScheduleRequest, Understood, define, exact, redefine
 from promptyoself.domain import guard, limits
-from promptyoself.domain.errors import Conflict, Forbidden, InvalidInput, ScheduleNotFound
+from promptyoself.domain.errors import Conflict, Forbidden, InvalidInput, RevisionConflict, ScheduleNotFound
 from promptyoself.domain.keys import idempotency_key
 from promptyoself.domain.models import (
     OPERATOR,
@@ -170,7 +170,7 @@ def update(
     """
     schedule = find(tx, schedule_id, caller=caller)
     if revision is not None and revision != schedule.revision:
-        raise Conflict(
+        raise RevisionConflict(
             f"schedule {schedule_id} is at revision {schedule.revision}, not {revision}",
             hint="show it again, and repeat the edit on what it is now",
         )

@@ -13,6 +13,8 @@
     |   |-- DeliveryNotFound             delivery_not_found      1   404
     |   `-- AgentNotFound                agent_not_found         1   404
     |-- Conflict                         conflict                1   409
+    |   `-- RevisionConflict             conflict                1   412
+    |-- Unauthenticated                  unauthenticated         1   401
     |-- Forbidden                        forbidden               1   403
     |   `-- LimitExceeded                limit_exceeded          1   429
     |-- ConfigError                      config                  1   500
@@ -127,6 +129,19 @@ class Conflict(PromptyoselfError):
 
     code = "conflict"
     http_status = 409
+
+
+class RevisionConflict(Conflict):
+    """It was edited since the caller last saw it; nothing was overwritten."""
+
+    http_status = 412
+
+
+class Unauthenticated(PromptyoselfError):
+    """Nobody knows who asks: no token, or one that is unknown, expired or revoked."""
+
+    code = "unauthenticated"
+    http_status = 401
 
 
 class Forbidden(PromptyoselfError):

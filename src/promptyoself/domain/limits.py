@@ -191,6 +191,10 @@ STORE_BUSY_FOR: Final = timedelta(seconds=10)
 WRITES_PER_COMMIT_MAX: Final = 512
 WRITES_QUEUED_MAX: Final = 20_000
 
+# -- doors that serve many ----------------------------------------------------------------------------------
+DOOR_THREADS_MAX: Final = 32
+"""Commands of one door that are carried out at once; further callers wait their turn."""
+
 # -- in and out ---------------------------------------------------------------------------------------------
 IMPORT_BYTES_MAX: Final = 32 * 1024 * 1024
 """Bytes of a file to import; prompts are long."""

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from promptyoself.application.requests import Understood
     from promptyoself.application.schedules import Caller
     from promptyoself.interfaces.services import Services
+    from promptyoself.interfaces.wire import Document
 
+INSTALL_HINT = "install promptyoself with its dependencies (pip install promptyoself), or set PROMPTYOSELF_PYTHON"
 Flags = Mapping[str, str | None]
 """db, timezone, base_url as flags gave them; `demo`, a folder, asks for the demo's own world."""
 OpenServices = Callable[[Flags], "Services"]
@@ -144,3 +146,20 @@ class Call:
             raise Forbidden(
                 f"{what} is for operators; this door acts for agent {services.owner}", hint="ask an operator"
             )
+
+
+def carry_out(call: Call) -> Document:
+    """Return what a command's handler answers. Raises PromptyoselfError; a bug raises whatever it is.
+
+    The same for every door; `call` is closed in any case.
+    """
+    from importlib import import_module
+
+    from promptyoself.interfaces import wire
+
+    module, _, function = call.command.handler.partition(":")
+    try:
+        document: Document = getattr(import_module(f"promptyoself.interfaces.{module}"), function)(call)
+        return wire.with_bounds(document, call.understood)
+    finally:
+        call.close()

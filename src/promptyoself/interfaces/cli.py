@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from promptyoself.domain.errors import PromptyoselfError
 from promptyoself.interfaces import wire
-from promptyoself.interfaces.call import Call, OpenServices
+from promptyoself.interfaces.call import INSTALL_HINT, Call, OpenServices, carry_out
 from promptyoself.interfaces.parse import Parsed, parse, require
 
 if TYPE_CHECKING:
     from promptyoself.interfaces.wire import Document
-
-INSTALL_HINT = "install promptyoself with its dependencies (pip install promptyoself), or set PROMPTYOSELF_PYTHON"
 
 
 class Doors(NamedTuple):
@@ -103,9 +100,7 @@ def _called(parsed: Parsed, doors: Doors) -> Document:
         stderr=doors.stderr,
     )
     try:
-        module, _, function = command.handler.partition(":")
-        document: Document = getattr(import_module(f"promptyoself.interfaces.{module}"), function)(call)
-        document = wire.with_bounds(document, call.understood)
+        return carry_out(call)
     except PromptyoselfError:
         raise
     except KeyboardInterrupt:
@@ -116,9 +111,6 @@ def _called(parsed: Parsed, doors: Doors) -> Document:
         raise
     except Exception as error:  # noqa: BLE001  a bug is answered in JSON as well: SMCP shows nothing else
         return _bug(error, doors)
-    finally:
-        call.close()
-    return document
 
 
 def _bug(error: Exception, doors: Doors) -> Document:

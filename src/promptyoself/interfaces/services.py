@@ -70,6 +70,13 @@ class Services(Protocol):
         """For whom this process acts: `operator`, or an agent's id (PROMPTYOSELF_ACT_AS)."""
         ...
 
+    def acting_as(self, owner: str, *, timezone: str | None = None) -> Services:
+        """Return this world for another caller, `operator` or an agent's id, who gives no agent id otherwise.
+
+        `timezone` is the request's own default. Both share one store; closing what is returned closes nothing.
+        """
+        ...
+
     def new_uid(self) -> str:
         """Return 32 fresh hex digits."""
         ...

@@ -1,0 +1,62 @@
+"""A door that serves many callers in one process: it carries out the commands of the table, each for its caller.
+
+HTTP and MCP add no rules of their own: what a command checks, stores and answers is its handler's, as on the command
+line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from promptyoself.domain import limits
+from promptyoself.interfaces.call import Call, Flags, carry_out
+from promptyoself.interfaces.commands import find_command
+
+if TYPE_CHECKING:
+    from anyio import CapacityLimiter
+
+    from promptyoself.interfaces.identity import Identity
+    from promptyoself.interfaces.parse import OptionValue
+    from promptyoself.interfaces.services import Services
+    from promptyoself.interfaces.wire import Document
+
+_NOT_FOR_CALLERS: Final = frozenset({"db", "base_url", "json", "help", "demo"})
+
+
+class Door:
+    """Carries out commands on one world."""
+
+    def __init__(self, services: Services, *, name: str) -> None:
+        """`name` is the door's, as the journal shows it: `http`, `mcp`, `letta`."""
+        self.services = services
+        self._name = name
+        self._room: CapacityLimiter | None = None
+
+    def answer(self, command: str, options: Mapping[str, OptionValue | None], identity: Identity) -> Document:
+        """Return what a command of the table answers to this caller; blocks. Raises PromptyoselfError.
+
+        `options` go by their keys (`agent_id`) and hold what parse.py makes of the same words; None: not given.
+        """
+        found = find_command(command)
+        given = {key: value for key, value in options.items() if value is not None}
+        assert found is not None, command  # noqa: S101  a door names commands that exist
+        known = {one.key for one in found.options} | {one.key for one in found.arguments}
+        assert given.keys() <= known - _NOT_FOR_CALLERS, given.keys() - known  # noqa: S101  and their options
+        return carry_out(Call(found, given, open_services=partial(self._services, identity), door=self._name))
+
+    async def carry_out(self, command: str, options: Mapping[str, OptionValue | None], identity: Identity) -> Document:
+        """Answer as `answer` does, in a thread of its own; at most DOOR_THREADS_MAX at once.
+
+        A caller that goes away does not stop it: what has begun is finished, stored or refused as a whole.
+        """
+        import anyio
+
+        if self._room is None:
+            self._room = anyio.CapacityLimiter(limits.DOOR_THREADS_MAX)
+        # anyio shields a thread that has begun from cancellation; waiting for room is given up.
+        return await anyio.to_thread.run_sync(self.answer, command, options, identity, limiter=self._room)
+
+    def _services(self, identity: Identity, flags: Flags) -> Services:
+        return self.services.acting_as(identity.owner, timezone=flags.get("timezone"))

@@ -1,0 +1,49 @@
+-- What the network's doors keep: who may come in, what was asked already, what agents have claimed.
+
+-- JSON: what a Letta schedule holds besides one prompt (several messages, roles, parts, options of the request); NULL for
+-- a plain prompt.
+ALTER TABLE schedules ADD COLUMN content TEXT;
+
+-- Whether directives in what the agent answers are obeyed.
+ALTER TABLE schedules ADD COLUMN replies TEXT NOT NULL DEFAULT 'ignore' CHECK (replies IN ('ignore', 'obey'));
+
+-- Tokens are shown once and kept as the SHA-256 of their text: 256 random bits need no slow hash.
+CREATE TABLE tokens (
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
+    digest        TEXT    NOT NULL UNIQUE,
+    kind          TEXT    NOT NULL CHECK (kind IN ('agent', 'operator', 'letta-proxy')),
+    agent_id      TEXT,
+    name          TEXT,
+    created_by    TEXT    NOT NULL,
+    created_at    INTEGER NOT NULL,
+    expires_at    INTEGER,
+    -- Written once a minute at most: a look at a token must not cost a commit.
+    last_used_at  INTEGER,
+    revoked_at    INTEGER,
+    CHECK ((kind = 'agent') = (agent_id IS NOT NULL))
+) STRICT;
+
+-- Idempotency keys of creations over HTTP, written in the transaction of the schedule that they made.
+CREATE TABLE requests (
+    owner        TEXT    NOT NULL,
+    key          TEXT    NOT NULL,
+    -- SHA-256 of what was asked: the same key with other words is a mistake of the caller's.
+    fingerprint  TEXT    NOT NULL,
+    schedule_id  INTEGER NOT NULL,
+    created_at   INTEGER NOT NULL,
+    PRIMARY KEY (owner, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX requests_at ON requests (created_at);
+
+-- What agents claimed for themselves, each key once (claim_once).
+CREATE TABLE claims (
+    owner        TEXT    NOT NULL,
+    key          TEXT    NOT NULL,
+    claimed_at   INTEGER NOT NULL,
+    expires_at   INTEGER,
+    delivery_id  INTEGER,
+    PRIMARY KEY (owner, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX claims_expired ON claims (expires_at) WHERE expires_at IS NOT NULL;
