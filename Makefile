@@ -46,8 +46,11 @@ check: .venv/.dev ## format check, lint, types, walls, then all of `make test`
 	$(BIN)/lint-imports --no-cache
 	$(MAKE) --no-print-directory test
 
+# Most of these wait for a real agent: four at once. Those that restart Letta have it to themselves after them.
 test-letta: .venv/.dev ## start a real Letta server with a stub LLM, and run the main job against it
-	trap '$(LETTA) down' EXIT; $(LETTA) up --redis && $(BIN)/python -m pytest -m letta --durations=12 $(PYTEST_ARGS)
+	trap '$(LETTA) down' EXIT; $(LETTA) up --redis && \
+	$(BIN)/python -m pytest -m "letta and not letta_alone" --numprocesses=4 --durations=8 $(PYTEST_ARGS) && \
+	$(BIN)/python -m pytest -m letta_alone --durations=8 $(PYTEST_ARGS)
 
 bench: .venv/.dev ## measure cold start and throughput
 	for file in benchmarks/bench_*.py; do $(BIN)/python "$$file"; done

@@ -215,6 +215,7 @@ def call_execute() -> str:
     assert desk.prompts(agent) == ["CALL_TOOL:call_execute:{}", "the next one"]
 
 
+@pytest.mark.letta_alone
 @pytest.mark.parametrize("has_redis", [True, False])
 def test_letta_killed_in_mid_run_loses_nothing_and_the_repeat_says_so(
     letta_server: LettaServer,

@@ -234,6 +234,7 @@ def test_the_short_questions_are_answered(server: Server, agent: str) -> None:
     assert (tool_id.startswith("tool-"), name) == (True, "wave")
 
 
+@pytest.mark.letta_alone
 @pytest.mark.slow
 def test_a_run_killed_with_its_letta_is_lost_and_the_prompt_goes_out_again(letta_server: LettaServer) -> None:
     """With Redis; test_main_job kills a Letta without it, too, and goes the whole way."""
@@ -267,6 +268,7 @@ def test_a_run_killed_with_its_letta_is_lost_and_the_prompt_goes_out_again(letta
         letta_server.up(redis=True)
 
 
+@pytest.mark.letta_alone
 @pytest.mark.slow
 def test_without_redis_the_choice_falls_on_async_and_a_password_is_needed_when_set(letta_server: LettaServer) -> None:
     letta_server.up(redis=False, password="open-sesame")

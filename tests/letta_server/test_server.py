@@ -59,6 +59,7 @@ def test_a_tool_is_called_by_marker_and_its_result_ends_the_run(letta_server: Le
     assert kinds[-1] == "assistant_message"
 
 
+@pytest.mark.letta_alone
 def test_a_killed_server_comes_back_with_its_agents_and_its_options(letta_server: LettaServer) -> None:
     agent = letta_server.create_agent(f"survives-{uuid.uuid4().hex[:8]}")
     text = f"SLEEP:30 {uuid.uuid4()}"
