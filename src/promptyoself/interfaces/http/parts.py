@@ -1,0 +1,41 @@
+"""What the routes of one application share, and what lives as long as it does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from promptyoself.application.passes import Entry
+    from promptyoself.interfaces.identity import Gatekeeper
+    from promptyoself.interfaces.services import Services
+
+Life = Callable[["FastAPI"], AbstractAsyncContextManager[object]]
+"""Something that begins when the application does and ends with it, in the event loop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the routes need; `parts_of(app)` returns it."""
+
+    services: Services
+    gatekeeper: Gatekeeper
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the process is about to end: open streams end then, by themselves."""
+    watchers: list[Callable[[Entry], None]] = field(default_factory=list)
+    """Told of each delivery's progress by the engine beside, in the event loop; they must not block or raise."""
+
+
+def parts_of(app: FastAPI) -> Parts:
+    """Return what `make_app` was given."""
+    return cast("Parts", app.state.parts)
+
+
+def lives(app: FastAPI) -> list[Life]:
+    """Return what lives as long as the application, entered in this order and left in the opposite one."""
+    return cast("list[Life]", app.state.lives)
