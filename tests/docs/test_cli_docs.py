@@ -10,11 +10,19 @@ import pytest
 from promptyoself.config import VARIABLES
 from promptyoself.domain import errors
 from promptyoself.interfaces.commands import COMMANDS, GLOBALS
+from promptyoself.interfaces.http.problem import kinds
 from promptyoself.interfaces.table import Command, Option
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src/promptyoself"
-CODES_WITHOUT_EXCEPTION = {"interrupted", "not_installed", "doctor"}
+CODES_WITHOUT_EXCEPTION = {
+    "interrupted",
+    "not_installed",
+    "doctor",
+    "method_not_allowed",
+    "unsupported_media_type",
+    "too_large",
+}
 
 
 def page(name: str) -> str:
@@ -61,16 +69,19 @@ def test_every_setting_has_a_line(name: str) -> None:
 
 
 def test_every_error_code_has_cause_and_cure() -> None:
-    rows = re.findall(r"^\| `(\w+)` \| (\d) \| (.+?) \| (.+?) \|$", page("errors.md"), re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` \| ([\d-]) \| ([\d, -]+) \| (.+?) \| (.+?) \|$", page("errors.md"), re.MULTILINE)
     assert {code for code, *_ in rows} == error_codes()
-    assert all(cause and cure for _, _, cause, cure in rows)
+    assert all(cause and cure for *_, cause, cure in rows)
+    over_http = {code: status for code, _, status, *_ in rows if status != "-"}
+    assert over_http.keys() == kinds().keys()
+    assert all(str(kinds()[code].status) in status for code, status in over_http.items())
 
 
 def test_every_code_that_no_exception_has_is_known_here() -> None:
     written = {
         code for path in SOURCE.rglob("*.py") for code in re.findall(r'problem\([^)]*code="(\w+)"', path.read_text())
     }
-    assert written <= CODES_WITHOUT_EXCEPTION | {"internal"}
+    assert written <= error_codes()
 
 
 def test_every_setting_that_is_read_is_documented() -> None:

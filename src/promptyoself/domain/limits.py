@@ -194,12 +194,14 @@ WRITES_QUEUED_MAX: Final = 20_000
 # -- doors that serve many ----------------------------------------------------------------------------------
 DOOR_THREADS_MAX: Final = 32
 """Commands of one door that are carried out at once; further callers wait their turn."""
-DOORS_STOP_FOR: Final = timedelta(seconds=5)
-"""How long a stop waits for open requests; streams end by themselves at once."""
-KEEP_ALIVE_FOR: Final = timedelta(seconds=30)
-"""How long a connection without a request is kept."""
-REQUEST_HEAD_BYTES_MAX: Final = 32 * 1024
-"""Bytes of a request's line and headers together."""
+HTTP_TEXT_CHARS_MAX: Final = 8192
+"""Characters of a text in a request that is no prompt; what it means has bounds of its own."""
+PAGE_DEFAULT: Final = 100
+PAGE_MAX: Final = 1000
+"""Items of one page of a list."""
+IDEMPOTENCY_KEY_CHARS_MAX: Final = 200
+IDEMPOTENCY_FOR: Final = timedelta(hours=24)
+"""How long a request that was answered is remembered by its Idempotency-Key."""
 
 # -- in and out ---------------------------------------------------------------------------------------------
 IMPORT_BYTES_MAX: Final = 32 * 1024 * 1024

@@ -38,11 +38,14 @@ class Call:
         door: str,
         person: TextIO | None = None,
         stderr: TextIO | None = None,
+        content: str | None = None,
     ) -> None:
         self.command = command
         self.person = person
         """A person's terminal, for what is worth saying before the answer; None when a program reads."""
         self.stderr = stderr
+        self.content = content
+        """What a door took in place of a file: the command reads it, and no file; None where files are read."""
         self.open_services = open_services
         self.understood: list[Understood] = []
         """What plain words for instants were read as, for the answer."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def execute(call: Call) -> Document:
     """Make one pass, or deliver until a signal."""
-    log_to_stderr(call)
+    _log_to_stderr(call)
     return _loop(call) if call.is_set("loop") else _once(call)
 
 
@@ -52,8 +52,7 @@ def sentence(entry: Entry) -> str:
     return f"{about} (delivery {entry.delivery.id}, attempt {entry.attempt}): {entry.error}"
 
 
-def log_to_stderr(call: Call) -> None:
-    """Send this process's log to stderr, from the level that PROMPTYOSELF_LOG says."""
+def _log_to_stderr(call: Call) -> None:
     import logging
 
     levels = {one.name: one.value for one in call.services.settings}

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from promptyoself.domain import limits
+from promptyoself.domain.errors import InvalidInput
 from promptyoself.interfaces.call import Call, Flags, carry_out
 from promptyoself.interfaces.commands import find_command
 
@@ -34,19 +35,36 @@ class Door:
         self._name = name
         self._room: CapacityLimiter | None = None
 
-    def answer(self, command: str, options: Mapping[str, OptionValue | None], identity: Identity) -> Document:
+    def answer(
+        self,
+        command: str,
+        options: Mapping[str, OptionValue | None],
+        identity: Identity,
+        *,
+        content: str | None = None,
+    ) -> Document:
         """Return what a command of the table answers to this caller; blocks. Raises PromptyoselfError.
 
         `options` go by their keys (`agent_id`) and hold what parse.py makes of the same words; None: not given.
+        `content` stands for the file that the command reads: a caller's own files are not here.
         """
         found = find_command(command)
         given = {key: value for key, value in options.items() if value is not None}
         assert found is not None, command  # noqa: S101  a door names commands that exist
         known = {one.key for one in found.options} | {one.key for one in found.arguments}
         assert given.keys() <= known - _NOT_FOR_CALLERS, given.keys() - known  # noqa: S101  and their options
-        return carry_out(Call(found, given, open_services=partial(self._services, identity), door=self._name))
+        _check_texts(given)
+        call = Call(found, given, open_services=partial(self._services, identity), door=self._name, content=content)
+        return carry_out(call)
 
-    async def carry_out(self, command: str, options: Mapping[str, OptionValue | None], identity: Identity) -> Document:
+    async def carry_out(
+        self,
+        command: str,
+        options: Mapping[str, OptionValue | None],
+        identity: Identity,
+        *,
+        content: str | None = None,
+    ) -> Document:
         """Answer as `answer` does, in a thread of its own; at most DOOR_THREADS_MAX at once.
 
         A caller that goes away does not stop it: what has begun is finished, stored or refused as a whole.
@@ -56,7 +74,18 @@ class Door:
         if self._room is None:
             self._room = anyio.CapacityLimiter(limits.DOOR_THREADS_MAX)
         # anyio shields a thread that has begun from cancellation; waiting for room is given up.
-        return await anyio.to_thread.run_sync(self.answer, command, options, identity, limiter=self._room)
+        act = partial(self.answer, command, options, identity, content=content)
+        return await anyio.to_thread.run_sync(act, limiter=self._room)
 
     def _services(self, identity: Identity, flags: Flags) -> Services:
         return self.services.acting_as(identity.owner, timezone=flags.get("timezone"))
+
+
+def _check_texts(given: Mapping[str, OptionValue]) -> None:
+    """Refuse texts that no command line could have given, and no target or database takes. Raises InvalidInput."""
+    for key, value in given.items():
+        for text in (value,) if isinstance(value, str) else value if isinstance(value, tuple) else ():
+            if "\0" in text:
+                raise InvalidInput(f"{key} holds a NUL character", hint="leave it out")
+            if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+                raise InvalidInput(f"{key} is not valid Unicode text", hint="it holds half of a surrogate pair")

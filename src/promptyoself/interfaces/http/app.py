@@ -14,18 +14,19 @@ from typing import Final
 from fastapi import FastAPI
 
 from promptyoself import __version__
-from promptyoself.interfaces.http import health
+from promptyoself.interfaces.http import health, problem
+from promptyoself.interfaces.http.api import install as api
 from promptyoself.interfaces.http.parts import Life, Parts, lives, parts_of
 
 __all__ = ["Life", "Parts", "lives", "make_app", "parts_of"]
 
-_INSTALLERS: Final[tuple[Callable[[FastAPI], None], ...]] = (health.install,)
+_INSTALLERS: Final[tuple[Callable[[FastAPI], None], ...]] = (problem.install, health.install, api.install)
 """What makes up the application, in the order in which routes are tried."""
 
 
 def make_app(parts: Parts) -> FastAPI:
     """Return the application. Whoever runs it runs its lifespan."""
-    app = FastAPI(title="promptyoself", version=__version__, docs_url=None, redoc_url=None, lifespan=_living)
+    app = FastAPI(title="promptyoself", version=__version__, openapi_url=None, lifespan=_living)
     app.state.parts = parts
     app.state.lives = []
     for install in _INSTALLERS:

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 
+from promptyoself.interfaces.http.parts import parts_of
 from promptyoself.interfaces.identity import Credentials, Identity
 
 if TYPE_CHECKING:
     from starlette.datastructures import Headers
-
-    from promptyoself.interfaces.http.app import Parts
 
 _SCHEME = "bearer "
 
@@ -24,9 +23,13 @@ def credentials_of(headers: Headers) -> Credentials:
 
 
 async def asker(request: Request) -> Identity:
-    """Return who asks. Raises Unauthenticated and Forbidden."""
-    parts: Parts = request.app.state.parts
-    return await parts.gatekeeper.identify(credentials_of(request.headers))
+    """Return who asks, found out once a request. Raises Unauthenticated and Forbidden."""
+    known: Identity | None = getattr(request.state, "identity", None)
+    if known is None:
+        known = request.state.identity = await parts_of(request.app).gatekeeper.identify(
+            credentials_of(request.headers)
+        )
+    return known
 
 
 Asker = Annotated[Identity, Depends(asker)]

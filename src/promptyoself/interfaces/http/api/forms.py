@@ -1,0 +1,178 @@
+"""What may come in: models of bodies and queries, made of the table of commands, so that each option is said once.
+
+Types are exact: a whole number is neither 1.0 nor true, and a text is text. A key that a command does not have is
+refused with the nearest that it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Annotated, Any, Final, assert_never
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
+from pydantic_core import PydanticCustomError
+
+from promptyoself.domain import limits
+from promptyoself.interfaces.commands import find_command
+from promptyoself.interfaces.http.problem import keys_said
+from promptyoself.interfaces.parse import SECONDS_MAX, TEXTS_MAX, OptionValue, shown
+from promptyoself.interfaces.table import Command, Option
+
+ID_MAX: Final = 2**63 - 1
+COUNT_MAX: Final = 10**18 - 1
+"""As many digits as the command line reads."""
+_LONG: Final = {"prompt": limits.PROMPT_BYTES_MAX, "source_code": limits.PROMPT_BYTES_MAX}
+"""Texts that are whole documents; every other is an expression, a name or a sentence."""
+
+Texts = Mapping[str, str]
+
+
+class Form(BaseModel):
+    """The base of every body: strict, and closed."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys_only(cls, given: object) -> object:
+        if isinstance(given, dict):
+            refuse_unknown(given, cls.model_fields)
+        return given
+
+    def options(self) -> dict[str, OptionValue | None]:
+        """Return what was given, as parse.py makes it of the same words. A flag that is false was not given."""
+        given = self.model_dump(exclude_none=True)
+        return {key: _option_value(value) for key, value in given.items() if value is not False}
+
+
+class Query(BaseModel):
+    """The base of every query. Its texts are read as exactly as a body's values are."""
+
+    def options(self) -> dict[str, OptionValue | None]:
+        """Return what was given, as parse.py makes it of the same words."""
+        given = self.model_dump(exclude_none=True)
+        return {key: _option_value(value) for key, value in given.items() if value is not False}
+
+
+def refuse_unknown(given: Mapping[Any, object], known: Mapping[str, object]) -> None:
+    """Raise PydanticCustomError for a key that is not known, with the nearest that is."""
+    for key in given:
+        if key not in known:
+            raise PydanticCustomError("unknown_key", "{said}", {"said": unknown(str(key), known)})
+
+
+def unknown(key: str, known: Mapping[str, object]) -> str:
+    """Say that a key is not known, and which may be meant."""
+    close = get_close_matches(key[:60], list(known), n=1)
+    if close:
+        return f"the key {shown(key)} is not known; did you mean {close[0]}?"
+    return f"the key {shown(key)} is not known; {'known are ' + ', '.join(known) if known else 'none is taken here'}"
+
+
+def _option_value(value: object) -> OptionValue:
+    assert isinstance(value, (str, int, float, bool, list)), type(value)  # noqa: S101  forms hold nothing else
+    return tuple(value) if isinstance(value, list) else value
+
+
+# -- made of the table --------------------------------------------------------------------------------------
+
+
+def body_of(command: str, *, leave: frozenset[str] = frozenset(), words: Texts | None = None) -> type[Form]:
+    """Return the model of a body that holds a command's options, but for those in `leave` (keys).
+
+    `words` says of a key what the table's help does not say rightly over HTTP.
+    """
+    found = _command(command)
+    fields: dict[str, Any] = {
+        one.key: _field(one, _body_type(one), (words or {}).get(one.key)) for one in _taken(found, leave)
+    }
+    for argument in found.arguments:
+        if argument.key not in leave:
+            kind = Annotated[str, Field(min_length=1, max_length=_most(argument.key))]
+            fields[argument.key] = (kind, Field(description=keys_said(argument.help)))
+    return create_model(_name(command, "Body"), __base__=Form, **fields)
+
+
+def query_of(command: str, *, leave: frozenset[str] = frozenset(), words: Texts | None = None) -> type[Query]:
+    """Return the model of a query that holds a command's options, as `body_of`."""
+    fields: dict[str, Any] = {
+        one.key: _field(one, _query_type(one), (words or {}).get(one.key)) for one in _taken(_command(command), leave)
+    }
+    return create_model(_name(command, "Query"), __base__=Query, **fields)
+
+
+def _command(name: str) -> Command:
+    found = find_command(name)
+    assert found is not None, name  # noqa: S101  routes name commands that exist
+    return found
+
+
+def _name(command: str, what: str) -> str:
+    return "".join(word.title() for word in command.replace("-", " ").split()) + what
+
+
+def _taken(command: Command, leave: frozenset[str]) -> list[Option]:
+    gone = leave - {one.key for one in command.options} - {one.key for one in command.arguments}
+    assert not gone, f"{command.name} has no {gone}"  # noqa: S101  a list of exclusions must not outlive what it excludes
+    return [one for one in command.options if one.key not in leave]
+
+
+def _field(option: Option, kind: Any, words: str | None) -> tuple[Any, Any]:  # noqa: ANN401  types are values here
+    description = words or keys_said(option.help)
+    if option.is_required:
+        return kind, Field(description=description)
+    return kind | None, Field(default=None, description=description)
+
+
+def _body_type(option: Option) -> Any:  # noqa: ANN401  types are values here
+    least = 0 if option.allows_zero else 1
+    match option.kind:
+        case "text":
+            return Annotated[str, Field(max_length=_most(option.key))]
+        case "texts":
+            return Annotated[list[Annotated[str, Field(max_length=_most(option.key))]], Field(max_length=TEXTS_MAX)]
+        case "id":
+            return Annotated[int, Field(ge=1, le=ID_MAX)]
+        case "count":
+            return Annotated[int, Field(ge=least, le=COUNT_MAX)]
+        case "seconds" if option.allows_zero:
+            return Annotated[float, Field(ge=0, le=SECONDS_MAX, allow_inf_nan=False)]
+        case "seconds":
+            return Annotated[float, Field(gt=0, le=SECONDS_MAX, allow_inf_nan=False)]
+        case "flag":
+            return bool
+        case _:
+            assert_never(option.kind)
+
+
+def _query_type(option: Option) -> Any:  # noqa: ANN401  types are values here
+    match option.kind:
+        case "id" | "count":
+            return Annotated[_body_type(option), BeforeValidator(_digits)]
+        case "flag":
+            return Annotated[bool, BeforeValidator(_truth)]
+        case _:
+            return _body_type(option)
+
+
+def _most(key: str) -> int:
+    return _LONG.get(key, limits.HTTP_TEXT_CHARS_MAX)
+
+
+def _digits(given: object) -> object:
+    """Pydantic would take ` 7`, `+7`, `7.0` and `1_0` for whole numbers."""
+    if isinstance(given, str) and given.isascii() and given.isdigit() and len(given) <= len(str(ID_MAX)):
+        return int(given)
+    raise PydanticCustomError("int_parsing", "a whole number")
+
+
+def _truth(given: object) -> object:
+    """Pydantic would take `on`, `y` and `1`, too, which the OpenAPI document does not promise."""
+    if given in {"true", "false"}:
+        return given == "true"
+    raise PydanticCustomError("bool_parsing", "true or false")
+
+
+Id = Annotated[int, BeforeValidator(_digits), Field(ge=1, le=ID_MAX)]
+"""An id in a path."""
