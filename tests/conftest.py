@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -18,6 +20,32 @@ settings.load_profile("promptyoself")
 
 
 @pytest.fixture(scope="session")
-def letta_server() -> LettaServer:
-    """A real Letta with Redis and the stub LLM, for tests marked `letta`. Failing to start fails the test, loudly."""
+def running_letta() -> LettaServer:
     return LettaServer().up(redis=True)
+
+
+@pytest.fixture
+def letta_server(running_letta: LettaServer, request: pytest.FixtureRequest) -> LettaServer:
+    """A real Letta with Redis and the stub LLM, for tests marked `letta`. Failing to start fails the test, loudly.
+
+    Marked `letta_alone(redis=..., password=...)`, a test has it with those options, Redis alone if it names none.
+    """
+    marker = request.node.get_closest_marker("letta_alone")
+    return running_letta if marker is None else running_letta.up(**_options(marker))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests that have Letta to themselves last, by its options: each change of them restarts it."""
+    items.sort(key=_options_in_order)
+
+
+def _options_in_order(item: pytest.Item) -> tuple[bool, int, str]:
+    marker = item.get_closest_marker("letta_alone")
+    if marker is None:
+        return False, 0, ""
+    # The server runs as it does for the others already: no restart before the tests that want just that.
+    return True, len(marker.kwargs), repr(sorted(marker.kwargs.items()))
+
+
+def _options(marker: pytest.Mark) -> dict[str, Any]:
+    return {"redis": True, **marker.kwargs}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,8 @@ class _Crew:
     dispatcher: Dispatcher
 
 
+Doors = Callable[["asyncio.Event"], Coroutine[None, None, None]]
+"""What stays open until the event is set."""
 TargetMaker = Callable[["Writer", "Clock"], "Mapping[str, Target]"]
 
 
@@ -206,6 +209,18 @@ class World:
             disarm()
         return LoopReport(deliveries=counts["deliveries"], accepted=counts["accepted"], is_clean=is_clean)
 
+    def run_with_doors(
+        self,
+        doors: Doors,
+        *,
+        interval: timedelta,
+        on_entry: Callable[[Entry], None] | None = None,
+    ) -> LoopReport:
+        """Deliver with `doors` open beside, until SIGINT or SIGTERM, or until either of both fails."""
+        import asyncio
+
+        return asyncio.run(self._with_doors(doors, interval=interval, on_entry=on_entry))
+
     def zone_data_version(self) -> str:
         """Which time zone database zones are read from here."""
         from promptyoself.zone_files import ZoneFiles
@@ -259,6 +274,30 @@ class World:
             finally:
                 heeding.cancel()
                 disarm()
+
+    async def _with_doors(
+        self, doors: Doors, *, interval: timedelta, on_entry: Callable[[Entry], None] | None
+    ) -> LoopReport:
+        import asyncio
+
+        stopping = asyncio.Event()
+        disarm = _signalled(stopping)
+        engine = asyncio.ensure_future(
+            self.run_until(partial(_follow, stopping), interval=interval, mode="serve", on_entry=on_entry)
+        )
+        opened = asyncio.ensure_future(doors(stopping))
+        try:
+            # Whichever ends first, asked or not, ends the other; both bound their own end.
+            await asyncio.wait({engine, opened}, return_when=asyncio.FIRST_COMPLETED)
+            is_asked = stopping.is_set()
+            stopping.set()
+            await asyncio.wait({engine, opened})
+        finally:
+            disarm()
+        opened.result()
+        report = engine.result()
+        assert is_asked, "an engine and doors that end unasked have failed"  # noqa: S101  they have been heard above
+        return report
 
     async def _serve(
         self, stopping: asyncio.Event, *, interval: timedelta, mode: str, on_entry: Callable[[Entry], None]
@@ -413,6 +452,18 @@ def _signalled(stopping: asyncio.Event) -> Callable[[], None]:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
     return disarm
+
+
+def _follow(first: asyncio.Event, second: asyncio.Event) -> Callable[[], None]:
+    """Set the second event once the first is set; what is returned ends that."""
+    import asyncio
+
+    following = asyncio.ensure_future(_stop_when(first, second.set))
+
+    def leave() -> None:
+        following.cancel()
+
+    return leave
 
 
 async def _stop_when(stopping: asyncio.Event, stop: Callable[[], None]) -> None:

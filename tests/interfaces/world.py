@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from copy import copy
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -133,6 +133,20 @@ class FakeServices:
         await stopping.wait()
         disarm()
         return self.run_loop(interval=interval, mode=mode, on_entry=on_entry)
+
+    def run_with_doors(
+        self,
+        doors: Callable[[asyncio.Event], Coroutine[None, None, None]],
+        *,
+        interval: timedelta,
+        on_entry: Callable[[Entry], None] | None = None,
+    ) -> LoopReport:
+        """Open the doors, and close them at once."""
+        report = self.run_loop(interval=interval, mode="serve", on_entry=on_entry)
+        stopping = asyncio.Event()
+        stopping.set()
+        asyncio.run(doors(stopping))
+        return report
 
     def zone_data_version(self) -> str:
         return self.zone_data

@@ -215,8 +215,13 @@ def call_execute() -> str:
     assert desk.prompts(agent) == ["CALL_TOOL:call_execute:{}", "the next one"]
 
 
-@pytest.mark.letta_alone
-@pytest.mark.parametrize("has_redis", [True, False])
+@pytest.mark.parametrize(
+    "has_redis",
+    [
+        pytest.param(True, marks=pytest.mark.letta_alone),
+        pytest.param(False, marks=pytest.mark.letta_alone(redis=False)),
+    ],
+)
 def test_letta_killed_in_mid_run_loses_nothing_and_the_repeat_says_so(
     letta_server: LettaServer,
     tmp_path: Path,
@@ -226,18 +231,16 @@ def test_letta_killed_in_mid_run_loses_nothing_and_the_repeat_says_so(
 ) -> None:
     """The bounds on doubt are minutes in production; here they are seconds, everything else is as it is."""
     monkeypatch.setattr(limits, "SETTLE_FOR", timedelta(seconds=5))
-    desk = Desk(letta_server.up(redis=has_redis), tmp_path)
+    assert letta_server.options.redis is has_redis
+    desk = Desk(letta_server, tmp_path)
     agent = letta_server.create_agent("killed")
     desk.run("register", "--agent-id", agent, "--prompt", "SLEEP:8 delicate", "--time", soon(4))
-    try:
-        asyncio.run(_kill_letta_in_mid_run(desk, agent))
-        assert desk.prompts(agent) == ["SLEEP:8 delicate"], "the first was lost with the server; the repeat arrived"
-        envelopes = [text for kind, text in desk.received(agent) if kind == "system_message"]
-        assert REPEAT_MARK in envelopes[-1]
-        [delivery] = desk.deliveries(agent)
-        assert (delivery["state"], delivery["may_be_repeat"]) == ("delivered", True)
-    finally:
-        letta_server.up(redis=True)
+    asyncio.run(_kill_letta_in_mid_run(desk, agent))
+    assert desk.prompts(agent) == ["SLEEP:8 delicate"], "the first was lost with the server; the repeat arrived"
+    envelopes = [text for kind, text in desk.received(agent) if kind == "system_message"]
+    assert REPEAT_MARK in envelopes[-1]
+    [delivery] = desk.deliveries(agent)
+    assert (delivery["state"], delivery["may_be_repeat"]) == ("delivered", True)
 
 
 async def _kill_letta_in_mid_run(desk: Desk, agent: str) -> None:

@@ -75,7 +75,7 @@ class Server:
 def server(request: pytest.FixtureRequest) -> Server:
     if url := os.environ.get("LETTA_BASE_URL"):
         return Server(url.rstrip("/"))
-    started: LettaServer = request.getfixturevalue("letta_server")
+    started: LettaServer = request.getfixturevalue("running_letta")
     return Server(started.url)
 
 
@@ -268,10 +268,9 @@ def test_a_run_killed_with_its_letta_is_lost_and_the_prompt_goes_out_again(letta
         letta_server.up(redis=True)
 
 
-@pytest.mark.letta_alone
+@pytest.mark.letta_alone(redis=False, password="open-sesame")
 @pytest.mark.slow
 def test_without_redis_the_choice_falls_on_async_and_a_password_is_needed_when_set(letta_server: LettaServer) -> None:
-    letta_server.up(redis=False, password="open-sesame")
     agent = letta_server.create_agent(f"locked-{uuid.uuid4().hex[:8]}", include_base_tools=False)
 
     async def scene() -> None:
@@ -292,9 +291,6 @@ def test_without_redis_the_choice_falls_on_async_and_a_password_is_needed_when_s
         assert failed.code == "llm_authentication"
         await letta.close()
 
-    try:
-        with pytest.raises(TargetRefused):
-            ping(LettaSettings(base_url=letta_server.url))
-        run(scene)
-    finally:
-        letta_server.up(redis=True)
+    with pytest.raises(TargetRefused):
+        ping(LettaSettings(base_url=letta_server.url))
+    run(scene)

@@ -1,6 +1,6 @@
 """A real Letta 0.16.8 on loopback, answering from a stub LLM (stub_llm.py): no key, no cost, nothing outside.
 
-    python tests/letta_server/server.py up [--redis] [--secure PASSWORD]
+    python tests/letta_server/server.py up [--redis] [--secure PASSWORD] [--allow-local-mcp]
     python tests/letta_server/server.py restart | kill | down | status | env
 
 up       installs what is missing (a minute or two, about 1 GB, once), starts, and waits until Letta answers; when it
@@ -11,6 +11,8 @@ down     stops everything; the installation and the agents stay
 
 Options  --redis            gives background streaming, otid de-duplication and conversation locks
          --secure PASSWORD  makes Letta refuse requests without it
+         --allow-local-mcp  takes loopback for a public address, so that Letta accepts MCP servers there; Letta itself
+                            has no such setting, and everything else is tested without
 
 Environment  PROMPTYOSELF_LETTA_HOME   where all of it lives (default ~/.cache/promptyoself-letta; for root a folder
                                        in /var/tmp, since PostgreSQL refuses to run as root and must reach it)
@@ -55,6 +57,8 @@ START_S_MAX: Final = 240.0
 INSTALL_S_MAX: Final = 900.0
 HTTP_S_MAX: Final = 5.0
 DATABASE: Final = "letta"
+LOCAL_MCP: Final = HERE / "local_mcp"
+"""A folder whose sitecustomize.py Python runs at Letta's start."""
 
 
 class LettaServerError(Exception):
@@ -67,6 +71,7 @@ class Options:
 
     redis: bool = False
     password: str | None = None
+    local_mcp: bool = False
 
 
 class LettaServer:
@@ -97,10 +102,10 @@ class LettaServer:
     def is_up(self) -> bool:
         return self._letta(self.options).pid is not None and self._is_healthy()
 
-    def up(self, *, redis: bool = False, password: str | None = None) -> LettaServer:
+    def up(self, *, redis: bool = False, password: str | None = None, local_mcp: bool = False) -> LettaServer:
         """Install, start, and return once Letta answers; raises LettaServerError with the log's tail."""
         with self._lock():
-            options = Options(redis=redis, password=password)
+            options = Options(redis=redis, password=password, local_mcp=local_mcp)
             if options != self.options:
                 self._letta(self.options).stop()
             self._remember(options)
@@ -179,6 +184,8 @@ class LettaServer:
             environment |= {"LETTA_REDIS_HOST": "127.0.0.1", "LETTA_REDIS_PORT": str(self.redis_port)}
         if options.password:
             environment |= {"LETTA_SERVER_SECURE": "true", "LETTA_SERVER_PASSWORD": options.password}
+        if options.local_mcp:
+            environment["PYTHONPATH"] = str(LOCAL_MCP)
         program = str(Installation(self.home).bin / "letta")
         return self._daemon("letta", [program, "server", "--host", "127.0.0.1", "--port", str(self.port)], environment)
 
@@ -435,6 +442,7 @@ def main() -> int:
         "--redis", action="store_true", help="background streaming, otid de-duplication, conversation locks"
     )
     up.add_argument("--secure", metavar="PASSWORD", help="refuse requests without this password")
+    up.add_argument("--allow-local-mcp", action="store_true", help="let MCP servers on loopback in")
     for name in ("restart", "kill", "down", "status", "env"):
         commands.add_parser(name)
     arguments = parser.parse_args()
@@ -450,7 +458,7 @@ def obey(arguments: argparse.Namespace) -> None:
     server = LettaServer()
     match arguments.command:
         case "up":
-            server.up(redis=arguments.redis, password=arguments.secure)
+            server.up(redis=arguments.redis, password=arguments.secure, local_mcp=arguments.allow_local_mcp)
             print(f"letta: {server.url}  stub LLM: http://127.0.0.1:{server.stub_port}/v1  home: {server.home}")
         case "restart":
             server.restart()

@@ -78,6 +78,6 @@ def test_a_killed_server_comes_back_with_its_agents_and_its_options(letta_server
 
 
 def test_up_is_idempotent(letta_server: LettaServer) -> None:
-    before = letta_server.status()
-    letta_server.up(redis=letta_server.options.redis, password=letta_server.options.password)
+    before, options = letta_server.status(), letta_server.options
+    letta_server.up(redis=options.redis, password=options.password, local_mcp=options.local_mcp)
     assert letta_server.status() == before

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from tests.letta_server.processes import Daemon
-from tests.letta_server.server import LettaServer, LettaServerError, wait_for
+from tests.letta_server.server import LOCAL_MCP, LettaServer, LettaServerError, Options, wait_for
 
 
 @pytest.fixture
@@ -50,3 +51,22 @@ def test_a_pid_that_belongs_to_a_stranger_by_now_is_taken_for_dead(daemon: Daemo
     (tmp_path / "sleeper.pid").write_text(f"{os.getpid()} 1\n")
     assert daemon.pid is None
     daemon.kill()  # and we are still here
+
+
+def test_options_of_an_earlier_up_are_read_though_it_knew_fewer(tmp_path: Path) -> None:
+    server = LettaServer(tmp_path, 1)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "options.json").write_text('{"redis": true, "password": null}')
+    assert server.options == Options(redis=True, password=None, local_mcp=False)
+
+
+def test_a_letta_that_allows_local_mcp_takes_loopback_for_public_and_no_other_address() -> None:
+    asked = "[ip_address(one).is_global for one in ('127.0.0.1', '10.0.0.1', '1.1.1.1')]"
+    told = subprocess.run(
+        [sys.executable, "-c", f"from ipaddress import ip_address; print({asked})"],
+        env={"PYTHONPATH": str(LOCAL_MCP)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout.strip() == "[True, False, True]"

@@ -194,6 +194,12 @@ WRITES_QUEUED_MAX: Final = 20_000
 # -- doors that serve many ----------------------------------------------------------------------------------
 DOOR_THREADS_MAX: Final = 32
 """Commands of one door that are carried out at once; further callers wait their turn."""
+DOORS_STOP_FOR: Final = timedelta(seconds=5)
+"""How long a stop waits for open requests; streams end by themselves at once."""
+KEEP_ALIVE_FOR: Final = timedelta(seconds=30)
+"""How long a connection without a request is kept."""
+REQUEST_HEAD_BYTES_MAX: Final = 32 * 1024
+"""Bytes of a request's line and headers together."""
 HTTP_TEXT_CHARS_MAX: Final = 8192
 """Characters of a text in a request that is no prompt; what it means has bounds of its own."""
 PAGE_DEFAULT: Final = 100

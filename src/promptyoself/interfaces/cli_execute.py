@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def execute(call: Call) -> Document:
     """Make one pass, or deliver until a signal."""
-    _log_to_stderr(call)
+    log_to_stderr(call)
     return _loop(call) if call.is_set("loop") else _once(call)
 
 
@@ -52,7 +52,8 @@ def sentence(entry: Entry) -> str:
     return f"{about} (delivery {entry.delivery.id}, attempt {entry.attempt}): {entry.error}"
 
 
-def _log_to_stderr(call: Call) -> None:
+def log_to_stderr(call: Call) -> None:
+    """Send this process's log to stderr, from the level that PROMPTYOSELF_LOG says."""
     import logging
 
     levels = {one.name: one.value for one in call.services.settings}

@@ -259,6 +259,31 @@ COMMANDS: Final = (
         example="execute --loop",
     ),
     Command(
+        "serve",
+        "Deliver, and answer over HTTP, in one process until SIGINT or SIGTERM: on this machine alone unless told "
+        "otherwise. It needs the extra: pip install 'promptyoself[serve]'.",
+        "serve:serve",
+        (
+            Option("host", "the address to listen at (default 127.0.0.1: this machine alone)"),
+            Option("port", "the port (default 8289; 0: any free one)", "count", allows_zero=True),
+            Option("tls-cert", "the certificate's file (PEM), for HTTPS", completes="file"),
+            Option("tls-key", "the file of its key, when it is another", completes="file"),
+            Option(
+                "allow-plain-http",
+                "listen beyond this machine without TLS, as behind a proxy that speaks it",
+                "flag",
+            ),
+            Option(
+                "allowed-host",
+                "a further name by which it may be called, such as prompts.example.org; may be given again",
+                "texts",
+            ),
+            Option("interval", "seconds between safety passes (default 60)", "seconds"),
+        ),
+        example="serve",
+        is_operators=True,
+    ),
+    Command(
         "test",
         "Ask Letta whether it can be reached and lets us in.",
         "cli_letta:test",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
@@ -116,6 +116,20 @@ class Services(Protocol):
         on_entry: Callable[[Entry], None] | None = None,
     ) -> LoopReport:
         """Plan and deliver until the event that `arm` is given gets set; what `arm` returns is called at the end."""
+        ...
+
+    def run_with_doors(
+        self,
+        doors: Callable[[asyncio.Event], Coroutine[None, None, None]],
+        *,
+        interval: timedelta,
+        on_entry: Callable[[Entry], None] | None = None,
+    ) -> LoopReport:
+        """Plan and deliver as `run_loop` does, with `doors` open beside in the same event loop.
+
+        `doors` runs until the event that it is given gets set, which a signal does, and the end of the engine. When
+        either of the two fails, both end, and what it raised is raised.
+        """
         ...
 
     def zone_data_version(self) -> str:
