@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from promptyoself.application.passes import Entry
     from promptyoself.application.requests import Defaults
     from promptyoself.application.transfer.older import OlderFile
+    from promptyoself.domain.addresses import Allowed
     from promptyoself.domain.answers import Target
     from promptyoself.domain.ports import AgentInfo, Clock, Store, TargetStatus, Writer
     from promptyoself.interfaces.services import LoopReport, Setting
@@ -103,6 +104,7 @@ class World:
             target=self._default_target,
             targets=self._targets,
             agent_id=self._settings.agent_id.value,
+            callback_allow=self._callback_allow(),
         )
 
     @property
@@ -390,6 +392,14 @@ class World:
         from promptyoself.targets.letta import LettaTarget
 
         return {"letta": LettaTarget(self._letta(), clock), "inbox": InboxTarget(writer, clock)}
+
+    def _callback_allow(self) -> Allowed | None:
+        text = self._settings.callback_allow.value
+        if not text:
+            return None
+        from promptyoself.domain.addresses import read_allowed
+
+        return read_allowed(text)
 
     def _letta(self) -> LettaSettings:
         from promptyoself.targets.letta_settings import LettaSettings

@@ -37,6 +37,7 @@ VARIABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "act_as": ("PROMPTYOSELF_ACT_AS",),
     "max_in_flight": ("PROMPTYOSELF_MAX_IN_FLIGHT",),
     "retention": ("PROMPTYOSELF_RETENTION",),
+    "callback_allow": ("PROMPTYOSELF_CALLBACK_ALLOW",),
     "log": ("PROMPTYOSELF_LOG",),
 }
 """Each setting's name in the config file, and its names in the environment and in a `.env`; the first set wins."""
@@ -65,6 +66,8 @@ class Settings(NamedTuple):
     retention: Value[timedelta]
     """How long final deliveries and the journal are kept."""
     log: Value[str]
+    callback_allow: Value[str] = Value("", "default")
+    """Hosts and blocks of addresses that callbacks may go to besides public ones, as it was given."""
 
     @property
     def acting_agent(self) -> str | None:
@@ -114,6 +117,7 @@ def load_settings(environ: Mapping[str, str], cwd: Path, *, flags: Mapping[str, 
         max_in_flight=_max_in_flight(layers.get("max_in_flight")),
         retention=_retention(layers.get("retention")),
         log=_log(layers.get("log")),
+        callback_allow=_callback_allow(layers.get("callback_allow")),
     )
 
 
@@ -295,6 +299,15 @@ def _retention(given: Value[str | None]) -> Value[timedelta]:
         return Value(parse_duration(given.value, what="PROMPTYOSELF_RETENTION"), given.source)
     except InvalidInterval as exc:
         raise ConfigError(exc.message, hint=exc.hint) from exc
+
+
+def _callback_allow(given: Value[str | None]) -> Value[str]:
+    if given.value is None:
+        return Value("", "default")
+    from promptyoself.domain.addresses import read_allowed
+
+    read_allowed(given.value)
+    return Value(given.value, given.source)
 
 
 def _quoted(given: Value[str | None]) -> str:

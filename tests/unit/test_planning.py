@@ -434,5 +434,5 @@ class TestShortCut:
     def test_it_knows_every_policy(self) -> None:
         """A new field that has a say in planning must keep a schedule off the short cut (_is_plain)."""
         has_a_say = {"catch_up", "catch_up_window", "expires_after", "quiet_hours", "skip_on"}
-        has_none = {"overlap", "retry_for", "envelope"}
+        has_none = {"overlap", "retry_for", "envelope", "replies"}
         assert set(Policy.__slots__) == has_a_say | has_none

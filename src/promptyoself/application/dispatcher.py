@@ -293,6 +293,7 @@ class Dispatcher:
             address=_address(delivery),
             otid=otid_of(delivery),
             prompt=schedule.definition.prompt,
+            content=schedule.definition.content,
             envelope=compose(schedule, delivery, now=self._clock.now()),
             delivery_id=delivery.id,
             schedule_id=schedule.id,

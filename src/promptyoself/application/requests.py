@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from promptyoself.domain import limits
 from promptyoself.domain.agents import validate_agent_id, validate_conversation
 from promptyoself.domain.errors import InvalidInput, UsageError
-from promptyoself.domain.models import CatchUp, Definition, EnvelopeMode, Overlap, Policy
+from promptyoself.domain.models import CatchUp, Definition, EnvelopeMode, Overlap, Policy, Replies
 from promptyoself.domain.quiet import QuietHours
 from promptyoself.domain.triggers import (
     Trigger,
@@ -26,6 +26,8 @@ from promptyoself.domain.triggers import (
 from promptyoself.domain.values import dataclass, replace
 
 if TYPE_CHECKING:
+    from promptyoself.domain.addresses import Allowed
+    from promptyoself.domain.content import Content
     from promptyoself.domain.holidays import Holidays
 
 E = TypeVar("E", bound=StrEnum)
@@ -80,6 +82,9 @@ class ScheduleRequest:
     retry_for: str | None = None
     expires_after: str | None = None
     envelope: str | None = None
+    replies: str | None = None
+    content: Content | Literal[""] | None = None
+    """What domain/content.py has read: messages (then without a prompt), options of the request; empty clears it."""
     understood: tuple[Understood, ...] = ()
     """The phrases that `exact` has compiled."""
 
@@ -104,6 +109,8 @@ class Defaults:
     targets: frozenset[str]
     """The targets that exist here."""
     agent_id: str | None = None
+    callback_allow: Allowed | None = None
+    """Where callbacks may go besides public addresses."""
 
 
 def exact(request: ScheduleRequest, *, timezone: str, now: datetime) -> ScheduleRequest:
@@ -167,12 +174,12 @@ def define(request: ScheduleRequest, defaults: Defaults, *, now: datetime) -> De
     agent_id = request.agent_id or defaults.agent_id
     if not agent_id:
         raise UsageError("an agent id is missing", hint="give --agent-id, or set LETTA_AGENT_ID")
-    if request.prompt is None:
-        raise UsageError("the prompt is missing", hint="give --prompt with the text to deliver")
+    prompt, content = _said(request, None, defaults)
     kind, expression = _one_trigger(request)
     return Definition(
         agent_id=validate_agent_id(agent_id),
-        prompt=_checked_prompt(request.prompt),
+        prompt=prompt,
+        content=content,
         trigger=_trigger(kind, expression, request, timezone=request.timezone or defaults.timezone, now=now),
         target=_checked_target(request.target or defaults.target, defaults),
         conversation=validate_conversation(request.conversation) if request.conversation else None,
@@ -189,8 +196,8 @@ def redefine(old: Definition, request: ScheduleRequest, defaults: Defaults, *, n
     changes: dict[str, object] = {}
     if request.agent_id is not None:
         changes["agent_id"] = validate_agent_id(request.agent_id)
-    if request.prompt is not None:
-        changes["prompt"] = _checked_prompt(request.prompt)
+    if request.prompt is not None or request.content is not None:
+        changes["prompt"], changes["content"] = _said(request, old, defaults)
     if request.target is not None:
         changes["target"] = _checked_target(request.target, defaults)
     if request.conversation is not None:
@@ -260,13 +267,21 @@ def _policy(request: ScheduleRequest, old: Policy) -> Policy:
     retry_for = _duration(request.retry_for, old.retry_for) or limits.RETRY_FOR_DEFAULT
     if retry_for > limits.RETRY_FOR_MAX:
         raise InvalidInput(f"retry-for {request.retry_for!r} is longer than {limits.RETRY_FOR_MAX.days} days")
+    envelope = _choice(EnvelopeMode, request.envelope, old.envelope, "envelope")
+    replies = _choice(Replies, request.replies, old.replies, "replies")
+    if replies is Replies.OBEY and envelope is EnvelopeMode.NONE:
+        raise UsageError(
+            "replies are obeyed only with an envelope: it tells the agent how to answer",
+            hint="use --envelope brief or full, or --replies ignore",
+        )
     return Policy(
         catch_up=catch_up,
         catch_up_window=window,
         overlap=_choice(Overlap, request.overlap, old.overlap, "overlap"),
         retry_for=retry_for,
         expires_after=_duration(request.expires_after, old.expires_after),
-        envelope=_choice(EnvelopeMode, request.envelope, old.envelope, "envelope"),
+        envelope=envelope,
+        replies=replies,
         quiet_hours=quiet,
         skip_on=old.skip_on if request.skip_on is None else request.skip_on or None,
     )
@@ -303,7 +318,42 @@ def _duration(text: str | None, old: timedelta | None) -> timedelta | None:
     return parse_duration(text) if text.strip() else None
 
 
-def _checked_prompt(prompt: str) -> str:
+def _said(request: ScheduleRequest, old: Definition | None, defaults: Defaults) -> tuple[str, Content | None]:
+    """Return what a request wants sent: the prompt (messages as one text), and the content when there is any.
+
+    In an update a prompt takes the place of messages, and options alone leave the messages as they are.
+    """
+    given = request.content
+    before = old.content if old is not None else None
+    if given is None and before is None:
+        return _checked_prompt(request.prompt if request.prompt is not None or old is None else old.prompt), None
+    from promptyoself.domain import content as contents  # few schedules are more than a prompt
+
+    if given:
+        _check_callback(given, defaults)
+        if given.messages and request.prompt is not None:
+            raise UsageError("both a prompt and messages were given", hint="give --prompt, or messages in --content")
+    content = before if given is None else given or None
+    if content is not None and request.prompt is not None:
+        content = contents.without_messages(content)
+    elif content is not None and given:
+        content = contents.with_messages_of(content, before)
+    if content is not None and content.messages:
+        return contents.rendered(content.messages), content
+    return _checked_prompt(request.prompt if request.prompt is not None or old is None else old.prompt), content
+
+
+def _check_callback(content: Content, defaults: Defaults) -> None:
+    url = content.callback_url
+    if url is not None:
+        from promptyoself.domain.addresses import NOTHING, read_url
+
+        read_url(url, defaults.callback_allow or NOTHING)
+
+
+def _checked_prompt(prompt: str | None) -> str:
+    if prompt is None:
+        raise UsageError("the prompt is missing", hint="give --prompt with the text to deliver")
     try:
         size = len(prompt.encode())
     except UnicodeEncodeError:

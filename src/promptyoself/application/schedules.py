@@ -371,7 +371,7 @@ def _is_ahead(delivery: Delivery, *, now: datetime) -> bool:
 
 _RULE_FIELDS = frozenset({"trigger", "max_repetitions"})
 """A change of any of these starts a completed schedule again."""
-_SENT_FIELDS = frozenset({"agent_id", "prompt", "trigger", "target", "conversation"})
+_SENT_FIELDS = frozenset({"agent_id", "prompt", "content", "trigger", "target", "conversation"})
 """A change of any of these changes what would be sent, or whether: unsent deliveries of the old revision end."""
 
 
@@ -422,7 +422,12 @@ def _check_reach(definition: Definition, caller: Caller) -> None:
 def _check_guard_of_definition(definition: Definition, caller: Caller, *, now: datetime) -> None:
     if not caller.is_operator:
         period = period_hint(definition.trigger, after=now)
-        guard.check_definition(prompt_bytes=len(definition.prompt.encode()), period=period)
+        content = definition.content
+        guard.check_definition(
+            prompt_bytes=len(definition.prompt.encode()),
+            content_bytes=content.size if content is not None else 0,
+            period=period,
+        )
 
 
 def _check_guard_of_creation(tx: Tx, provenance: Provenance, caller: Caller, *, now: datetime) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from promptyoself.domain.values import dataclass
+
+if TYPE_CHECKING:
+    from promptyoself.domain.content import Content
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,11 +25,13 @@ class Message:
 
     address: Address
     otid: str
-    """`key#n`. The envelope goes out under `<otid>.e`."""
+    """`key#n`. The envelope goes out under `<otid>.e`; of several messages one has this very otid."""
     prompt: str
     envelope: str | None
     delivery_id: int
     schedule_id: int
+    content: Content | None = None
+    """What is sent in place of, or besides, the plain prompt; a target that cannot send it sends the prompt's text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,15 +13,21 @@ from promptyoself.domain.ports import GuardUsage
 from promptyoself.domain.triggers import format_duration
 
 
-def check_definition(*, prompt_bytes: int, period: timedelta | None) -> None:
-    """Refuse what no agent may schedule: a prompt too large, a period too short. Raises LimitExceeded.
+def check_definition(*, prompt_bytes: int, content_bytes: int = 0, period: timedelta | None) -> None:
+    """Refuse what no agent may schedule: a prompt or content too large, a period too short. Raises LimitExceeded.
 
-    `period` is the smallest gap between fire times, None for a one-off.
+    `prompt_bytes` counts the text of several messages; `content_bytes` is their JSON, images included. `period` is the
+    smallest gap between fire times, None for a one-off.
     """
     if prompt_bytes > limits.AGENT_PROMPT_BYTES_MAX:
         raise LimitExceeded(
             f"the prompt has {prompt_bytes} bytes; an agent's may have {limits.AGENT_PROMPT_BYTES_MAX}",
             hint="shorten the prompt, or keep the text in memory and schedule a pointer to it",
+        )
+    if content_bytes > limits.AGENT_CONTENT_BYTES_MAX:
+        raise LimitExceeded(
+            f"the content has {content_bytes} bytes; an agent's may have {limits.AGENT_CONTENT_BYTES_MAX}",
+            hint="send smaller images, or none",
         )
     if period is not None and period < limits.AGENT_PERIOD_MIN:
         raise LimitExceeded(

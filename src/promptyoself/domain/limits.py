@@ -18,6 +18,17 @@ REPLY_EXCERPT_CHARS_MAX: Final = 500
 ERROR_CHARS_MAX: Final = 500
 MAX_REPETITIONS_MAX: Final = 1_000_000_000
 
+CONTENT_MESSAGES_MAX: Final = 50
+CONTENT_PARTS_MAX: Final = 50
+"""Parts (texts and images) of one message."""
+CONTENT_IMAGE_BYTES_MAX: Final = 5 * 1024 * 1024
+"""Bytes of one image; the providers behind Letta take no larger ones."""
+CONTENT_BYTES_MAX: Final = 8 * 1024 * 1024
+"""Bytes of a schedule's content as JSON, images in base64."""
+SIGNATURE_CHARS_MAX: Final = 10_000
+MAX_STEPS_MAX: Final = 1000
+CALLBACK_URL_CHARS_MAX: Final = 2000
+
 # -- time ---------------------------------------------------------------------------------------------------
 PHRASE_CHARS_MAX: Final = 200
 """Characters of a time or rule in plain words; a longer text is refused before anything reads it."""
@@ -166,6 +177,27 @@ STOP_FOR: Final = timedelta(seconds=20)
 INTERVAL_DEFAULT_S: Final = 60
 WAIT_DEFAULT_S: Final = 30
 
+# -- callbacks ----------------------------------------------------------------------------------------------
+CALLBACK_TIME_MAX: Final = timedelta(seconds=10)
+"""From the look-up of the name to the status line."""
+CALLBACK_BYTES_MAX: Final = 1024 * 1024
+"""Bytes of what is posted; the agent's messages are left out when they are longer."""
+CALLBACK_ATTEMPTS_MAX: Final = 8
+CALLBACK_BACKOFF_FIRST: Final = timedelta(seconds=5)
+CALLBACK_BACKOFF_MAX: Final = timedelta(minutes=30)
+CALLBACK_LEASE: Final = timedelta(seconds=60)
+"""How long an executor keeps a callback to itself; one that dies with it is posted again after this."""
+CALLBACKS_AT_ONCE: Final = 8
+CALLBACK_LOOK_EVERY: Final = timedelta(seconds=30)
+"""How often callbacks are looked for that another process, now gone, has left."""
+CALLBACK_DRAIN_FOR: Final = timedelta(seconds=10)
+"""How long a single pass waits for the callbacks of what it has delivered."""
+
+# -- replies ------------------------------------------------------------------------------------------------
+REPLY_LINE_CHARS_MAX: Final = 300
+"""Characters of a last line that may hold directives; a longer one is prose."""
+REPLY_NONCE_CHARS: Final = 8
+
 # -- breaker and pace ---------------------------------------------------------------------------------------
 BREAKER_REFUSALS: Final = 3
 BREAKER_PROBE_FIRST: Final = timedelta(seconds=1)
@@ -180,6 +212,8 @@ AGENT_CREATIONS_PER_HOUR_MAX: Final = 60
 AGENT_DELIVERIES_PER_HOUR_MAX: Final = 120
 AGENT_DESCENDANTS_MAX: Final = 50
 AGENT_PROMPT_BYTES_MAX: Final = 64 * 1024
+AGENT_CONTENT_BYTES_MAX: Final = 1024 * 1024
+"""Bytes of the content as JSON; its texts count as a prompt's do."""
 
 # -- store --------------------------------------------------------------------------------------------------
 LIST_MAX: Final = 10_000

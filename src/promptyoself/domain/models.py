@@ -16,7 +16,8 @@ from promptyoself.domain.triggers import Trigger
 from promptyoself.domain.values import dataclass, field
 
 if TYPE_CHECKING:
-    from promptyoself.domain.holidays import Holidays  # few schedules have any
+    from promptyoself.domain.content import Content  # few schedules have any of these
+    from promptyoself.domain.holidays import Holidays
 
 OPERATOR = "operator"
 """The owner of every schedule that no agent owns. Operators have no guard limits."""
@@ -52,6 +53,13 @@ class EnvelopeMode(StrEnum):
     NONE = "none"
     BRIEF = "brief"
     FULL = "full"
+
+
+class Replies(StrEnum):
+    """Whether directives at the end of what the agent answers are obeyed (domain/replies.py)."""
+
+    IGNORE = "ignore"
+    OBEY = "obey"
 
 
 class DeliveryKind(StrEnum):
@@ -127,6 +135,10 @@ class FactKind(StrEnum):
     UNKNOWN = "unknown"
     SETTLED = "settled"
     DEAD = "dead"
+    REPLY_OBEYED = "reply_obeyed"
+    REPLY_IGNORED = "reply_ignored"
+    CALLBACK_SENT = "callback_sent"
+    CALLBACK_FAILED = "callback_failed"
     BREAKER_OPENED = "breaker_opened"
     BREAKER_CLOSED = "breaker_closed"
     ALL_PAUSED = "all_paused"
@@ -147,6 +159,7 @@ class Policy:
     quiet_hours: QuietHours | None = None
     skip_on: Holidays | None = None
     """Days and hours of a calendar on which it is not to fire."""
+    replies: Replies = Replies.IGNORE
 
     def has_expired(self, fire_at: datetime, *, now: datetime) -> bool:
         """Whether a delivery of this fire time that was never tried is given up at `now`; both aware UTC."""
@@ -173,6 +186,7 @@ class Definition:
 
     agent_id: str
     prompt: str
+    """The text to deliver; with a content that has messages, those as one plain text, for people and the inbox."""
     trigger: Trigger
     target: str
     conversation: str | None = None
@@ -181,6 +195,8 @@ class Definition:
     name: str | None = None
     max_repetitions: int | None = None
     policy: Policy = field(default_factory=Policy)
+    content: Content | None = None
+    """What is sent besides one plain prompt; None for nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

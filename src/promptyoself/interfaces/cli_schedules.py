@@ -17,6 +17,7 @@ from promptyoself.interfaces.phrases import moment
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from promptyoself.domain.content import Content
     from promptyoself.domain.holidays import Holidays
     from promptyoself.domain.models import Definition, Schedule
     from promptyoself.interfaces.call import Call
@@ -215,6 +216,8 @@ def request_of(call: Call) -> ScheduleRequest:
         retry_for=call.text("retry_for"),
         expires_after=call.text("expires_after"),
         envelope=call.text("envelope"),
+        replies=call.text("replies"),
+        content=_content(call),
     )
 
 
@@ -227,6 +230,18 @@ def exact_request_of(call: Call) -> ScheduleRequest:
 def phrase_notes(request: ScheduleRequest) -> list[str]:
     """Return what the phrases of a request may also mean."""
     return [note for phrase in request.understood for note in phrase.notes]
+
+
+def _content(call: Call) -> Content | Literal[""] | None:
+    """Read the JSON of --content; an empty text clears what is stored."""
+    text = call.text("content")
+    if text is None:
+        return None
+    if not text.strip():
+        return ""
+    from promptyoself.domain.content import parse_content
+
+    return parse_content(text)
 
 
 def _skip_on(call: Call) -> Holidays | Literal[""] | None:

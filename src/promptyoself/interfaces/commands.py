@@ -19,6 +19,12 @@ GLOBALS: Final = (
 _ID = Option("id", "the schedule's id, as `list` shows it", "id", is_required=True, completes="schedule")
 _AGENT = Option("agent-id", "the agent to deliver to (default: LETTA_AGENT_ID)")
 _PROMPT = Option("prompt", "the text to deliver, verbatim")
+_CONTENT = Option(
+    "content",
+    "what to send besides a plain prompt, as a JSON object: messages (in place of --prompt), max_steps, "
+    "include_return_message_types, callback_url",
+    is_tool=False,
+)
 _SKIP_VALIDATION = Option("skip-validation", "do not ask Letta whether the agent exists", "flag")
 _TIMEZONE = Option(
     "timezone",
@@ -74,8 +80,14 @@ _POLICIES = (
         "what the agent is told besides the prompt: none, brief (default) or full",
         choices=("none", "brief", "full"),
     ),
+    Option(
+        "replies",
+        "what becomes of a last line such as [promptyoself 7f3a: again in 3h] in the agent's answer: ignore (default) "
+        "or obey",
+        choices=("ignore", "obey"),
+    ),
 )
-_DEFINITION = (_AGENT, _PROMPT, *_TRIGGERS, *_POLICIES, _SKIP_VALIDATION)
+_DEFINITION = (_AGENT, _PROMPT, _CONTENT, *_TRIGGERS, *_POLICIES, _SKIP_VALIDATION)
 _REASON = Option("reason", "why, for people to read")
 _STATES = ("pending", "leased", "accepted", "unknown", "delivered", "dead", "skipped", "cancelled")
 _LIMIT = Option("limit", "show at most this many (default 100)", "count")
@@ -86,7 +98,7 @@ COMMANDS: Final = (
         "Schedule a prompt for an agent: once, by cron, at an interval, or by an RFC 5545 rule. Give exactly one of "
         "--time, --cron, --every and --rrule.",
         "cli_schedules:register",
-        (_AGENT, _PROMPT._replace(is_required=True), *_DEFINITION[2:]),
+        (_AGENT, _PROMPT._replace(is_required=True, stands_in="content"), *_DEFINITION[2:]),
         is_tool=True,
         example='register --agent-id agent-... --prompt "Look over the notes." --cron "0 9 * * mon-fri"',
     ),

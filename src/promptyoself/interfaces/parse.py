@@ -60,7 +60,11 @@ def require(parsed: Parsed) -> Command:
     if parsed.command is None:
         raise UsageError("a command is missing", hint=f"one of: {_names()}")
     missing = [one.shown for one in parsed.command.arguments if one.is_required and one.key not in parsed.options]
-    missing += [f"--{one.name}" for one in parsed.command.options if one.is_required and one.key not in parsed.options]
+    missing += [
+        f"--{one.name}"
+        for one in parsed.command.options
+        if one.is_required and not {one.key, one.stands_in} & parsed.options.keys()
+    ]
     if missing:
         raise UsageError(
             f"{parsed.command.name} needs {' and '.join(missing)}", hint=f"promptyoself {parsed.command.example}"

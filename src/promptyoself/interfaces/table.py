@@ -27,6 +27,8 @@ class Option(NamedTuple):
     choices: tuple[str, ...] = ()
     """Words its value may be, for shells to offer; the handler checks it, for other values may be right as well."""
     completes: Completes = ""
+    stands_in: str = ""
+    """The key of an option that may be given in place of this one, when this one is required."""
 
     @property
     def key(self) -> str:

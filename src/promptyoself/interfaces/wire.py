@@ -17,6 +17,7 @@ from promptyoself.domain.outlook import next_to_send
 if TYPE_CHECKING:
     from promptyoself.application.passes import Entry
     from promptyoself.application.requests import Understood
+    from promptyoself.domain.content import Content
     from promptyoself.domain.errors import PromptyoselfError
     from promptyoself.domain.planning import Opening
     from promptyoself.domain.ports import AgentInfo
@@ -94,6 +95,11 @@ def calendar(policy: Policy) -> Document:
     return {"skip_on": holidays.name, "skip_on_until": last_day}
 
 
+def content(stored: Content | None) -> Document | None:
+    """Return what a schedule sends besides one plain prompt, as it was given; None for nothing."""
+    return None if stored is None else stored.members
+
+
 def details(stored: Schedule) -> Document:
     """Return what only `show` tells of a schedule."""
     trigger, policy = stored.definition.trigger, stored.definition.policy
@@ -107,6 +113,8 @@ def details(stored: Schedule) -> Document:
         "retry_for": _duration(policy.retry_for),
         "expires_after": _duration(policy.expires_after),
         "envelope": policy.envelope.value,
+        "replies": policy.replies.value,
+        "content": content(stored.definition.content),
         "paused_until": instant(stored.paused_until, trigger.timezone),
         "passed_until": instant(stored.passed_until, trigger.timezone),
         "owner": stored.provenance.owner,

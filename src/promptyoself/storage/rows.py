@@ -28,6 +28,7 @@ from promptyoself.domain.models import (
     Overlap,
     Policy,
     Provenance,
+    Replies,
     Schedule,
     ScheduleState,
     StopSwitch,
@@ -39,6 +40,7 @@ from promptyoself.domain.quiet import QuietHours
 from promptyoself.domain.triggers import Trigger, TriggerKind
 
 if TYPE_CHECKING:
+    from promptyoself.domain.content import Content
     from promptyoself.domain.holidays import Holidays
 
 Row = Mapping[str, Any]
@@ -169,6 +171,8 @@ def _definition_values(definition: Definition) -> Values:
         "envelope": str(policy.envelope),
         "quiet_hours": None if policy.quiet_hours is None else str(policy.quiet_hours),
         "skip_on": None if policy.skip_on is None else policy.skip_on.key,
+        "replies": str(policy.replies),
+        "content": None if definition.content is None else definition.content.text,
     }
 
 
@@ -202,8 +206,18 @@ def _definition_of(row: Row, skip_on: Holidays | None) -> Definition:
             envelope=EnvelopeMode(row["envelope"]),
             quiet_hours=None if quiet is None else QuietHours.parse(quiet),
             skip_on=skip_on,
+            replies=Replies(row["replies"]),
         ),
+        content=_content(row["content"]),
     )
+
+
+def _content(text: str | None) -> Content | None:
+    if text is None:
+        return None
+    from promptyoself.domain.content import Content  # few schedules have any
+
+    return Content(text)
 
 
 def _trigger_of(row: Row) -> Trigger:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from promptyoself.domain.answers import Message, Refused
+from promptyoself.domain.content import messages_of
 from promptyoself.domain.ports import Clock
 from promptyoself.targets.letta_answers import is_unknown_route, is_without_redis, of_broken, of_read
 from promptyoself.targets.letta_evidence import TAG_FIELD, tag_of
@@ -72,20 +73,34 @@ class Routes:
 
 
 def body_of(message: Message, *, streams: bool | None) -> dict[str, object]:
-    """Return the request: envelope (system) before prompt (user), each with its otid, and the tag of its run.
+    """Return the request: envelope (system) before prompt (user) or messages, each with its otid, and its run's tag.
 
     `streams` True for background streaming, False for a plain answer from the conversation route, None where the route
     has no such choice.
     """
-    messages = [{"role": "user", "content": message.prompt, "otid": message.otid}]
+    messages = _with_otids(messages_of(message.prompt, message.content), message.otid)
     if message.envelope is not None:
         messages.insert(0, {"role": "system", "content": message.envelope, "otid": f"{message.otid}.e"})
     body: dict[str, object] = {"messages": messages, TAG_FIELD: tag_of(message.otid)}
+    if message.content is not None:
+        options = message.content.members
+        # Never the callback: Letta would post to whatever address it is given, from within its own network.
+        body |= {name: options[name] for name in ("max_steps", "include_return_message_types") if name in options}
     if streams is not None:
         body["streaming"] = streams
         if streams:
             body["background"] = True
     return body
+
+
+def _with_otids(messages: list[dict[str, Any]], otid: str) -> list[dict[str, Any]]:
+    """Give each message an otid of its own; the one that proves the delivery has the delivery's.
+
+    That is the last of the user: Letta lists it under its otid. Those of a caller would be sent again at each fire.
+    """
+    last_of_user = [number for number, one in enumerate(messages) if one["role"] == "user"][-1:]
+    proof = last_of_user[0] if last_of_user else len(messages) - 1
+    return [one | {"otid": otid if n == proof else f"{otid}.{n + 1}"} for n, one in enumerate(messages)]
 
 
 def agent_path(agent_id: str, rest: str) -> str:

@@ -76,7 +76,9 @@ def _written(stored: Schedule) -> Members:
             "envelope": policy.envelope.value,
             "quiet_hours": str(policy.quiet_hours) if policy.quiet_hours else None,
             "skip_on": policy.skip_on.key if policy.skip_on else None,
+            "replies": policy.replies.value,
         },
+        "content": definition.content.members if definition.content else None,
         "fire_count": stored.fire_count,
         "state": stored.state.value,
         "state_reason": stored.state_reason,
@@ -161,7 +163,7 @@ def _entry(members: object, source: str, calendars: Mapping[str, Holidays | Inva
         source=source,
         key=key,
         uid=uid,
-        request=replace(_request(members, trigger), skip_on=_skip_on(members, calendars)),
+        request=replace(_request(members, trigger), skip_on=_skip_on(members, calendars), **_said(members)),
         trigger=trigger,
         fire_count=number_in(members, "fire_count") or 0,
         state=state,
@@ -179,7 +181,6 @@ def _request(members: Members, trigger: Trigger) -> ScheduleRequest:
     kind, expression = trigger.kind, trigger.expression
     return ScheduleRequest(
         agent_id=text_in(members, "agent_id"),
-        prompt=text_in(members, "prompt"),
         # An instant was fixed when it was registered, whatever the words were.
         time=trigger.anchor_at.isoformat() if kind is TriggerKind.ONCE else None,
         cron=expression if kind is TriggerKind.CRON else None,
@@ -199,7 +200,19 @@ def _request(members: Members, trigger: Trigger) -> ScheduleRequest:
         retry_for=text_in(policy, "retry_for"),
         expires_after=text_in(policy, "expires_after"),
         envelope=text_in(policy, "envelope"),
+        replies=text_in(policy, "replies"),
     )
+
+
+def _said(members: Members) -> Members:
+    """Return prompt and content as a caller would give them: of messages, the prompt is only the plain text."""
+    given, prompt = members.get("content"), text_in(members, "prompt")
+    if given is None:
+        return {"prompt": prompt}
+    from promptyoself.domain.content import read_content
+
+    content = read_content(given)
+    return {"prompt": None if content.messages else prompt, "content": content}
 
 
 def _skip_on(members: Members, calendars: Mapping[str, Holidays | InvalidInput]) -> Holidays | None:

@@ -44,13 +44,13 @@ INSERT INTO schedules (
     uid, agent_id, prompt, target, conversation, key, name, max_repetitions,
     trigger_kind, trigger_expression, trigger_timezone, trigger_anchor_at, trigger_start_at, trigger_end_at,
     trigger_jitter_us, catch_up, catch_up_window_us, overlap, retry_for_us, expires_after_us, envelope, quiet_hours,
-    skip_on, owner, created_by, origin_delivery_id, root_uid, depth,
+    skip_on, replies, content, owner, created_by, origin_delivery_id, root_uid, depth,
     revision, state, next_fire_at, fire_count, finals_in_row, created_at, updated_at
 ) VALUES (
     :uid, :agent_id, :prompt, :target, :conversation, :key, :name, :max_repetitions,
     :trigger_kind, :trigger_expression, :trigger_timezone, :trigger_anchor_at, :trigger_start_at, :trigger_end_at,
     :trigger_jitter_us, :catch_up, :catch_up_window_us, :overlap, :retry_for_us, :expires_after_us, :envelope,
-    :quiet_hours, :skip_on, :owner, :created_by, :origin_delivery_id, :root_uid, :depth,
+    :quiet_hours, :skip_on, :replies, :content, :owner, :created_by, :origin_delivery_id, :root_uid, :depth,
     1, 'active', :next_fire_at, 0, 0, :created_at, :created_at
 )
 
@@ -102,6 +102,7 @@ UPDATE schedules SET
     trigger_jitter_us = :trigger_jitter_us,
     catch_up = :catch_up, catch_up_window_us = :catch_up_window_us, overlap = :overlap, retry_for_us = :retry_for_us,
     expires_after_us = :expires_after_us, envelope = :envelope, quiet_hours = :quiet_hours, skip_on = :skip_on,
+    replies = :replies, content = :content,
     owner = :owner, created_by = :created_by, origin_delivery_id = :origin_delivery_id, root_uid = :root_uid,
     depth = :depth,
     revision = :revision, state = :state, state_reason = :state_reason, paused_until = :paused_until,
