@@ -29,7 +29,7 @@ def app(door: Door) -> FastAPI:
 
 
 def test_health_needs_no_token(app: FastAPI) -> None:
-    with TestClient(app) as client:
+    with TestClient(app, "http://localhost") as client:
         answer = client.get("/healthz")
 
     assert answer.status_code == 200
@@ -50,7 +50,7 @@ def test_what_lives_with_the_application_ends_in_the_opposite_order(app: FastAPI
 
     life("hub")
     life("session")
-    with TestClient(app):
+    with TestClient(app, "http://localhost"):
         assert told == ["hub begins", "session begins"]
 
     assert told[2:] == ["session ends", "hub ends"]

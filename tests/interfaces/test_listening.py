@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from promptyoself.domain.errors import ConfigError
-from promptyoself.interfaces.http.listening import Listening, is_loopback, listen
+from promptyoself.interfaces.http.listening import Listening, listen
+from promptyoself.interfaces.http.reach import is_loopback
 from tests.interfaces.world import Door
 
 

@@ -234,6 +234,37 @@ KEEP_ALIVE_FOR: Final = timedelta(seconds=30)
 """How long a connection without a request is kept."""
 REQUEST_HEAD_BYTES_MAX: Final = 32 * 1024
 """Bytes of a request's line and headers together."""
+BODY_BYTES_MAX: Final = 8 * 1024 * 1024
+"""Bytes of a request's body: a prompt of an operator, escaped."""
+LARGE_BODY_BYTES_MAX: Final = 32 * 1024 * 1024
+"""Of one that brings many schedules."""
+LETTA_BODY_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Of one that goes through to Letta: it may bring files."""
+DRAIN_BYTES_MAX: Final = 64 * 1024 * 1024
+DRAIN_FOR: Final = timedelta(seconds=5)
+"""How much of a body that is too large is read and thrown away, so that its sender sees the refusal."""
+BODY_FOR: Final = timedelta(seconds=30)
+LARGE_BODY_FOR: Final = timedelta(minutes=5)
+"""How long a request's body may be on the way."""
+ANSWER_FOR: Final = timedelta(seconds=60)
+LARGE_ANSWER_FOR: Final = timedelta(minutes=5)
+"""How long a request may take until its answer begins."""
+SENDING_FOR: Final = timedelta(seconds=60)
+"""How long a reader may take over an answer that is no stream."""
+REQUESTS_AT_WORK_MAX: Final = 256
+"""Requests at work at once, streams not counted; further ones are told to come again."""
+CALLERS_KNOWN_MAX: Final = 10_000
+"""Callers whose pace is kept in memory."""
+OPERATOR_REQUESTS_PER_S: Final = 2000.0
+OPERATOR_REQUESTS_BURST: Final = 4000
+AGENT_REQUESTS_PER_S: Final = 20.0
+AGENT_REQUESTS_BURST: Final = 200
+STRANGER_REQUESTS_PER_S: Final = 20.0
+STRANGER_REQUESTS_BURST: Final = 200
+"""Of one address, together, by whoever presents nothing or something unknown."""
+GUESSES_PER_S: Final = 0.2
+GUESSES_BURST: Final = 50
+"""Tokens of nobody that are looked up for one address; then none that is new, for a while."""
 HTTP_TEXT_CHARS_MAX: Final = 8192
 """Characters of a text in a request that is no prompt; what it means has bounds of its own."""
 PAGE_DEFAULT: Final = 100

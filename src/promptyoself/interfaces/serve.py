@@ -55,8 +55,10 @@ def _served(call: Call, listening: Listening) -> Document:
     watchers: list[Callable[[Entry], None]] = []
 
     async def doors(stopping: asyncio.Event) -> None:
-        app = make_app(Parts(services=services, gatekeeper=_Closed(), stopping=stopping, watchers=watchers))
-        await keep_open(app, listening, stopping)
+        parts = Parts(
+            services=services, gatekeeper=_Closed(), stopping=stopping, watchers=watchers, reach=listening.reach
+        )
+        await keep_open(make_app(parts), listening, stopping)
 
     def watch(entry: Entry) -> None:
         call.say(sentence(entry))

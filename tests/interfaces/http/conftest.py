@@ -43,7 +43,7 @@ def app(services: FakeServices) -> FastAPI:
 
 def client_of(app: FastAPI, name: str | None = OPERATOR) -> TestClient:
     headers = {"Authorization": f"Bearer {name}"} if name else {}
-    return TestClient(app, headers=headers, raise_server_exceptions=True)
+    return TestClient(app, "http://127.0.0.1:8289", headers=headers, raise_server_exceptions=True)
 
 
 @pytest.fixture

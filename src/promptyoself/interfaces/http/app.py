@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import Final
 
 from fastapi import FastAPI
 
 from promptyoself import __version__
-from promptyoself.interfaces.http import health, problem
+from promptyoself.interfaces.http import health, middleware, problem
 from promptyoself.interfaces.http.api import install as api
+from promptyoself.interfaces.http.middleware_pace import LearningGatekeeper, Pace
 from promptyoself.interfaces.http.parts import Life, Parts, lives, parts_of
+from promptyoself.interfaces.http.traffic import Traffic
 
 __all__ = ["Life", "Parts", "lives", "make_app", "parts_of"]
 
@@ -27,10 +30,13 @@ _INSTALLERS: Final[tuple[Callable[[FastAPI], None], ...]] = (problem.install, he
 def make_app(parts: Parts) -> FastAPI:
     """Return the application. Whoever runs it runs its lifespan."""
     app = FastAPI(title="promptyoself", version=__version__, openapi_url=None, lifespan=_living)
-    app.state.parts = parts
+    app.state.pace = pace = Pace(parts.services.clock)
+    app.state.parts = replace(parts, gatekeeper=LearningGatekeeper(parts.gatekeeper, pace))
+    app.state.traffic = Traffic()
     app.state.lives = []
     for install in _INSTALLERS:
         install(app)
+    middleware.wrap(app)
     return app
 
 

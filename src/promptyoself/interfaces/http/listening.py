@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import ipaddress
 import os
 import socket
 import ssl
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from promptyoself.domain.errors import ConfigError
+from promptyoself.interfaces.http.reach import Reach, is_loopback
 
 HOST_DEFAULT: Final = "127.0.0.1"
 PORT_DEFAULT: Final = 8289
@@ -28,8 +28,8 @@ class Listening(NamedTuple):
     port: int
     tls: tuple[Path, Path | None] | None
     """The files of certificate and key, checked; None: plain HTTP."""
-    allowed_hosts: tuple[str, ...] = ()
-    """Further names by which it may be called, in small letters, without a port."""
+    reach: Reach
+    """By which names it may be called."""
 
     @property
     def url(self) -> str:
@@ -64,17 +64,8 @@ def listen(
             "when something in front of it speaks TLS",
         )
     opened = _open(family, address, host, port)
-    return Listening(opened, host, opened.getsockname()[1], tls, tuple(name.lower() for name in allowed_hosts))
-
-
-def is_loopback(address: str) -> bool:
-    """Return whether an IP address is this machine's own, which no other can reach; False for what is no address."""
-    try:
-        found = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
-    return (mapped or found).is_loopback
+    reach = Reach(host, tuple(name.lower() for name in allowed_hosts))
+    return Listening(opened, host, opened.getsockname()[1], tls, reach)
 
 
 def _address(host: str, port: int) -> tuple[socket.AddressFamily, str]:

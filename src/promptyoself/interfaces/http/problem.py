@@ -51,6 +51,9 @@ _WITHOUT_EXCEPTION: Final = {
     "method_not_allowed": Kind(405, "The address is there, and takes other methods"),
     "unsupported_media_type": Kind(415, "The body is not of a type that is read here"),
     "too_large": Kind(413, "The body is larger than this address takes"),
+    "too_slow": Kind(408, "The request's body did not come in time"),
+    "busy": Kind(503, "Too many requests are at work"),
+    "timed_out": Kind(503, "The answer took too long; the request may have been carried out"),
 }
 _TITLES: Final = {"usage": "The request itself is wrong: something is missing or contradictory"}
 """Where the exception's own words are the command line's."""

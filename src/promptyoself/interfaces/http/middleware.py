@@ -1,0 +1,91 @@
+"""What is done around every request: an id, a line in the log, safe headers, and an answer to what nobody foresaw.
+
+Pure ASGI throughout: a wrapper that buffers would hold back streams. `wrap(app)` puts all of them around an
+application, from without to within: marking, hosts and origins, pace, bounds.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from starlette.datastructures import MutableHeaders
+
+from promptyoself.interfaces.http.middleware_bounds import Bounds
+from promptyoself.interfaces.http.middleware_origin import Origins
+from promptyoself.interfaces.http.middleware_pace import Pacing
+from promptyoself.interfaces.http.parts import pace_of, parts_of, traffic_of
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from promptyoself.interfaces.http.traffic import Traffic
+    from promptyoself.interfaces.services import Services
+
+_log = logging.getLogger("promptyoself.http")
+_PATH_CHARS_SHOWN: Final = 200
+_HEADERS: Final = {
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "cross-origin-resource-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+}
+"""On every answer of ours that does not say otherwise (the dashboard has its own policy)."""
+
+
+def wrap(app: FastAPI) -> None:
+    """Put everything in this room around an application that is otherwise complete."""
+    services, pace = parts_of(app).services, pace_of(app)
+    app.add_middleware(Bounds)
+    app.add_middleware(Pacing, pace=pace)
+    app.add_middleware(Origins, reach=parts_of(app).reach)
+    app.add_middleware(Marking, services=services, traffic=traffic_of(app))
+
+
+class Marking:
+    """Gives each request an id, which its answer and its line in the log carry."""
+
+    def __init__(self, app: ASGIApp, *, services: Services, traffic: Traffic) -> None:
+        self._app = app
+        self._services = services
+        self._traffic = traffic
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        services = self._services
+        request_id = services.new_uid()[:16]
+        scope.setdefault("state", {})["request_id"] = request_id
+        is_ours = not scope["path"].startswith("/v1/")  # Letta's answers go through as they are
+        begun, status = services.clock.monotonic(), 0
+
+        async def marked(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["x-request-id"] = request_id
+                if is_ours:
+                    for name, value in _HEADERS.items():
+                        headers.setdefault(name, value)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, marked)
+        finally:
+            took_s = services.clock.monotonic() - begun
+            self._traffic.note(scope["method"], status, took_s)
+            _log.info(
+                "http.request id=%s method=%s path=%r status=%d took_ms=%.1f from=%s",
+                request_id,
+                scope["method"][:20],
+                scope["path"][:_PATH_CHARS_SHOWN],
+                status,
+                took_s * 1000,
+                (scope.get("client") or ("", 0))[0],
+            )

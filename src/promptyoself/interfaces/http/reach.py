@@ -1,0 +1,40 @@
+"""By which names the service may be called, and what is this machine alone."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import NamedTuple
+
+
+class Reach(NamedTuple):
+    """By which names the service may be called."""
+
+    host: str = "127.0.0.1"
+    """What it was told to listen at: a name or an address."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Further names, in small letters, without a port."""
+
+    def has(self, name: str) -> bool:
+        """Return whether a request may call this service by `name`: small letters, no port, no brackets."""
+        if name == "localhost" or is_loopback(name) or name in {self.host.lower(), *self.allowed_hosts}:
+            return True
+        # No page can make an address mean another machine; where others may call at all, they may by address.
+        return _is_address(name) and not (is_loopback(self.host) or self.host.lower() == "localhost")
+
+
+def is_loopback(address: str) -> bool:
+    """Return whether an IP address is this machine's own, which no other can reach; False for what is no address."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return (mapped or found).is_loopback
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
