@@ -22,6 +22,9 @@ CODES_WITHOUT_EXCEPTION = {
     "method_not_allowed",
     "unsupported_media_type",
     "too_large",
+    "too_slow",
+    "busy",
+    "timed_out",
 }
 
 

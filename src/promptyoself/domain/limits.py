@@ -238,7 +238,7 @@ BODY_BYTES_MAX: Final = 8 * 1024 * 1024
 """Bytes of a request's body: a prompt of an operator, escaped."""
 LARGE_BODY_BYTES_MAX: Final = 32 * 1024 * 1024
 """Of one that brings many schedules."""
-LETTA_BODY_BYTES_MAX: Final = 64 * 1024 * 1024
+PASSED_BODY_BYTES_MAX: Final = 64 * 1024 * 1024
 """Of one that goes through to Letta: it may bring files."""
 DRAIN_BYTES_MAX: Final = 64 * 1024 * 1024
 DRAIN_FOR: Final = timedelta(seconds=5)

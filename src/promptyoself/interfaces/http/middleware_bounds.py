@@ -32,7 +32,7 @@ ROOMS: Final = {
     "/api/v1/schedules/bulk": _LARGE,
     "/api/v1/import": _LARGE,
     "/api/v1/execute": Room(limits.BODY_BYTES_MAX, limits.BODY_FOR, limits.LARGE_ANSWER_FOR),
-    "/v1/": Room(limits.LETTA_BODY_BYTES_MAX, limits.LARGE_BODY_FOR, None),
+    "/v1/": Room(limits.PASSED_BODY_BYTES_MAX, limits.LARGE_BODY_FOR, None),
 }
 """By the beginning of the path; all others have the usual."""
 _STREAM: Final = b"text/event-stream"
