@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from promptyoself.domain import limits
-from promptyoself.domain.errors import StoreError
+from promptyoself.domain.errors import Conflict, StoreError
 from promptyoself.domain.models import (
     AttemptOutcome,
     DeliveryState,
@@ -20,7 +20,7 @@ from promptyoself.domain.models import (
 )
 from promptyoself.domain.ports import DeliveryFilter, ScheduleFilter, Store
 from tests.contract.lane_suite import add_delivery, add_schedule
-from tests.factories import AGENT, MINUTE, NOW, a_fact, a_message
+from tests.factories import AGENT, MINUTE, NOW, a_fact, a_message, a_new_schedule
 
 HOUR = 60 * MINUTE
 
@@ -80,6 +80,52 @@ class RecordContract:
             assert tx.facts(delivery_id=5, limit=9) == found[1:2]
             assert tx.facts(schedule_id=1, delivery_id=5, limit=9) == found[1:2]
             assert tx.facts(schedule_id=2, delivery_id=5, limit=9) == []
+
+    def test_the_journal_is_read_on_from_any_fact(self, store: Store) -> None:
+        with store.transaction() as tx:
+            assert tx.newest_fact_id() == 0
+            schedule = tx.add_schedule(a_new_schedule())
+            tx.add_facts([a_fact(schedule_id=schedule.id), a_fact(schedule_id=None), a_fact(kind=FactKind.FIRED)])
+        with store.reading() as tx:
+            told = tx.facts_after(1, limit=9)
+            assert [one.fact for one in told] == tx.facts(limit=9)[1:]
+            assert [one.fact.id for one in tx.facts_after(0, limit=2)] == [1, 2]
+            assert tx.facts_after(3, limit=9) == []
+            assert tx.newest_fact_id() == 3
+            assert [(one.agent_id, one.owner, one.timezone) for one in told] == [
+                (None, None, None),
+                (AGENT, "operator", schedule.definition.trigger.timezone),
+            ]
+
+    def test_a_fact_that_is_deleted_keeps_its_id(self, store: Store) -> None:
+        with store.transaction() as tx:
+            tx.add_facts([a_fact(at=NOW - HOUR, schedule_id=None)])
+            assert tx.prune(before=NOW, limit=9) == 1
+            assert tx.newest_fact_id() == 1
+            tx.add_fact(a_fact())
+            assert [one.fact.id for one in tx.facts_after(0, limit=9)] == [2]
+
+    def test_many_schedules_are_stored_as_each_would_be(self, store: Store) -> None:
+        new = [a_new_schedule(uid=f"uid-{n}", prompt=f"p{n}", key=f"k{n}") for n in range(5)]
+        with store.transaction() as tx:
+            first = tx.add_schedule(a_new_schedule(uid="alone"))
+            ids = tx.add_schedules(new)
+            found = [tx.schedule(one) for one in ids]
+            alone = tx.add_schedule(replace(new[0], uid="after", definition=replace(new[0].definition, key=None)))
+        assert ids == [first.id + n for n in range(1, 6)]
+        assert [one and (one.uid, one.definition) for one in found] == [(one.uid, one.definition) for one in new]
+        assert found[0] == replace(alone, id=ids[0], uid="uid-0", definition=new[0].definition)
+        assert alone.id == ids[-1] + 1
+
+    def test_of_many_schedules_none_is_stored_when_one_has_a_key_that_is_taken(self, store: Store) -> None:
+        def store_both() -> None:
+            with store.transaction() as tx:
+                tx.add_schedules([a_new_schedule(uid="a", key="k"), a_new_schedule(uid="b", key="k")])
+
+        with pytest.raises(Conflict):
+            store_both()
+        with store.reading() as tx:
+            assert tx.schedules(ScheduleFilter()) == []
 
     # -- executors, health, switch, inbox -------------------------------------------------------------------
 

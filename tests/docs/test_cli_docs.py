@@ -9,6 +9,7 @@ import pytest
 
 from promptyoself.config import VARIABLES
 from promptyoself.domain import errors
+from promptyoself.domain.models import FactKind
 from promptyoself.interfaces.commands import COMMANDS, GLOBALS
 from promptyoself.interfaces.http.problem import kinds
 from promptyoself.interfaces.table import Command, Option
@@ -78,6 +79,13 @@ def test_every_error_code_has_cause_and_cure() -> None:
     over_http = {code: status for code, _, status, *_ in rows if status != "-"}
     assert over_http.keys() == kinds().keys()
     assert all(str(kinds()[code].status) in status for code, status in over_http.items())
+
+
+def test_every_event_is_explained() -> None:
+    cells = re.findall(r"^\| (`[^|]+`) \|", page("events.md").partition("## Every event")[2], re.MULTILINE)
+    assert {name for cell in cells for name in re.findall(r"`(\w+)`", cell)} == {kind.value for kind in FactKind} | {
+        "gap"
+    }
 
 
 def test_every_code_that_no_exception_has_is_known_here() -> None:

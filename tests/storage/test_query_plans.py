@@ -42,6 +42,7 @@ PLANS = {
     "attempts": ["sqlite_autoindex_attempts_1"],
     "facts_of_schedule": ["facts_of_schedule"],
     "facts_of_delivery": ["facts_of_delivery"],
+    "facts_after": ["PRIMARY KEY"],
     "message_by_otid": ["sqlite_autoindex_inbox_1"],
     "messages_unread": ["inbox_unread"],
     "deliveries_to_prune": ["deliveries_finished"],
@@ -52,7 +53,15 @@ PLANS = {
     "calendar": ["sqlite_autoindex_calendars_1"],
     "prune_calendars": ["schedules_calendar"],
 }
-SORTED_BY_INDEX = ["pending_in_lane", "in_flight_in_lane", "schedules", "deliveries", "unfinished_deliveries", "facts"]
+SORTED_BY_INDEX = [
+    "pending_in_lane",
+    "in_flight_in_lane",
+    "schedules",
+    "deliveries",
+    "unfinished_deliveries",
+    "facts",
+    "facts_after",
+]
 TABLES = re.compile(r"SCAN (schedules|deliveries|attempts|lanes|facts|inbox)\b(?! USING (COVERING )?INDEX)")
 
 

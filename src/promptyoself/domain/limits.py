@@ -274,6 +274,26 @@ IDEMPOTENCY_KEY_CHARS_MAX: Final = 200
 IDEMPOTENCY_FOR: Final = timedelta(hours=24)
 """How long a request that was answered is remembered by its Idempotency-Key."""
 
+EVENTS_PER_PAGE: Final = 500
+"""Facts of the journal read at once."""
+EVENTS_KEPT: Final = 2000
+"""Newest facts kept in memory while somebody follows the journal; who is further behind reads the database."""
+EVENTS_BEAT_EVERY: Final = timedelta(seconds=15)
+"""A stream without events says that it lives, and its reader is asked for its token's standing, this often."""
+EVENTS_SEND_FOR: Final = timedelta(seconds=30)
+"""A reader that takes nothing for so long is let go; it resumes by the last id it saw."""
+EVENTS_RETRY: Final = timedelta(seconds=2)
+"""After which a reader that was let go is asked to come back."""
+EVENT_STREAMS_MAX: Final = 100
+EVENT_STREAMS_PER_CALLER_MAX: Final = 16
+JOURNAL_LOOKED_AT_MAX: Final = 10_000
+"""Facts looked at for one answer of `journal`."""
+BULK_SCHEDULES_MAX: Final = 10_000
+BULK_FAULTS_SHOWN_MAX: Final = 20
+BULK_WARNINGS_MAX: Final = 20
+BULK_READ_FOR: Final = timedelta(seconds=60)
+"""How long the rules of one request may take to read; it is refused then, and is to be split."""
+
 # -- in and out ---------------------------------------------------------------------------------------------
 IMPORT_BYTES_MAX: Final = 32 * 1024 * 1024
 """Bytes of a file to import; prompts are long."""

@@ -29,6 +29,7 @@ from promptyoself.domain.models import (
     TargetHealth,
     ZoneRecord,
 )
+from promptyoself.domain.ports_journal import JournalTx
 from promptyoself.domain.values import dataclass
 
 T = TypeVar("T")
@@ -116,7 +117,7 @@ class GuardUsage:
     deliveries_last_hour: int
 
 
-class Tx(Protocol):
+class Tx(JournalTx, Protocol):
     """One transaction. All of it is stored or none; writers see what they read until it ends.
 
     Every method raises `StoreError` kin only. A guarded change answers False when the row was no longer

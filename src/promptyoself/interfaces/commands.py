@@ -131,6 +131,19 @@ COMMANDS: Final = (
         example="why --id 7",
     ),
     Command(
+        "journal",
+        "Show what happened, of all schedules or of one, oldest first.",
+        "cli_journal:journal",
+        (
+            Option("after", "only what came after this event (default: the newest)", "count", allows_zero=True),
+            Option("id", "only this schedule", "id", completes="schedule"),
+            Option("agent-id", "only this agent's schedules"),
+            Option("events", "only these, such as fired,failed,dead"),
+            _LIMIT,
+        ),
+        example="journal --events failed,dead",
+    ),
+    Command(
         "cancel",
         "Cancel a schedule for good. A delivery that is in flight is the last.",
         "cli_schedules:cancel",

@@ -144,6 +144,11 @@ def _why(console: Console, document: Document) -> None:
         console.print(Text(printable(sentence)))
 
 
+def _journal(console: Console, document: Document) -> None:
+    rows = [[str(one["id"]), _clock(one["at"]), one["event"], _plain(one["sentence"])] for one in document["events"]]
+    _table_or(console, ["ID", "WHEN", "EVENT", "WHAT"], rows, "Nothing happened.")
+
+
 def _preview(console: Console, document: Document) -> None:
     now = datetime.fromisoformat(document["now"])
     console.print(Text(printable(document["description"]), style="bold"))
@@ -281,6 +286,7 @@ _VIEWS: Final[dict[str, Callable[[Console, Any], None]]] = {
     "resume": _schedule,
     "history": _history,
     "why": _why,
+    "journal": _journal,
     "preview": _preview,
     "explain": _explained,
     "simulate": _simulate,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def story(facts: Sequence[Fact], timezone: str) -> list[str]:
     """Return a sentence for each fact, oldest first, each beginning with its time in the schedule's zone."""
-    return [f"{_clock(fact.at, timezone)}: {_sentence(fact)}" for fact in facts]
+    return [f"{_clock(fact.at, timezone)}: {sentence(fact)}" for fact in facts]
 
 
 def standing(tx: Tx, stored: Schedule, *, now: datetime) -> list[str]:
@@ -110,7 +110,8 @@ _SENTENCES: Final[dict[FactKind, str]] = {
 Detail = Mapping[str, str | int | bool | None]
 
 
-def _sentence(fact: Fact) -> str:
+def sentence(fact: Fact) -> str:
+    """Return what a fact tells, in a sentence without its time."""
     detail = fact.detail
     delivery = f"delivery {fact.delivery_id}"
     text = detail.get("text") or detail.get("reason")

@@ -15,12 +15,14 @@ from promptyoself.domain.models import Attempt, Delivery, InboxMessage, Policy, 
 from promptyoself.domain.outlook import next_to_send
 
 if TYPE_CHECKING:
+    from promptyoself.application.journal import Gap
     from promptyoself.application.passes import Entry
     from promptyoself.application.requests import Understood
     from promptyoself.domain.content import Content
     from promptyoself.domain.errors import PromptyoselfError
     from promptyoself.domain.planning import Opening
     from promptyoself.domain.ports import AgentInfo
+    from promptyoself.domain.ports_journal import Told
     from promptyoself.domain.triggers import Trigger
 
 Document = dict[str, Any]
@@ -274,6 +276,27 @@ def opening(of: Opening, timezone: str) -> Document:
     elif of.planned_at != of.fire_at:
         shape |= {"sent_at": instant(of.planned_at, timezone), "held": of.is_held}
     return shape
+
+
+def event(told: Told, sentence: str) -> Document:
+    """Return a fact of the journal as an event; nothing of it is a prompt's text."""
+    fact = told.fact
+    return {
+        "id": fact.id,
+        "event": fact.kind.value,
+        "at": instant(fact.at, told.timezone or "UTC"),
+        "schedule_id": fact.schedule_id,
+        "agent_id": told.agent_id,
+        "delivery_id": fact.delivery_id,
+        "actor": fact.actor,
+        "sentence": sentence,
+        "detail": fact.detail,
+    }
+
+
+def gap(found: Gap | None) -> Document | None:
+    """Return which stretch of the journal is not there any more, or None."""
+    return None if found is None else {"after": found.after, "until": found.until, "missing": found.missing}
 
 
 def dumps(document: Mapping[str, object], *, indent: int | None = None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
@@ -66,6 +66,15 @@ class Statements:
         cursor = self._execute(self._sql[name], values)
         return cursor.lastrowid if cursor.rowcount else None
 
+    def _insert_all(self, name: str, rows: Iterable[Values]) -> None:
+        """Run an INSERT for each of many rows, in order; a row that cannot be stored raises, and undoes nothing."""
+        if not self.is_alive:
+            raise ended(self._location)
+        try:
+            self._connection.executemany(self._sql[name], rows)
+        except DRIVER_ERRORS as exc:
+            raise translated(exc, self._location) from exc
+
     def _all(self, name: str, values: Values, model: Model[T]) -> list[T]:
         """Return all rows of a query as models."""
         return [self._mapped(row, model) for row in self._rows(name, values)]
@@ -90,8 +99,7 @@ class Statements:
 
     def _execute(self, statement: str, values: Values) -> sqlite3.Cursor:
         if not self.is_alive:
-            # Outside a transaction each statement would commit by itself.
-            raise StoreError(f"the transaction at {self._location} has ended, or a failure in it has undone it")
+            raise ended(self._location)
         try:
             return self._connection.execute(statement, values)
         except DRIVER_ERRORS as exc:
@@ -102,3 +110,8 @@ class Statements:
             return model(row)
         except _DAMAGED as exc:
             raise StoreCorrupt(f"{self._location} is damaged: a row cannot be read ({exc})", hint=RESTORE) from exc
+
+
+def ended(location: str) -> StoreError:
+    """Return the refusal of a statement outside a transaction, where each would commit by itself."""
+    return StoreError(f"the transaction at {location} has ended, or a failure in it has undone it")

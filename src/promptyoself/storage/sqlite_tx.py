@@ -36,13 +36,14 @@ from promptyoself.domain.models import (
 from promptyoself.domain.ports import DeliveryFilter, GuardUsage, NewSchedule, ScheduleFilter
 from promptyoself.storage import rows
 from promptyoself.storage.rows import Row, Values, instant, micros, micros_or_none
-from promptyoself.storage.sqlite_statements import ID_MAX, Model, Statements, T
+from promptyoself.storage.sqlite_journal import JournalStatements
+from promptyoself.storage.sqlite_statements import ID_MAX, Model, T
 
 if TYPE_CHECKING:
     from promptyoself.domain.holidays import Holidays
 
 
-class SqliteTx(Statements):
+class SqliteTx(JournalStatements):
     """One transaction; see `Tx` for what each method promises."""
 
     def store_uid(self) -> str:

@@ -15,7 +15,7 @@ from typing import Final
 from fastapi import FastAPI
 
 from promptyoself import __version__
-from promptyoself.interfaces.http import health, middleware, problem
+from promptyoself.interfaces.http import events, health, middleware, problem
 from promptyoself.interfaces.http.api import install as api
 from promptyoself.interfaces.http.middleware_pace import LearningGatekeeper, Pace
 from promptyoself.interfaces.http.parts import Life, Parts, lives, parts_of
@@ -23,7 +23,12 @@ from promptyoself.interfaces.http.traffic import Traffic
 
 __all__ = ["Life", "Parts", "lives", "make_app", "parts_of"]
 
-_INSTALLERS: Final[tuple[Callable[[FastAPI], None], ...]] = (problem.install, health.install, api.install)
+_INSTALLERS: Final[tuple[Callable[[FastAPI], None], ...]] = (
+    problem.install,
+    health.install,
+    api.install,
+    events.install,
+)
 """What makes up the application, in the order in which routes are tried."""
 
 

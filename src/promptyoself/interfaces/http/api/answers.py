@@ -432,3 +432,35 @@ class Errors(Success):
     """Every error code."""
 
     errors: list[ErrorKind]
+
+
+class Event(Shape):
+    """Something that happened: a fact of the journal."""
+
+    id: int
+    event: str
+    at: Instant
+    schedule_id: int | None
+    agent_id: str | None
+    delivery_id: int | None
+    actor: str
+    sentence: str
+    detail: dict[str, str | int | bool | None]
+
+
+class Gap(Shape):
+    """A stretch of the journal of which some is not kept any more."""
+
+    after: int
+    until: int
+    missing: int
+
+
+class Journal(Success):
+    """What happened, oldest first."""
+
+    events: list[Event]
+    count: int
+    next_after: int = Field(description="give it as `after` for what comes next")
+    newest: int
+    gap: Gap | None

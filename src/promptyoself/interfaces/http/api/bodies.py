@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     ListQuery = Query
     HistoryQuery = Query
     WhyQuery = Query
+    JournalQuery = Query
 else:
     RegisterBody = body_of("register", leave=SERVER_FILES, words=_WORDS)
     UpdateBody = body_of("update", leave=SERVER_FILES | PATH, words=_WORDS)
@@ -35,3 +36,4 @@ else:
     ListQuery = query_of("list")
     HistoryQuery = query_of("history", leave=PATH)
     WhyQuery = query_of("why", leave=PATH)
+    JournalQuery = query_of("journal")

@@ -176,3 +176,6 @@ def _truth(given: object) -> object:
 
 Id = Annotated[int, BeforeValidator(_digits), Field(ge=1, le=ID_MAX)]
 """An id in a path."""
+
+Count = Annotated[int, BeforeValidator(_digits), Field(ge=0, le=ID_MAX)]
+"""A whole number of 0 or more, in a query."""

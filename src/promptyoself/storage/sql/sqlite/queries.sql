@@ -415,6 +415,20 @@ ORDER BY id DESC LIMIT :limit
 -- The newest of one delivery.
 SELECT * FROM facts WHERE delivery_id = :delivery_id ORDER BY id DESC LIMIT :limit
 
+-- name: facts_after
+-- The journal from one fact on, each fact with what its schedule is now: to whom it may be told, and in which zone.
+SELECT facts.*, schedules.agent_id, schedules.owner, schedules.trigger_timezone
+FROM facts LEFT JOIN schedules ON schedules.id = facts.schedule_id
+WHERE facts.id > :after ORDER BY facts.id LIMIT :limit
+
+-- name: newest_fact
+-- What AUTOINCREMENT gave out last, also when that fact has been deleted since.
+SELECT seq FROM sqlite_sequence WHERE name = 'facts'
+
+-- name: newest_schedule
+-- As above: ids given to many rows at once are those after it.
+SELECT seq FROM sqlite_sequence WHERE name = 'schedules'
+
 -- == executors, health, switch ====================================================================================
 
 -- name: heartbeat
