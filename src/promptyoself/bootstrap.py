@@ -131,6 +131,10 @@ class World:
         """Return 32 fresh hex digits."""
         return self._chance.token()
 
+    def new_secret(self) -> str:
+        """Return 43 fresh url-safe characters that nobody can guess."""
+        return self._chance.secret()
+
     def check_agent(self, agent_id: str) -> AgentInfo:
         """Ask Letta about an agent, 2 s at most."""
         from promptyoself.targets.letta_check import check_agent

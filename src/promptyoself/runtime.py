@@ -31,3 +31,9 @@ class SystemChance:
     def token(self) -> str:
         """Return 32 hex digits that nobody else has."""
         return os.urandom(16).hex()
+
+    def secret(self) -> str:
+        """Return 43 url-safe characters that nobody can guess: 256 random bits."""
+        import secrets  # few commands issue a token
+
+        return secrets.token_urlsafe(32)

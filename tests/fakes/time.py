@@ -62,3 +62,6 @@ class FakeChance:
 
     def token(self) -> str:
         return f"{self._name}-{next(self._numbers)}"
+
+    def secret(self) -> str:
+        return f"{next(self._numbers):a>43}"

@@ -77,12 +77,16 @@ class FakeServices:
         seat = copy(self)
         seat.owner, seat.agent_id = owner, None if owner == OPERATOR else owner
         seat.timezone = timezone or self.timezone
-        seat.__dict__ |= {"new_uid": self.new_uid, "close": lambda: None}
+        seat.__dict__ |= {"new_uid": self.new_uid, "new_secret": self.new_secret, "close": lambda: None}
         return seat
 
     def new_uid(self) -> str:
         self._uids += 1
         return f"{self._uids:032x}"
+
+    def new_secret(self) -> str:
+        self._uids += 1
+        return f"{self._uids:043x}"
 
     def check_agent(self, agent_id: str) -> AgentInfo:
         self.asked.append(agent_id)

@@ -48,6 +48,9 @@ class SimChance:
     def token(self) -> str:
         return f"{self._random.getrandbits(128):032x}"
 
+    def secret(self) -> str:
+        return f"{self._random.getrandbits(172):043x}"
+
 
 class SimTimers:
     """Timers of one process, on the virtual loop: what ApTimers does on a real one."""

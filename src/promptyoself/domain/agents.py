@@ -10,6 +10,7 @@ import re
 
 from promptyoself.domain import limits
 from promptyoself.domain.errors import InvalidAgentId, InvalidInput
+from promptyoself.domain.models import OPERATOR
 
 CONVERSATION_NEW = "new"
 """The conversation of a schedule that wants a fresh one for each delivery."""
@@ -22,9 +23,12 @@ _SHOWN_CHARS_MAX = 60
 def validate_agent_id(agent_id: str) -> str:
     """Return `agent_id` as it is when it can name an agent: 1 to AGENT_ID_CHARS_MAX characters of `_RULE`.
 
-    Raises InvalidAgentId; the message quotes the value (shortened, escaped) and the rule.
+    `operator` is no agent's id: whoever is called so may do everything. Raises InvalidAgentId; the message quotes the
+    value (shortened, escaped) and the rule.
     """
     problem = _problem(agent_id, chars_max=limits.AGENT_ID_CHARS_MAX)
+    if agent_id.lower() == OPERATOR:
+        problem = "that is what operators are called"
     if problem is None:
         return agent_id
     raise InvalidAgentId(

@@ -20,6 +20,7 @@
     |-- ConfigError                      config                  1   500
     |-- TargetError                      target_error            1   502
     |   |-- TargetUnreachable            target_unreachable      1   502
+    |   |   `-- CannotVerify             target_unreachable      1   503
     |   `-- TargetRefused                target_refused          1   502
     `-- StoreError                       store                   1   503
         |-- StoreBusy                    store_busy              1   503
@@ -175,6 +176,13 @@ class TargetUnreachable(TargetError):
     """No answer: refused, timed out, or broken off."""
 
     code = "target_unreachable"
+
+
+class CannotVerify(TargetUnreachable):
+    """Whether somebody may come in is for the target to say, and it does not answer."""
+
+    code = "cannot_verify"
+    http_status = 503
 
 
 class TargetRefused(TargetError):

@@ -294,6 +294,32 @@ BULK_WARNINGS_MAX: Final = 20
 BULK_READ_FOR: Final = timedelta(seconds=60)
 """How long the rules of one request may take to read; it is refused then, and is to be split."""
 
+# -- tokens and claims --------------------------------------------------------------------------------------
+TOKENS_LIVE_MAX: Final = 10_000
+TOKEN_LIFE_MAX: Final = timedelta(days=3660)
+"""The longest that a token with an end may live; one without an end lives until it is revoked."""
+TOKEN_USE_NOTED_EVERY: Final = timedelta(minutes=1)
+TOKENS_CACHED_MAX: Final = 1024
+BEARER_CHARS_MAX: Final = 1024
+"""A longer bearer is nobody's key; it is refused unread."""
+FAILURES_PER_ADDRESS_MAX: Final = 20
+FAILURES_FORGOTTEN_AFTER: Final = timedelta(minutes=1)
+"""So many refused attempts of one address within this span; then the answer is to wait."""
+ADDRESSES_WATCHED_MAX: Final = 4096
+KEYS_TIMEOUT: Final = timedelta(seconds=2)
+KEYS_KNOWN_FOR: Final = timedelta(seconds=60)
+"""How long a key that Letta let in is not asked about again."""
+KEYS_REFUSED_FOR: Final = timedelta(seconds=10)
+"""The same of a key that Letta refused, and of a Letta that lets everybody in."""
+KEYS_CACHED_MAX: Final = 256
+KEYS_ASKED_MAX: Final = 8
+"""Questions about keys that are open at Letta at once."""
+CLAIM_KEY_CHARS_MAX: Final = 200
+CLAIM_FOR_DEFAULT: Final = timedelta(days=30)
+CLAIM_FOR_MAX: Final = timedelta(days=366)
+CLAIMS_LIVE_MAX: Final = 10_000
+"""Keys that one agent may hold at once."""
+
 # -- in and out ---------------------------------------------------------------------------------------------
 IMPORT_BYTES_MAX: Final = 32 * 1024 * 1024
 """Bytes of a file to import; prompts are long."""

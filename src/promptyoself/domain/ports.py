@@ -29,6 +29,7 @@ from promptyoself.domain.models import (
     TargetHealth,
     ZoneRecord,
 )
+from promptyoself.domain.ports_access import AccessTx
 from promptyoself.domain.ports_journal import JournalTx
 from promptyoself.domain.values import dataclass
 
@@ -56,6 +57,10 @@ class Chance(Protocol):
 
     def token(self) -> str:
         """Return a string that nobody else has: 32 hex digits."""
+        ...
+
+    def secret(self) -> str:
+        """Return 43 url-safe characters that nobody can guess: 256 random bits."""
         ...
 
 
@@ -117,7 +122,7 @@ class GuardUsage:
     deliveries_last_hour: int
 
 
-class Tx(JournalTx, Protocol):
+class Tx(JournalTx, AccessTx, Protocol):
     """One transaction. All of it is stored or none; writers see what they read until it ends.
 
     Every method raises `StoreError` kin only. A guarded change answers False when the row was no longer
@@ -328,7 +333,10 @@ class Tx(JournalTx, Protocol):
 
     # housekeeping
     def prune(self, *, before: datetime, limit: int) -> int:
-        """Delete up to `limit` old final deliveries (with attempts), facts and acked messages; count them."""
+        """Delete up to `limit` old final deliveries (with attempts), facts, acked messages and claims; count them.
+
+        Tokens that were revoked or had expired before go with them.
+        """
         ...
 
     def counts(self) -> dict[str, int]:

@@ -36,11 +36,14 @@ class Call:
         *,
         open_services: OpenServices,
         door: str,
+        is_at_hand: bool = True,
         person: TextIO | None = None,
         stderr: TextIO | None = None,
         content: str | None = None,
     ) -> None:
         self.command = command
+        self.is_at_hand = is_at_hand
+        """Whether the caller is a process of this machine; False at a door that serves many."""
         self.person = person
         """A person's terminal, for what is worth saying before the answer; None when a program reads."""
         self.stderr = stderr
@@ -143,7 +146,8 @@ class Call:
         if services.owner == OPERATOR:
             return
         given = [one for one in (*self.command.options, *GLOBALS) if one.is_operators and one.key in self._options]
-        if self.command.is_operators or given:
+        is_refused = self.command.is_operators or (self.command.is_for_hand and not self.is_at_hand)
+        if is_refused or given:
             what = f"{self.command.name} --{given[0].name}" if given else self.command.name
             services.close()
             raise Forbidden(

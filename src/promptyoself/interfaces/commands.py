@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from promptyoself.interfaces.commands_access import CLAIM_ONCE, TOKENS
 from promptyoself.interfaces.commands_transfer import SKIP_ON, TRANSFER
 from promptyoself.interfaces.table import Argument, Command, Option
 
@@ -157,7 +158,7 @@ COMMANDS: Final = (
         "cli_schedules:pause",
         (
             _ID._replace(is_required=False),
-            Option("all", "stop all deliveries", "flag", is_tool=False),
+            Option("all", "stop all deliveries", "flag", is_tool=False, is_operators=True),
             Option("until", 'resume by itself at this date and time: "monday at 9:00", or ISO 8601'),
             _REASON,
         ),
@@ -170,7 +171,7 @@ COMMANDS: Final = (
         "cli_schedules:resume",
         (
             _ID._replace(is_required=False),
-            Option("all", "let all deliveries go on", "flag", is_tool=False),
+            Option("all", "let all deliveries go on", "flag", is_tool=False, is_operators=True),
         ),
         is_tool=True,
         example="resume --id 7",
@@ -282,6 +283,7 @@ COMMANDS: Final = (
         ),
         is_tool=True,
         example="execute --loop",
+        is_for_hand=True,
     ),
     Command(
         "serve",
@@ -314,8 +316,9 @@ COMMANDS: Final = (
         "cli_letta:test",
         is_tool=True,
         example="test",
+        is_for_hand=True,
     ),
-    Command("agents", "List Letta's agents.", "cli_letta:agents", is_tool=True, example="agents"),
+    Command("agents", "List Letta's agents.", "cli_letta:agents", is_tool=True, example="agents", is_for_hand=True),
     Command(
         "upload",
         "Store a tool's Python source at Letta, for agents to be given.",
@@ -349,6 +352,7 @@ COMMANDS: Final = (
         is_tool=True,
         example="ack --id 3",
     ),
+    CLAIM_ONCE,
     Command(
         "deliveries",
         "List deliveries, newest first.",
@@ -370,13 +374,17 @@ COMMANDS: Final = (
         example="retry --id 12",
     ),
     *TRANSFER,
+    *TOKENS,
     Command(
         "doctor",
         "Check database, executor, clock, time zone, Letta and version, and say what to do.",
         "doctor:doctor",
         example="doctor",
+        is_for_hand=True,
     ),
-    Command("config", "Print every setting and where it came from.", "cli_admin:config", example="config"),
+    Command(
+        "config", "Print every setting and where it came from.", "cli_admin:config", example="config", is_for_hand=True
+    ),
     Command(
         "db upgrade",
         "Bring the database to this version's schema.",
@@ -399,6 +407,7 @@ COMMANDS: Final = (
         "completion fish | source, in ~/.config/fish/config.fish.",
         "cli_completion:completion",
         example="completion bash",
+        is_for_hand=True,
         is_story=True,
         arguments=(
             Argument(
@@ -413,6 +422,7 @@ COMMANDS: Final = (
         "See prompts registered, fired, delivered, retried after a failure, and their receipts, in 15 seconds.",
         "demo:demo",
         example="demo",
+        is_for_hand=True,
         is_story=True,
     ),
 )

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from promptyoself.domain import limits
-from promptyoself.domain.errors import InvalidInput
+from promptyoself.domain.errors import Forbidden, InvalidInput
 from promptyoself.interfaces.call import Call, Flags, carry_out
 from promptyoself.interfaces.commands import find_command
 
@@ -45,6 +45,9 @@ class Door:
     ) -> Document:
         """Return what a command of the table answers to this caller; blocks. Raises PromptyoselfError.
 
+        Forbidden for NOBODY, whatever the command; to an agent that comes through a door of many, what only operators
+        may see there (paths of this machine, other agents' names) is refused as well.
+
         `options` go by their keys (`agent_id`) and hold what parse.py makes of the same words; None: not given.
         `content` stands for the file that the command reads: a caller's own files are not here.
         """
@@ -53,8 +56,20 @@ class Door:
         assert found is not None, command  # noqa: S101  a door names commands that exist
         known = {one.key for one in found.options} | {one.key for one in found.arguments}
         assert given.keys() <= known - _NOT_FOR_CALLERS, given.keys() - known  # noqa: S101  and their options
+        if identity.is_nobody:
+            raise Forbidden(
+                f"{identity.means} speaks for agents of a Letta server, and the request names none",
+                hint="Letta sends x-agent-id with an agent's tool call; a token for one agent needs no header",
+            )
         _check_texts(given)
-        call = Call(found, given, open_services=partial(self._services, identity), door=self._name, content=content)
+        call = Call(
+            found,
+            given,
+            open_services=partial(self._services, identity),
+            door=f"{self._name}, {identity.means}",
+            is_at_hand=False,
+            content=content,
+        )
         return carry_out(call)
 
     async def carry_out(

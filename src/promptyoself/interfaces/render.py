@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from promptyoself.interfaces.wire import Document
 
 _STATE_STYLES: Final = {
-    "active": "green", "delivered": "green", "accepted": "green", "ok": "green",
+    "active": "green", "delivered": "green", "accepted": "green", "ok": "green", "live": "green",
     "paused": "yellow", "pending": "yellow", "unknown": "yellow", "leased": "yellow", "warn": "yellow",
-    "dead": "red", "fail": "red", "failed": "red",
+    "dead": "red", "fail": "red", "failed": "red", "revoked": "red", "expired": "red",
 }  # fmt: skip
 
 
@@ -216,6 +216,28 @@ def _acked(console: Console, document: Document) -> None:
     console.print(Text(f"Message {document['message']['id']} is acknowledged."))
 
 
+def _token(console: Console, document: Document) -> None:
+    console.print(Text(printable(document["message"])))
+    console.print(Text(document["token"], style="bold"), soft_wrap=True)  # to be copied: no break within it
+
+
+def _tokens(console: Console, document: Document) -> None:
+    rows = [
+        [
+            str(one["id"]),
+            one["agent_id"] or one["kind"],
+            one["name"] or "",
+            _state(one["state"]),
+            _clock(one["created_at"]),
+            _clock(one["expires_at"]) if one["expires_at"] else "never",
+            _clock(one["last_used_at"]) if one["last_used_at"] else "never",
+        ]
+        for one in document["tokens"]
+    ]
+    heads = ["id", "speaks for", "name", "state", "issued", "expires", "last used"]
+    _table_or(console, heads, rows, "No tokens. `promptyoself token create --help` shows how to issue one.")
+
+
 def _config(console: Console, document: Document) -> None:
     rows = [[one["name"], one["value"], one["source"]] for one in document["settings"]]
     _table(console, ["setting", "value", "from"], rows)
@@ -295,6 +317,8 @@ _VIEWS: Final[dict[str, Callable[[Console, Any], None]]] = {
     "agents": _agents,
     "inbox": _messages,
     "ack": _acked,
+    "token create": _token,
+    "token list": _tokens,
     "config": _config,
     "doctor": _doctor,
     "import crontab": _imported,

@@ -81,6 +81,10 @@ class Services(Protocol):
         """Return 32 fresh hex digits."""
         ...
 
+    def new_secret(self) -> str:
+        """Return 43 fresh url-safe characters that nobody can guess."""
+        ...
+
     def check_agent(self, agent_id: str) -> AgentInfo:
         """Ask Letta about an agent, 2 s at most. Raises AgentNotFound, kin of TargetError, ConfigError."""
         ...

@@ -74,6 +74,8 @@ class Command(NamedTuple):
     example: str = ""
     is_operators: bool = False
     """True: refused to an agent (PROMPTYOSELF_ACT_AS=agent)."""
+    is_for_hand: bool = False
+    """True: refused to an agent that comes through a door which serves many; its own machine's command line may."""
     is_story: bool = False
     """True: tells a person how it goes also where stdout is no terminal, unless --json is given."""
     arguments: tuple[Argument, ...] = ()

@@ -104,6 +104,8 @@ _SENTENCES: Final[dict[FactKind, str]] = {
     FactKind.ALL_PAUSED: "{actor} stopped all deliveries{because}.",
     FactKind.ALL_RESUMED: "{actor} let all deliveries go on.",
     FactKind.ZONE_DATA_CHANGED: "the time zone data changed from {before} to {after}{moved}.",
+    FactKind.TOKEN_CREATED: "{actor} issued token {token}.",
+    FactKind.TOKEN_REVOKED: "{actor} revoked token {token}.",
 }
 
 
@@ -131,6 +133,7 @@ def sentence(fact: Fact) -> str:
         changed=detail.get("changed"),
         revision=detail.get("revision"),
         target=detail.get("target"),
+        token=detail.get("token"),
         moment=detail.get("moment"),
         said=repr(detail.get("said")),
         status=f"HTTP {detail.get('status')}",

@@ -15,9 +15,11 @@ from promptyoself.domain.models import Attempt, Delivery, InboxMessage, Policy, 
 from promptyoself.domain.outlook import next_to_send
 
 if TYPE_CHECKING:
+    from promptyoself.application.claims import Claimed
     from promptyoself.application.journal import Gap
     from promptyoself.application.passes import Entry
     from promptyoself.application.requests import Understood
+    from promptyoself.domain.access import Token
     from promptyoself.domain.content import Content
     from promptyoself.domain.errors import PromptyoselfError
     from promptyoself.domain.planning import Opening
@@ -252,6 +254,36 @@ def message(stored: InboxMessage, timezone: str) -> Document:
         "delivery_id": stored.delivery_id,
         "received_at": instant(stored.received_at, timezone),
         "acked_at": instant(stored.acked_at, timezone),
+    }
+
+
+def claim(claimed: Claimed, timezone: str) -> Document:
+    """Return what became of a claim: whether this call was first, and of the claim that stands, when and by what."""
+    stands = claimed.claim
+    return {
+        "claimed": claimed.is_first,
+        "key": stands.key,
+        "agent_id": stands.owner,
+        "claimed_at": instant(stands.claimed_at, timezone),
+        "expires_at": instant(stands.expires_at, timezone),
+        "delivery_id": stands.delivery_id,
+    }
+
+
+def token(stored: Token, timezone: str, *, now: datetime) -> Document:
+    """Return a token as people may see it: everything but its text."""
+    state = "revoked" if stored.revoked_at is not None else "live" if stored.is_live(now=now) else "expired"
+    return {
+        "id": stored.id,
+        "kind": stored.kind.value,
+        "agent_id": stored.agent_id,
+        "name": stored.name,
+        "state": state,
+        "created_by": stored.created_by,
+        "created_at": instant(stored.created_at, timezone),
+        "expires_at": instant(stored.expires_at, timezone),
+        "last_used_at": instant(stored.last_used_at, timezone),
+        "revoked_at": instant(stored.revoked_at, timezone),
     }
 
 

@@ -36,6 +36,7 @@ from promptyoself.domain.models import (
 from promptyoself.domain.ports import DeliveryFilter, GuardUsage, NewSchedule, ScheduleFilter
 from promptyoself.storage import rows
 from promptyoself.storage.rows import Row, Values, instant, micros, micros_or_none
+from promptyoself.storage.sqlite_access import AccessStatements
 from promptyoself.storage.sqlite_journal import JournalStatements
 from promptyoself.storage.sqlite_statements import ID_MAX, Model, T
 
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from promptyoself.domain.holidays import Holidays
 
 
-class SqliteTx(JournalStatements):
+class SqliteTx(JournalStatements, AccessStatements):
     """One transaction; see `Tx` for what each method promises."""
 
     def store_uid(self) -> str:
@@ -436,14 +437,16 @@ class SqliteTx(JournalStatements):
     # -- housekeeping ---------------------------------------------------------------------------------------
 
     def prune(self, *, before: datetime, limit: int) -> int:
-        """Delete up to `limit` old final deliveries (with attempts), facts and read messages; count them.
+        """Delete up to `limit` old final deliveries (with attempts), facts, read messages and claims; count them.
 
-        Lanes left empty, executors not heard of since and calendars out of use go with them, uncounted. Schedules stay.
+        Tokens long revoked or expired, lanes left empty, executors not heard of since and calendars out of use go with
+        them, uncounted. Schedules stay.
         """
         values: Values = {"before": micros(before), "limit": _page(limit)}
         pruned = self._prune_deliveries(values)
         pruned += self._change("prune_facts", values | {"limit": _page(limit) - pruned})
         pruned += self._change("prune_messages", values | {"limit": _page(limit) - pruned})
+        pruned += self._prune_access(before=before, limit=_page(limit) - pruned)
         self._change("prune_executors", values)
         self._change("prune_calendars", {})
         return pruned

@@ -11,15 +11,25 @@ from promptyoself.interfaces.identity import Credentials, Identity
 
 if TYPE_CHECKING:
     from starlette.datastructures import Headers
+    from starlette.requests import HTTPConnection
 
 _SCHEME = "bearer "
 
 
-def credentials_of(headers: Headers) -> Credentials:
-    """Return what a request presents of its sender."""
-    authorization = headers.get("authorization", "")
+def credentials_of(headers: Headers, address: str | None = None) -> Credentials:
+    """Return what a request presents of its sender; `address` is the one that its connection comes from.
+
+    Of a header that is sent twice, one proxy believes the first and another the last: joined, they are nobody's.
+    """
+    authorization = ", ".join(headers.getlist("authorization"))
     bearer = authorization[len(_SCHEME) :].strip() if authorization[: len(_SCHEME)].lower() == _SCHEME else ""
-    return Credentials(bearer=bearer or None, agent_header=headers.get("x-agent-id"))
+    agent = headers.getlist("x-agent-id")
+    return Credentials(bearer=bearer or None, agent_header=", ".join(agent) if agent else None, address=address)
+
+
+def address_of(request: HTTPConnection) -> str | None:
+    """Return the address that a request's connection comes from, None for a connection without one (a socket file)."""
+    return request.client.host if request.client else None
 
 
 async def asker(request: Request) -> Identity:
@@ -27,7 +37,7 @@ async def asker(request: Request) -> Identity:
     known: Identity | None = getattr(request.state, "identity", None)
     if known is None:
         known = request.state.identity = await parts_of(request.app).gatekeeper.identify(
-            credentials_of(request.headers)
+            credentials_of(request.headers, address_of(request))
         )
     return known
 

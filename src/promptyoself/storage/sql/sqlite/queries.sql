@@ -512,6 +512,64 @@ SELECT * FROM inbox WHERE agent_id = :agent_id ORDER BY id LIMIT :limit
 UPDATE inbox SET acked_at = :now
 WHERE id = :id AND acked_at IS NULL AND (:agent_id IS NULL OR agent_id = :agent_id)
 
+-- == tokens and claims ============================================================================================
+
+-- name: add_token
+-- Its digest is UNIQUE: of 256 random bits no two are alike.
+INSERT INTO tokens (digest, kind, agent_id, name, created_by, created_at, expires_at)
+VALUES (:digest, :kind, :agent_id, :name, :created_by, :created_at, :expires_at)
+
+-- name: token
+-- By id.
+SELECT * FROM tokens WHERE id = :id
+
+-- name: token_by_digest
+-- Asked at every door for every request, so by the UNIQUE index of digests. How long it takes tells nobody anything: what
+-- is compared is a hash of what was sent.
+SELECT * FROM tokens WHERE digest = :digest
+
+-- name: tokens
+-- All, or those that still open something.
+SELECT * FROM tokens
+WHERE :live_at IS NULL OR (revoked_at IS NULL AND (expires_at IS NULL OR expires_at > :live_at))
+ORDER BY id LIMIT :limit
+
+-- name: live_tokens
+-- For the bound on how many there may be; few are ever issued.
+SELECT count(*) AS live FROM tokens WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > :now)
+
+-- name: revoke_token
+-- Once: the first time stays.
+UPDATE tokens SET revoked_at = :now WHERE id = :id AND revoked_at IS NULL
+
+-- name: note_token_use
+-- Of two processes that note a use, the later instant stays.
+UPDATE tokens SET last_used_at = :now WHERE id = :id AND (last_used_at IS NULL OR last_used_at < :now)
+
+-- name: claim
+-- By owner and key, the primary key.
+SELECT * FROM claims WHERE owner = :owner AND key = :key
+
+-- name: put_claim
+-- In the place of one that has expired, which the same transaction has looked at.
+INSERT INTO claims (owner, key, claimed_at, expires_at, delivery_id)
+VALUES (:owner, :key, :claimed_at, :expires_at, :delivery_id)
+ON CONFLICT (owner, key) DO UPDATE SET
+    claimed_at = excluded.claimed_at, expires_at = excluded.expires_at, delivery_id = excluded.delivery_id
+
+-- name: live_claims
+-- For the bound on one owner's; counted within its index.
+SELECT count(*) AS live FROM claims WHERE owner = :owner AND expires_at > :now
+
+-- name: prune_tokens
+-- Those that have opened nothing for as long as anything is kept.
+DELETE FROM tokens WHERE revoked_at < :before OR expires_at < :before
+
+-- name: prune_claims
+-- An expired claim is as good as none.
+DELETE FROM claims WHERE (owner, key) IN (
+    SELECT owner, key FROM claims WHERE expires_at < :before ORDER BY expires_at LIMIT :limit)
+
 -- == housekeeping =================================================================================================
 
 -- name: deliveries_to_prune

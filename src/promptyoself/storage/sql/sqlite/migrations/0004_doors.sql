@@ -20,7 +20,10 @@ CREATE TABLE tokens (
     -- Written once a minute at most: a look at a token must not cost a commit.
     last_used_at  INTEGER,
     revoked_at    INTEGER,
-    CHECK ((kind = 'agent') = (agent_id IS NOT NULL))
+    CHECK (length(digest) = 64),
+    CHECK ((kind = 'agent') = (agent_id IS NOT NULL)),
+    -- `operator` is who no agent is.
+    CHECK (agent_id <> 'operator')
 ) STRICT;
 
 -- Idempotency keys of creations over HTTP, written in the transaction of the schedule that they made.
@@ -41,9 +44,12 @@ CREATE TABLE claims (
     owner        TEXT    NOT NULL,
     key          TEXT    NOT NULL,
     claimed_at   INTEGER NOT NULL,
-    expires_at   INTEGER,
+    -- Every claim ends: an agent's bound on live ones would fill up otherwise.
+    expires_at   INTEGER NOT NULL CHECK (expires_at > claimed_at),
+    -- What the agent was working on; retention may have taken the row.
     delivery_id  INTEGER,
     PRIMARY KEY (owner, key)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX claims_expired ON claims (expires_at) WHERE expires_at IS NOT NULL;
+CREATE INDEX claims_live ON claims (owner, expires_at);
+CREATE INDEX claims_expired ON claims (expires_at);
