@@ -27,9 +27,11 @@ if TYPE_CHECKING:
     from promptyoself.application.passes import Entry
     from promptyoself.application.requests import Defaults
     from promptyoself.application.transfer.older import OlderFile
+    from promptyoself.domain.access import KeyVerdict
     from promptyoself.domain.addresses import Allowed
     from promptyoself.domain.answers import Target
     from promptyoself.domain.ports import AgentInfo, Clock, Store, TargetStatus, Writer
+    from promptyoself.domain.secret import Secret
     from promptyoself.interfaces.services import LoopReport, Setting
     from promptyoself.storage.writer import ThreadWriter
     from promptyoself.targets.letta_settings import LettaSettings
@@ -140,6 +142,32 @@ class World:
         from promptyoself.targets.letta_check import check_agent
 
         return check_agent(self._letta(), agent_id)
+
+    def check_letta_key(self, key: Secret | None) -> KeyVerdict:
+        """Ask Letta what it makes of a caller's key, or of none."""
+        from promptyoself.domain.secret import Secret
+        from promptyoself.targets.letta_keys import check_key
+
+        return check_key(self._letta(), key, stranger=Secret(f"nobody-{self._chance.secret()}"))
+
+    @property
+    def token_file(self) -> str | None:
+        """Where the operator's token for programs of this machine is kept."""
+        from promptyoself.token_file import token_path
+
+        return str(token_path(self._settings.db.value.resolve()))
+
+    def file_operator_token(self) -> str:
+        """Put an operator's token into that file unless it holds one that is live."""
+        from promptyoself.application.access import filed
+        from promptyoself.application.schedules import Caller
+        from promptyoself.token_file import OperatorTokenFile, token_path
+
+        store = self._sqlite()
+        file = OperatorTokenFile(token_path(Path(store.location)), new_uid=self._chance.token)
+        with store.transaction() as tx:
+            filed(tx, file, secret=self._chance.secret(), caller=Caller(door="serve"), now=self._clock.now())
+        return str(file.path)
 
     def ping(self) -> TargetStatus:
         """Ask Letta whether it answers us."""

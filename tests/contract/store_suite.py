@@ -29,6 +29,7 @@ from promptyoself.domain.models import (
 from promptyoself.domain.ports import DeliveryFilter, GuardUsage, ScheduleFilter, Store
 from promptyoself.domain.quiet import QuietHours
 from promptyoself.domain.triggers import TriggerKind
+from tests.contract.access_suite import AccessContract
 from tests.contract.lane_suite import LaneContract, MakeStore, add_delivery, add_schedule
 from tests.contract.record_suite import RecordContract
 from tests.factories import (
@@ -57,7 +58,7 @@ class Unplanned(Exception):
     """Raised within a transaction."""
 
 
-class StoreContract(LaneContract, RecordContract):
+class StoreContract(LaneContract, RecordContract, AccessContract):
     """All of it. A subclass gives `make_store`."""
 
     # -- transactions ---------------------------------------------------------------------------------------

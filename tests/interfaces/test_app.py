@@ -22,6 +22,8 @@ class _Nobody:
     async def identify(self, credentials: Credentials) -> Identity:
         raise Unauthenticated("nobody may come in", hint=credentials.agent_header)
 
+    admit = identify_as_letta = identify
+
 
 @pytest.fixture
 def app(door: Door) -> FastAPI:

@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 from promptyoself.application.passes import Entry
 from promptyoself.application.requests import Defaults
 from promptyoself.application.transfer.older import OlderFile
+from promptyoself.domain.access import KeyVerdict
 from promptyoself.domain.models import OPERATOR
 from promptyoself.domain.ports import AgentInfo, TargetStatus
+from promptyoself.domain.secret import Secret
 from promptyoself.interfaces.cli import run
 from promptyoself.interfaces.services import LoopReport, Services, Setting
 from promptyoself.storage.older import read_older_rows
@@ -47,6 +49,9 @@ class FakeServices:
         self.timezone_source = "flag"
         self.agent_id: str | None = None
         self.letta: AgentInfo | Exception = AgentInfo(id="agent-1", name="one", description=None)
+        self.letta_key = "letta-password"
+        self.is_letta_open = False
+        self.keys_asked: list[str | None] = []
         self.asked: list[str] = []
         self.entries: list[Entry] = []
         self.flags: Mapping[str, str | None] = {}
@@ -93,6 +98,22 @@ class FakeServices:
         if isinstance(self.letta, Exception):
             raise self.letta
         return self.letta
+
+    def check_letta_key(self, key: Secret | None) -> KeyVerdict:
+        self.keys_asked.append(None if key is None else key.reveal())
+        if isinstance(self.letta, Exception):
+            raise self.letta
+        if self.is_letta_open:
+            return KeyVerdict.UNCHECKED
+        is_right = key is not None and key.reveal() == self.letta_key
+        return KeyVerdict.ACCEPTED if is_right else KeyVerdict.REFUSED
+
+    @property
+    def token_file(self) -> str | None:
+        return f"{self.path}.operator-token"
+
+    def file_operator_token(self) -> str:
+        raise NotImplementedError
 
     def ping(self) -> TargetStatus:
         if isinstance(self.letta, Exception):

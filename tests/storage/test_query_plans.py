@@ -52,6 +52,10 @@ PLANS = {
     "schedule_by_uid": ["sqlite_autoindex_schedules_1"],
     "calendar": ["sqlite_autoindex_calendars_1"],
     "prune_calendars": ["schedules_calendar"],
+    "token_by_digest": ["sqlite_autoindex_tokens_1"],
+    "claim": ["PRIMARY KEY"],
+    "live_claims": ["COVERING INDEX claims_live"],
+    "prune_claims": ["PRIMARY KEY", "claims_expired"],
 }
 SORTED_BY_INDEX = [
     "pending_in_lane",
@@ -62,7 +66,7 @@ SORTED_BY_INDEX = [
     "facts",
     "facts_after",
 ]
-TABLES = re.compile(r"SCAN (schedules|deliveries|attempts|lanes|facts|inbox)\b(?! USING (COVERING )?INDEX)")
+TABLES = re.compile(r"SCAN (schedules|deliveries|attempts|lanes|facts|inbox|claims)\b(?! USING (COVERING )?INDEX)")
 
 
 @pytest.fixture

@@ -80,8 +80,8 @@ class Claim:
 
 
 def is_token(text: str) -> bool:
-    """Return whether a text says that it is a token of ours, whether or not it is one."""
-    return text.startswith(TOKEN_PREFIX)
+    """Return whether a text says that it is a token of ours, true or not: nobody else is ever shown one."""
+    return text[: len(TOKEN_PREFIX)].lower() == TOKEN_PREFIX
 
 
 def digest_of(text: str) -> str:
@@ -89,3 +89,12 @@ def digest_of(text: str) -> str:
     from hashlib import sha256  # a command that stores a row needs none
 
     return sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+class KeyVerdict(StrEnum):
+    """What a Letta server makes of a key that is not ours."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    UNCHECKED = "unchecked"
+    """It lets everybody in, strangers too: a key proves nothing there."""

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from promptyoself.application.passes import Entry
     from promptyoself.application.requests import Defaults
     from promptyoself.application.transfer.older import OlderFile
+    from promptyoself.domain.access import KeyVerdict
     from promptyoself.domain.ports import AgentInfo, Clock, Store, TargetStatus
+    from promptyoself.domain.secret import Secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +89,22 @@ class Services(Protocol):
 
     def check_agent(self, agent_id: str) -> AgentInfo:
         """Ask Letta about an agent, 2 s at most. Raises AgentNotFound, kin of TargetError, ConfigError."""
+        ...
+
+    def check_letta_key(self, key: Secret | None) -> KeyVerdict:
+        """Ask Letta what it makes of a caller's key, or of none, 2 s at most. Raises CannotVerify, ConfigError."""
+        ...
+
+    @property
+    def token_file(self) -> str | None:
+        """Where the operator's token for programs of this machine is kept; None where there is no file to keep it."""
+        ...
+
+    def file_operator_token(self) -> str:
+        """Put an operator's token into that file unless it holds one that is live; return where it is.
+
+        However many processes do this at once, one token is issued. Raises ConfigError and kin of StoreError.
+        """
         ...
 
     def ping(self) -> TargetStatus:

@@ -59,6 +59,11 @@ def ping(settings: LettaSettings, timeout_s: float = 5.0) -> TargetStatus:
     )
 
 
+def status_of(settings: LettaSettings, path: str, *, timeout_s: float) -> int:
+    """Return the status that a GET is answered with, within `timeout_s` seconds. Raises TargetUnreachable."""
+    return _get(settings, path, timeout_s=timeout_s).status
+
+
 def list_agents(settings: LettaSettings, timeout_s: float = 10.0) -> list[AgentInfo]:
     """List all agents, page by page; each page may take `timeout_s` seconds.
 
