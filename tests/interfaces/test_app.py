@@ -24,6 +24,9 @@ class _Nobody:
 
     admit = identify_as_letta = identify
 
+    async def close(self) -> None:
+        """Hold nothing."""
+
 
 @pytest.fixture
 def app(door: Door) -> FastAPI:

@@ -113,7 +113,8 @@ class FakeServices:
         return f"{self.path}.operator-token"
 
     def file_operator_token(self) -> str:
-        raise NotImplementedError
+        assert self.store.location, "the token is the database's"
+        return f"{self.path}.operator-token"
 
     def ping(self) -> TargetStatus:
         if isinstance(self.letta, Exception):

@@ -67,3 +67,7 @@ class Gatekeeper(Protocol):
         operator, with a key or without; others are refused. Raises as `identify`.
         """
         ...
+
+    async def close(self) -> None:
+        """Finish what was begun on behalf of callers; bounded. The application does this when it ends."""
+        ...

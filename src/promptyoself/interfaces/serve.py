@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from promptyoself.domain import limits
-from promptyoself.domain.errors import Unauthenticated
 from promptyoself.interfaces import wire
 from promptyoself.interfaces.cli_execute import log_to_stderr, sentence
 
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from promptyoself.application.passes import Entry
     from promptyoself.interfaces.call import Call
     from promptyoself.interfaces.http.listening import Listening
-    from promptyoself.interfaces.identity import Credentials, Identity
     from promptyoself.interfaces.wire import Document
 
 EXTRA: Final = frozenset({"anyio", "fastapi", "mcp", "prometheus_client", "pydantic", "starlette", "uvicorn"})
@@ -48,6 +46,7 @@ def not_installed(module: str) -> Document:
 
 
 def _served(call: Call, listening: Listening) -> Document:
+    from promptyoself.interfaces.gatekeeper import TokenGatekeeper
     from promptyoself.interfaces.http.app import Parts, make_app
     from promptyoself.interfaces.http.server import keep_open
 
@@ -56,7 +55,11 @@ def _served(call: Call, listening: Listening) -> Document:
 
     async def doors(stopping: asyncio.Event) -> None:
         parts = Parts(
-            services=services, gatekeeper=_Closed(), stopping=stopping, watchers=watchers, reach=listening.reach
+            services=services,
+            gatekeeper=TokenGatekeeper(services),
+            stopping=stopping,
+            watchers=watchers,
+            reach=listening.reach,
         )
         await keep_open(make_app(parts), listening, stopping)
 
@@ -65,7 +68,7 @@ def _served(call: Call, listening: Listening) -> Document:
         for watcher in watchers:
             watcher(entry)
 
-    _tell(call, listening)
+    _tell(call, listening, token_file=services.file_operator_token())
     interval = timedelta(seconds=call.seconds("interval", limits.INTERVAL_DEFAULT_S))
     report = services.run_with_doors(doors, interval=interval, on_entry=watch)
     return wire.success(
@@ -91,10 +94,11 @@ def _listening(call: Call) -> Listening:
     )
 
 
-def _tell(call: Call, listening: Listening) -> None:
+def _tell(call: Call, listening: Listening, *, token_file: str) -> None:
     """Say where it is: to a person on the terminal, else on stderr, where a service's log is."""
     lines = (
         f"promptyoself is at {listening.url} and delivers from {call.services.store.location}.",
+        f"A token for operators is in {token_file}; only you can read it.",
         "Ctrl-C ends it in good order.",
     )
     if call.person is not None:
@@ -102,10 +106,3 @@ def _tell(call: Call, listening: Listening) -> None:
             call.say(line)
     elif call.stderr is not None:
         print(f"serve.listening url={listening.url}", file=call.stderr, flush=True)
-
-
-class _Closed:
-    """Lets nobody in."""
-
-    async def identify(self, credentials: Credentials) -> Identity:
-        raise Unauthenticated("tokens are not known here yet", hint=None if credentials.bearer else "wait")

@@ -27,6 +27,11 @@ class NamedKeeper:
             raise Unauthenticated("no token was given", hint="send one as Authorization: Bearer ...")
         return Identity(owner=credentials.bearer, means=f"token {credentials.bearer}")
 
+    admit = identify_as_letta = identify
+
+    async def close(self) -> None:
+        """Hold nothing."""
+
 
 @pytest.fixture
 def services(tmp_path: Path) -> Iterator[FakeServices]:

@@ -48,6 +48,7 @@ def make_app(parts: Parts) -> FastAPI:
 @asynccontextmanager
 async def _living(app: FastAPI) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
+        stack.push_async_callback(parts_of(app).gatekeeper.close)
         for life in lives(app):
             await stack.enter_async_context(life(app))
         yield

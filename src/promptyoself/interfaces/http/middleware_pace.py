@@ -112,9 +112,24 @@ class LearningGatekeeper:
         self._pace = pace
 
     async def identify(self, credentials: Credentials) -> Identity:
-        """Return the caller. Raises Unauthenticated and Forbidden."""
-        identity = await self._inner.identify(credentials)
-        self._pace.learn(credentials, identity)
+        """Return the caller, strictly."""
+        return self._learned(credentials, await self._inner.identify(credentials))
+
+    async def admit(self, credentials: Credentials) -> Identity:
+        """Return the caller; NOBODY for a Letta server's token that names no agent."""
+        return self._learned(credentials, await self._inner.admit(credentials))
+
+    async def identify_as_letta(self, credentials: Credentials) -> Identity:
+        """Return the caller for Letta's own schedule routes."""
+        return self._learned(credentials, await self._inner.identify_as_letta(credentials))
+
+    async def close(self) -> None:
+        """Finish what was begun on behalf of callers."""
+        await self._inner.close()
+
+    def _learned(self, credentials: Credentials, identity: Identity) -> Identity:
+        if credentials.bearer is not None:
+            self._pace.learn(credentials, identity)
         return identity
 
 
