@@ -28,7 +28,7 @@ demo: .venv/.base ## see prompts registered, fired, delivered and retried, in 15
 	$(BIN)/promptyoself demo
 
 # On all cores, but for the processes of tests/e2e: those hold clocks to seconds, and have the machine to themselves.
-test: .venv/.dev ## run all tests but those that need a real Letta server
+test: .venv/.dev .venv/.clients ## run all tests but those that need a real Letta server
 ifeq ($(PYTEST_ARGS),)
 	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --durations=10 --ignore=tests/e2e
 	$(BIN)/python -m pytest --durations=10 tests/e2e
@@ -64,6 +64,8 @@ lock: ## write requirements/ anew from pyproject.toml (needs uv)
 	  --custom-compile-command 'make lock' pyproject.toml --group build -o requirements/base.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command 'make lock' pyproject.toml --extra serve --group build --group dev -c requirements/base.txt -o requirements/dev.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --custom-compile-command 'make lock' --group mcp1 -o requirements/mcp1.txt
 
 clean: ## remove .venv, caches and builds; data of promptyoself itself stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
@@ -86,5 +88,16 @@ ifeq ($(UV),uv)
 	uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
 else
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+endif
+	@touch $@
+
+# Clients of other people's making that cannot live beside what we are made of, each in a folder of its own.
+.venv/.clients: .venv/.base requirements/mcp1.txt
+ifeq ($(UV),uv)
+	uv venv --quiet --clear --python $(PYTHON) .venv/mcp1
+	uv pip install --quiet --python .venv/mcp1/bin/python --require-hashes -r requirements/mcp1.txt
+else
+	$(PYTHON) -m venv --clear .venv/mcp1
+	.venv/mcp1/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/mcp1.txt
 endif
 	@touch $@

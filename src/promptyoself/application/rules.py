@@ -28,12 +28,14 @@ _CRON_OF_OTHERS: Final = re.compile(r"\s*(?:@|cron\(|rate\(|(?:cron_)?tz=)", re.
 _ISO_LIKE: Final = re.compile(r"\s*\d{4}-?\d\d[\dTtZz:.,+\s-]*", re.ASCII)
 """Text that means to be ISO 8601, or nothing: its own error says what is wrong with it."""
 _DURATION_LIKE: Final = re.compile(r"\s*(?:[+-]?\d+|-.*|P[\dT].*|(?:\d+ ?[wdhms] ?)+)\s*", re.ASCII | re.IGNORECASE)
-_RECURRING: Final = re.compile(
-    r"\b(?:every|each|other|between|weekdays?|weekends?|(?:mon|tues|wednes|thurs|fri|satur|sun)days"
-    r"|hourly|daily|weekly|monthly|yearly|fortnightly)\b",
-    re.IGNORECASE,
+_AGAIN: Final = (
+    r"every|each|other|between|weekdays|weekends|(?:mon|tues|wednes|thurs|fri|satur|sun)days"
+    r"|hourly|daily|weekly|monthly|yearly|fortnightly"
 )
-"""Words that only a rule has."""
+_SAYS_AGAIN: Final = re.compile(rf"\b(?:{_AGAIN})\b", re.IGNORECASE)
+"""Words that nobody takes for one time only."""
+_RECURRING: Final = re.compile(rf"\b(?:weekday|weekend|{_AGAIN})\b", re.IGNORECASE)
+"""Words that only a rule has; yet who says `weekday at 9am` may mean the next one."""
 _SHOWN_CHARS_MAX: Final = 80
 _RECURS: Final = re.compile(r"\s*(?:every|each|hourly|daily|weekly|monthly|yearly|fortnightly)\b", re.IGNORECASE)
 
@@ -74,6 +76,29 @@ def read_rule(text: str, *, timezone: str, now: datetime, is_timezone_given: boo
         return read(text, timezone=timezone, now=now, is_timezone_given=is_timezone_given)
     make_trigger(kind, text.strip(), timezone=timezone, now=now)
     return Rule(kind=kind, expression=text.strip(), timezone=timezone, given=text, option=OPTIONS[kind])
+
+
+def read_when(text: str, *, timezone: str, now: datetime, is_timezone_given: bool = False) -> tuple[str, str]:
+    """Return the option that takes `text` as it is (`time`, `cron`, `every`, `rrule`), and the text for it.
+
+    For doors that have one place for once and for again and again: what could be either is refused, with both ways to
+    write it. Raises as read_rule.
+    """
+    said = text.strip()
+    if _is_duration(said):
+        raise _either(said)
+    context = _context(timezone, now, is_timezone_given=is_timezone_given)
+    recurs = bool(_RECURRING.search(said)) and not is_moment(said, context)
+    read = read_every if recurs and _kind(said) is None else read_rule
+    rule = read(said, timezone=timezone, now=now, is_timezone_given=is_timezone_given)
+    if not rule.is_phrase:
+        return rule.option.removeprefix("--"), said
+    if rule.kind is not TriggerKind.ONCE and not _SAYS_AGAIN.search(said):
+        raise InvalidTrigger(
+            f"{said[:_SHOWN_CHARS_MAX]!r} does not say whether once or again and again",
+            hint=f'write "every {said}" for again and again, or name the day, as in "next monday at 9am", for once',
+        )
+    return ("time" if rule.kind is TriggerKind.ONCE else "every"), said
 
 
 def read_time(text: str, *, timezone: str, now: datetime, is_timezone_given: bool = False) -> Rule:
@@ -126,6 +151,22 @@ def read_every(
         option=OPTIONS[compiled.kind],
         is_phrase=True,
         notes=compiled.notes,
+    )
+
+
+def _either(said: str) -> InvalidInput:
+    """Return the refusal of a span alone: one from now, or one again and again."""
+    span = _span(said)
+    if span is None:
+        return InvalidTrigger(
+            f"{said[:_SHOWN_CHARS_MAX]!r} is neither a time nor a rule",
+            hint='write "in 45 minutes", "tomorrow at 9am" or 2030-01-31T09:00 for once, "every 45 minutes" or '
+            '"every weekday at 9am" for again and again',
+        )
+    length = format_duration(span)
+    return InvalidTrigger(
+        f"{said[:_SHOWN_CHARS_MAX]!r} does not say whether once or again and again",
+        hint=f'write "in {length}" for once, or "every {length}" for again and again',
     )
 
 

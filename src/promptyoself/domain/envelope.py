@@ -19,7 +19,6 @@ REPEAT_MARK = (
     "If you have acted on it already, do not act again."
 )
 CLOSING = "No person is watching. This is the scheduled run itself: do not schedule it again."
-_ON_TIME = timedelta(seconds=2)
 
 
 def compose(schedule: Schedule, delivery: Delivery, *, now: datetime) -> str | None:
@@ -69,7 +68,7 @@ def _timing(schedule: Schedule, delivery: Delivery, *, now: datetime) -> str:
     number = f"Fire {delivery.fire_number}" + (f" of {repetitions}" if repetitions else "")
     late = now - delivery.planned_at
     text = f"{number}, {planned}{_held(schedule, delivery)}"
-    text += f"; it is {_rounded(late)} late." if late > _ON_TIME else "; it is on time."
+    text += f"; it is {_rounded(late)} late." if late > limits.ON_TIME else "; it is on time."
     return text + _missed(delivery.missed)
 
 

@@ -151,6 +151,9 @@ RETRY_AFTER_MAX: Final = timedelta(minutes=15)
 FINALS_BEFORE_PAUSE: Final = 10
 """Final errors in a row that pause a schedule."""
 
+ON_TIME: Final = timedelta(seconds=2)
+"""What comes no later than this is said to be on time."""
+
 # -- lanes --------------------------------------------------------------------------------------------------
 LEASE: Final = timedelta(seconds=30)
 LEASE_RENEW_EVERY: Final = timedelta(seconds=10)
@@ -293,6 +296,20 @@ BULK_FAULTS_SHOWN_MAX: Final = 20
 BULK_WARNINGS_MAX: Final = 20
 BULK_READ_FOR: Final = timedelta(seconds=60)
 """How long the rules of one request may take to read; it is refused then, and is to be split."""
+MCP_CALL_MAX: Final = timedelta(seconds=30)
+"""How long a call of a tool is waited for; what it has begun to store is finished and stored all the same."""
+MCP_CALLS_MAX: Final = 256
+"""Calls of tools that one process has in progress at once; further ones are refused."""
+MCP_BODY_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Bytes of one MCP request: a prompt of PROMPT_BYTES_MAX in JSON, with room for what JSON escapes."""
+MCP_ANSWER_CHARS_MAX: Final = 100_000
+"""Characters of prompts in one answer; a list that would hold more ends earlier, and says so."""
+MCP_ROWS_MAX: Final = 50
+"""Schedules, deliveries, sentences or messages in one answer."""
+MCP_EXCERPT_CHARS_MAX: Final = 200
+"""Characters of a prompt in a list."""
+ON_TIME_WAITING_MAX: Final = 100
+"""Deliveries that wait for an agent which are counted."""
 
 # -- tokens and claims --------------------------------------------------------------------------------------
 TOKENS_LIVE_MAX: Final = 10_000

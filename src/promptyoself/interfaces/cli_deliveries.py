@@ -77,16 +77,25 @@ def inbox(call: Call) -> Document:
         raise UsageError("inbox needs --agent-id", hint="or set LETTA_AGENT_ID")
     with services.store.reading() as tx:
         found = use.inbox(tx, agent_id, caller=call.caller, include_acked=call.is_set("all"), limit=_limit(call))
+        now = services.clock.now()
     timezone = services.defaults.timezone
-    return wire.success(messages=[wire.message(one, timezone) for one in found], count=len(found), agent_id=agent_id)
+    return wire.success(
+        messages=[wire.message(one, timezone) for one in found],
+        count=len(found),
+        agent_id=agent_id,
+        now=wire.instant(now, timezone),
+        timezone=timezone,
+    )
 
 
 def ack(call: Call) -> Document:
     """Acknowledge a message."""
     services = call.services
     with services.store.transaction() as tx:
-        message = use.ack(tx, call.id, caller=call.caller, now=services.clock.now())
-    return wire.success(message=wire.message(message, services.defaults.timezone))
+        now = services.clock.now()
+        message = use.ack(tx, call.id, caller=call.caller, now=now)
+    timezone = services.defaults.timezone
+    return wire.success(message=wire.message(message, timezone), now=wire.instant(now, timezone), timezone=timezone)
 
 
 def _limit(call: Call) -> int:

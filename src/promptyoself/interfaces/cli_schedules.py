@@ -8,7 +8,8 @@ from promptyoself.application import schedules
 from promptyoself.application.requests import ScheduleRequest, define, exact, has_phrases, redefine
 from promptyoself.domain import limits
 from promptyoself.domain.errors import TargetError, UsageError
-from promptyoself.domain.outlook import hold_of, next_to_send, outlook, warnings_of
+from promptyoself.domain.models import ScheduleState
+from promptyoself.domain.outlook import Outlook, hold_of, next_to_send, outlook, warnings_of
 from promptyoself.domain.triggers import describe, warnings_for
 from promptyoself.interfaces import wire
 from promptyoself.interfaces.advice import running_warnings, zone_warnings
@@ -47,7 +48,7 @@ def register(call: Call) -> Document:
         message=f"{what}.{_lost(made.before, stored, now=now)} {next_sentence(stored, put_off, now=now)}",
         timezone=stored.definition.trigger.timezone,
         created=made.is_new,
-        **_outlook(stored, warnings + phrase_notes(request), now=now),
+        **outlook_of(stored, warnings + phrase_notes(request), now=now),
         **wire.understood(request.understood, stored.definition.trigger),
         database=services.store.location,
     )
@@ -55,7 +56,7 @@ def register(call: Call) -> Document:
 
 def list_schedules(call: Call) -> Document:
     """List schedules, with what people need to know to trust the list."""
-    services = call.services
+    services, is_full = call.services, call.is_set("outlook")
     with services.store.reading() as tx:
         now = services.clock.now()
         found = schedules.listed(
@@ -66,9 +67,13 @@ def list_schedules(call: Call) -> Document:
     if len(found) == limits.LIST_MAX:
         warnings.append(f"only the first {limits.LIST_MAX} are listed; name an agent with --agent-id")
     return wire.success(
-        schedules=[wire.schedule(one, snoozed_until=put_off.get(one.id)) for one in found],
+        schedules=[
+            wire.schedule(one, snoozed_until=put_off.get(one.id)) | (_coming(one, now=now) if is_full else {})
+            for one in found
+        ],
         count=len(found),
         now=wire.instant(now, services.defaults.timezone),
+        timezone=services.defaults.timezone,
         warnings=warnings,
         database=services.store.location,
     )
@@ -85,7 +90,7 @@ def show(call: Call) -> Document:
     return wire.success(
         schedule=wire.schedule(stored, snoozed_until=put_off),
         details=wire.details(stored),
-        **_outlook(stored, warnings, now=now),
+        **outlook_of(stored, warnings, now=now),
     )
 
 
@@ -93,8 +98,14 @@ def cancel(call: Call) -> Document:
     """Cancel a schedule for good."""
     services = call.services
     with services.store.transaction() as tx:
-        stored = schedules.cancel(tx, call.id, caller=call.caller, now=services.clock.now())
-    return wire.success(cancelled_id=stored.id, message=f"Schedule {stored.id} is cancelled")
+        now = services.clock.now()
+        stored = schedules.cancel(tx, call.id, caller=call.caller, now=now)
+    return wire.success(
+        cancelled_id=stored.id,
+        message=f"Schedule {stored.id} is cancelled",
+        schedule=wire.schedule(stored),
+        **outlook_of(stored, [], now=now),
+    )
 
 
 def update(call: Call) -> Document:
@@ -127,7 +138,7 @@ def update(call: Call) -> Document:
     return wire.success(
         schedule=wire.schedule(stored, snoozed_until=put_off),
         message=f"Schedule {stored.id} is updated.{told}",
-        **_outlook(stored, warnings + phrase_notes(request), now=now),
+        **outlook_of(stored, warnings + phrase_notes(request), now=now),
         **wire.understood(request.understood, stored.definition.trigger),
     )
 
@@ -152,10 +163,12 @@ def pause(call: Call) -> Document:
         until_at = call.instant("until", timezone=timezone, now=now)
         stored = schedules.pause(tx, call.id, caller=call.caller, reason=reason, until=until_at, now=now)
         put_off = schedules.snoozed_until(tx, stored.id, now=now)
+        warnings = running_warnings(tx, now=now)
     return wire.success(
         schedule=wire.schedule(stored, snoozed_until=put_off),
         message=f"Schedule {stored.id} is paused: {stored.state_reason}",
         until=wire.instant(stored.paused_until, timezone),
+        **outlook_of(stored, warnings, now=now),
     )
 
 
@@ -169,9 +182,11 @@ def resume(call: Call) -> Document:
             return wire.success(schedule=None, message="Deliveries go on")
         stored = schedules.resume(tx, call.id, caller=call.caller, now=now)
         put_off = schedules.snoozed_until(tx, stored.id, now=now)
+        warnings = running_warnings(tx, now=now)
     return wire.success(
         schedule=wire.schedule(stored, snoozed_until=put_off),
         message=f"Schedule {stored.id} is {stored.state}. {next_sentence(stored, put_off, now=now)}",
+        **outlook_of(stored, warnings, now=now),
     )
 
 
@@ -182,12 +197,13 @@ def run_now(call: Call) -> Document:
     with services.store.transaction() as tx:
         now = services.clock.now()
         opened = schedules.run_now(tx, call.id, caller=call.caller, store_uid=uid, now=now)
-        timezone = schedules.find(tx, call.id, caller=call.caller).definition.trigger.timezone
+        stored = schedules.find(tx, call.id, caller=call.caller)
         warnings = running_warnings(tx, now=now)
     return wire.success(
-        delivery=wire.delivery(opened, timezone),
+        delivery=wire.delivery(opened, stored.definition.trigger.timezone),
         message=f"Delivery {opened.id} of schedule {opened.schedule_id} is due now",
-        warnings=warnings,
+        timezone=stored.definition.trigger.timezone,
+        **outlook_of(stored, warnings, now=now),
     )
 
 
@@ -271,14 +287,16 @@ def _check_agent(call: Call, definition: Definition) -> list[str]:
     return []
 
 
-def _outlook(stored: Schedule, warnings: list[str], *, now: datetime) -> Document:
-    """Return what lies ahead of a schedule: now, its rule in words, its next fires, what may surprise."""
+def outlook_of(stored: Schedule, warnings: list[str], *, now: datetime) -> Document:
+    """Return what lies ahead of a schedule: now, its rule in words, its next fires, what may surprise.
+
+    A pause leaves out what comes before it ends.
+    """
     trigger = stored.definition.trigger
-    coming = outlook(stored, now=now, count=limits.NEXT_RUNS_SHOWN)
+    coming = _ahead(stored, now=now)
     return {
         "now": wire.instant(now, trigger.timezone),
-        "next_runs": [wire.instant(one.fire_at, trigger.timezone) for one in coming.openings],
-        "description": describe(trigger),
+        **_in_words(stored, coming),
         "warnings": warnings_of(coming)
         + hold_of(coming, stored.definition)
         + warnings
@@ -286,6 +304,27 @@ def _outlook(stored: Schedule, warnings: list[str], *, now: datetime) -> Documen
         + holiday_warnings(stored.definition, now=now),
         **wire.calendar(stored.definition.policy),
     }
+
+
+def _coming(stored: Schedule, *, now: datetime) -> Document:
+    """Return a schedule's rule in words and its next fires."""
+    return _in_words(stored, _ahead(stored, now=now))
+
+
+def _in_words(stored: Schedule, coming: Outlook) -> Document:
+    trigger = stored.definition.trigger
+    return {
+        "next_runs": [wire.instant(one.fire_at, trigger.timezone) for one in coming.openings],
+        "description": describe(trigger),
+    }
+
+
+def _ahead(stored: Schedule, *, now: datetime) -> Outlook:
+    if stored.state is not ScheduleState.PAUSED:
+        return outlook(stored, now=now, count=limits.NEXT_RUNS_SHOWN)
+    if stored.paused_until is None:
+        return Outlook((), 0, None, None)
+    return outlook(stored, now=max(now, stored.paused_until), count=limits.NEXT_RUNS_SHOWN)
 
 
 def holiday_warnings(definition: Definition, *, now: datetime) -> list[str]:

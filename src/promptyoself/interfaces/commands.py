@@ -110,6 +110,7 @@ COMMANDS: Final = (
         (
             Option("agent-id", "only this agent's schedules"),
             Option("all", "finished and cancelled ones too", "flag"),
+            Option("outlook", "with each its rule in words and its next three fire times", "flag", is_tool=False),
         ),
         is_tool=True,
         example="list --all",
@@ -354,6 +355,13 @@ COMMANDS: Final = (
     ),
     CLAIM_ONCE,
     Command(
+        "on-time",
+        "Say which scheduled prompt an agent is working on now, how late it came, and what comes next for it.",
+        "cli_on_time:on_time",
+        (Option("agent-id", "the agent (default: LETTA_AGENT_ID)"),),
+        example="on-time --agent-id agent-...",
+    ),
+    Command(
         "deliveries",
         "List deliveries, newest first.",
         "cli_deliveries:deliveries",
@@ -399,6 +407,14 @@ COMMANDS: Final = (
         (Option("to", "the new file; it must not exist", is_required=True, completes="file"),),
         example="db backup --to promptyoself-backup.db",
         is_operators=True,
+    ),
+    Command(
+        "mcp",
+        "Serve the tools of the Model Context Protocol on stdin and stdout, for a client that starts this program. It "
+        "delivers nothing: `promptyoself serve` or `execute --loop` does.",
+        "cli_mcp:mcp",
+        example="mcp",
+        is_story=True,
     ),
     Command(
         "completion",

@@ -6,9 +6,9 @@ line.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from promptyoself.domain import limits
 from promptyoself.domain.errors import Forbidden, InvalidInput
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from promptyoself.interfaces.services import Services
     from promptyoself.interfaces.wire import Document
 
+T = TypeVar("T")
 _NOT_FOR_CALLERS: Final = frozenset({"db", "base_url", "json", "help", "demo"})
 
 
@@ -84,12 +85,15 @@ class Door:
 
         A caller that goes away does not stop it: what has begun is finished, stored or refused as a whole.
         """
+        return await self.in_thread(partial(self.answer, command, options, identity, content=content))
+
+    async def in_thread(self, act: Callable[[], T]) -> T:
+        """Run what calls `answer`, perhaps more than once, in a thread of its own, as `carry_out` does."""
         import anyio
 
         if self._room is None:
             self._room = anyio.CapacityLimiter(limits.DOOR_THREADS_MAX)
         # anyio shields a thread that has begun from cancellation; waiting for room is given up.
-        act = partial(self.answer, command, options, identity, content=content)
         return await anyio.to_thread.run_sync(act, limiter=self._room)
 
     def _services(self, identity: Identity, flags: Flags) -> Services:

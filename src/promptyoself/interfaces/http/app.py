@@ -20,6 +20,7 @@ from promptyoself.interfaces.http.api import install as api
 from promptyoself.interfaces.http.middleware_pace import LearningGatekeeper, Pace
 from promptyoself.interfaces.http.parts import Life, Parts, lives, parts_of
 from promptyoself.interfaces.http.traffic import Traffic
+from promptyoself.interfaces.mcp import http as mcp
 
 __all__ = ["Life", "Parts", "lives", "make_app", "parts_of"]
 
@@ -28,6 +29,7 @@ _INSTALLERS: Final[tuple[Callable[[FastAPI], None], ...]] = (
     health.install,
     api.install,
     events.install,
+    mcp.install,
 )
 """What makes up the application, in the order in which routes are tried."""
 

@@ -1,0 +1,116 @@
+"""MCP over streamable HTTP: the two routes, who comes in, and what runs as long as they are served."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.routing import Route
+
+from promptyoself.domain import limits
+from promptyoself.domain.errors import PromptyoselfError, Unauthenticated
+from promptyoself.interfaces.door import Door
+from promptyoself.interfaces.http.asking import credentials_of
+from promptyoself.interfaces.http.parts import lives, parts_of
+from promptyoself.interfaces.mcp.server import ToolServer
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from mcp.server.context import ServerRequestContext
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from promptyoself.interfaces.identity import Credentials, Identity
+
+PATHS: Final = ("/mcp", "/mcp/")
+"""Both are routes of their own: a redirect from one to the other would come before the check of the Host."""
+_IDENTITY: Final = "promptyoself.identity"
+_CHALLENGE: Final = 'Bearer realm="promptyoself"'
+
+Admit = Callable[["Credentials"], Awaitable["Identity"]]
+"""Finds out who asks; one without an owner may look at the tools, and call none. Raises PromptyoselfError."""
+
+
+class McpOverHttp:
+    """The endpoint, for one run of an application: add `routes`, and hold `run` open while they are served."""
+
+    def __init__(self, door: Door, admit: Admit) -> None:
+        self._tools = ToolServer(door, who=_caller, who_lists=_visitor)
+        self._sessions = StreamableHTTPSessionManager(
+            self._tools.made(),
+            # Nothing is kept between requests, so that any process may answer any of them, and none can be hijacked.
+            stateless=True,
+            json_response=True,
+            # Host and Origin are checked around the whole application (middleware_origin.py).
+            security_settings=None,
+            max_request_body_size=limits.MCP_BODY_BYTES_MAX,
+        )
+        guarded = _Guarded(StreamableHTTPASGIApp(self._sessions), admit)
+        self.routes: Final = [Route(path, endpoint=guarded, include_in_schema=False) for path in PATHS]
+
+    @asynccontextmanager
+    async def run(self) -> AsyncIterator[None]:
+        """Serve until the block ends; then wait for what has begun to be stored, STOP_FOR at most."""
+        async with self._sessions.run():
+            try:
+                yield
+            finally:
+                await self._tools.settle()
+
+
+def install(app: FastAPI) -> None:
+    """Add MCP to the application."""
+    parts = parts_of(app)
+    # A gatekeeper that knows no Letta server knows no caller without an agent either.
+    admit = getattr(parts.gatekeeper, "admit", parts.gatekeeper.identify)
+    over = McpOverHttp(Door(parts.services, name="mcp"), admit)
+    app.router.routes.extend(over.routes)
+    lives(app).append(lambda _app: over.run())
+
+
+class _Guarded:
+    """Lets in whom the gatekeeper knows, by POST alone."""
+
+    def __init__(self, app: ASGIApp, admit: Admit) -> None:
+        self._app = app
+        self._admit = admit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] != "POST":
+            # A GET would hold a stream open on which nothing is ever sent, a DELETE would end a session that is none.
+            await _refusal("MCP is spoken here by POST alone", 405, Allow="POST")(scope, receive, send)
+            return
+        try:
+            scope[_IDENTITY] = await self._admit(credentials_of(Headers(scope=scope)))
+        except PromptyoselfError as error:
+            said = f"{error.message}; {error.hint}" if error.hint else error.message
+            challenge = {"WWW-Authenticate": _CHALLENGE} if isinstance(error, Unauthenticated) else {}
+            await _refusal(said, error.http_status, **challenge)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+def _refusal(said: str, status: int, **headers: str) -> Response:
+    """Return a refusal before any request was read, as JSON-RPC has it."""
+    body = {"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": said}}
+    return Response(json.dumps(body), status_code=status, media_type="application/json", headers=headers)
+
+
+def _visitor(ctx: ServerRequestContext[Any, Any]) -> Identity | None:
+    assert ctx.request is not None  # noqa: S101  over HTTP each message came with a request
+    identity: Identity = ctx.request.scope[_IDENTITY]
+    return identity if identity.owner else None
+
+
+def _caller(ctx: ServerRequestContext[Any, Any]) -> Identity:
+    identity = _visitor(ctx)
+    if identity is None:
+        raise Unauthenticated(
+            "nobody knows for which agent this call is: its token is a Letta server's, and no x-agent-id came with it",
+            hint="Letta sends x-agent-id by itself when an agent calls; other clients need a token of their own",
+        )
+    return identity
