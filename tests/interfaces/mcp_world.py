@@ -45,9 +45,12 @@ class Keeper:
     async def identify_as_letta(self, credentials: Credentials) -> Identity:
         return await self.identify(credentials)
 
+    async def close(self) -> None:
+        """Nothing is open."""
+
 
 def endpoint(services: Services) -> McpOverHttp:
-    return McpOverHttp(Door(services, name="mcp"), Keeper().admit)
+    return McpOverHttp(Door(services, name="mcp"), Keeper())
 
 
 @asynccontextmanager

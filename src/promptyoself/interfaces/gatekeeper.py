@@ -128,7 +128,9 @@ def stdio_identity(agent_id: str | None) -> Identity:
     """
     if not agent_id:
         raise Unauthenticated(
-            "nobody knows which agent asks", hint="set LETTA_AGENT_ID in the environment of `promptyoself mcp`"
+            "nobody knows for which agent this client asks",
+            hint="in the client's settings for this server, set LETTA_AGENT_ID to the agent's id, or "
+            "PROMPTYOSELF_ACT_AS=operator for a person's own client",
         )
     return Identity(validate_agent_id(agent_id), "stdio")
 

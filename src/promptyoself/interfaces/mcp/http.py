@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
-from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.routing import Route
 
 from promptyoself.domain import limits
 from promptyoself.domain.errors import PromptyoselfError, Unauthenticated
 from promptyoself.interfaces.door import Door
-from promptyoself.interfaces.http.asking import credentials_of
+from promptyoself.interfaces.http.asking import address_of, credentials_of
 from promptyoself.interfaces.http.parts import lives, parts_of
 from promptyoself.interfaces.mcp.server import ToolServer
 
@@ -24,21 +24,18 @@ if TYPE_CHECKING:
     from mcp.server.context import ServerRequestContext
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from promptyoself.interfaces.identity import Credentials, Identity
+    from promptyoself.interfaces.identity import Gatekeeper, Identity
 
 PATHS: Final = ("/mcp", "/mcp/")
 """Both are routes of their own: a redirect from one to the other would come before the check of the Host."""
 _IDENTITY: Final = "promptyoself.identity"
 _CHALLENGE: Final = 'Bearer realm="promptyoself"'
 
-Admit = Callable[["Credentials"], Awaitable["Identity"]]
-"""Finds out who asks; one without an owner may look at the tools, and call none. Raises PromptyoselfError."""
-
 
 class McpOverHttp:
     """The endpoint, for one run of an application: add `routes`, and hold `run` open while they are served."""
 
-    def __init__(self, door: Door, admit: Admit) -> None:
+    def __init__(self, door: Door, gatekeeper: Gatekeeper) -> None:
         self._tools = ToolServer(door, who=_caller, who_lists=_visitor)
         self._sessions = StreamableHTTPSessionManager(
             self._tools.made(),
@@ -49,7 +46,7 @@ class McpOverHttp:
             security_settings=None,
             max_request_body_size=limits.MCP_BODY_BYTES_MAX,
         )
-        guarded = _Guarded(StreamableHTTPASGIApp(self._sessions), admit)
+        guarded = _Guarded(StreamableHTTPASGIApp(self._sessions), gatekeeper)
         self.routes: Final = [Route(path, endpoint=guarded, include_in_schema=False) for path in PATHS]
 
     @asynccontextmanager
@@ -65,9 +62,7 @@ class McpOverHttp:
 def install(app: FastAPI) -> None:
     """Add MCP to the application."""
     parts = parts_of(app)
-    # A gatekeeper that knows no Letta server knows no caller without an agent either.
-    admit = getattr(parts.gatekeeper, "admit", parts.gatekeeper.identify)
-    over = McpOverHttp(Door(parts.services, name="mcp"), admit)
+    over = McpOverHttp(Door(parts.services, name="mcp"), parts.gatekeeper)
     app.router.routes.extend(over.routes)
     lives(app).append(lambda _app: over.run())
 
@@ -75,17 +70,18 @@ def install(app: FastAPI) -> None:
 class _Guarded:
     """Lets in whom the gatekeeper knows, by POST alone."""
 
-    def __init__(self, app: ASGIApp, admit: Admit) -> None:
+    def __init__(self, app: ASGIApp, gatekeeper: Gatekeeper) -> None:
         self._app = app
-        self._admit = admit
+        self._gatekeeper = gatekeeper
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] != "POST":
             # A GET would hold a stream open on which nothing is ever sent, a DELETE would end a session that is none.
             await _refusal("MCP is spoken here by POST alone", 405, Allow="POST")(scope, receive, send)
             return
+        asked = HTTPConnection(scope)
         try:
-            scope[_IDENTITY] = await self._admit(credentials_of(Headers(scope=scope)))
+            scope[_IDENTITY] = await self._gatekeeper.admit(credentials_of(asked.headers, address_of(asked)))
         except PromptyoselfError as error:
             said = f"{error.message}; {error.hint}" if error.hint else error.message
             challenge = {"WWW-Authenticate": _CHALLENGE} if isinstance(error, Unauthenticated) else {}
@@ -103,7 +99,7 @@ def _refusal(said: str, status: int, **headers: str) -> Response:
 def _visitor(ctx: ServerRequestContext[Any, Any]) -> Identity | None:
     assert ctx.request is not None  # noqa: S101  over HTTP each message came with a request
     identity: Identity = ctx.request.scope[_IDENTITY]
-    return identity if identity.owner else None
+    return None if identity.is_nobody else identity
 
 
 def _caller(ctx: ServerRequestContext[Any, Any]) -> Identity:

@@ -14,8 +14,9 @@ from mcp.server.stdio import stdio_server
 from mcp_types import JSONRPCNotification, JSONRPCRequest
 
 from promptyoself.domain import limits
-from promptyoself.domain.errors import Unauthenticated
+from promptyoself.domain.errors import PromptyoselfError
 from promptyoself.domain.models import OPERATOR
+from promptyoself.interfaces.gatekeeper import stdio_identity
 from promptyoself.interfaces.identity import Identity
 from promptyoself.interfaces.mcp.server import ToolServer
 
@@ -34,7 +35,7 @@ _TOO_LONG: Final = b'"longer than MCP_BODY_BYTES_MAX"'
 
 
 def identity_here(services: Services) -> Identity:
-    """Return for whom the client of this process acts. Raises Unauthenticated when no setting says.
+    """Return for whom the client of this process acts. Raises Unauthenticated when no setting says, and InvalidAgentId.
 
     LETTA_AGENT_ID, unless PROMPTYOSELF_ACT_AS says operator: a person's own client has no agent.
     """
@@ -42,14 +43,7 @@ def identity_here(services: Services) -> Identity:
     is_chosen = act_as is not None and act_as.source != "default"
     if act_as is not None and is_chosen and act_as.value == OPERATOR:
         return Identity(OPERATOR, "stdio")
-    agent_id = services.defaults.agent_id
-    if agent_id is None:
-        raise Unauthenticated(
-            "nobody knows for which agent this client acts",
-            hint="in the client's settings for this server, set LETTA_AGENT_ID to the agent's id, or "
-            "PROMPTYOSELF_ACT_AS=operator for a person's own client",
-        )
-    return Identity(agent_id, "stdio")
+    return stdio_identity(services.defaults.agent_id)
 
 
 async def serve(door: Door) -> None:
@@ -80,7 +74,7 @@ async def _ended(serving: asyncio.Future[None]) -> None:
 def _lister(door: Door) -> Identity | None:
     try:
         return identity_here(door.services)
-    except Unauthenticated:
+    except PromptyoselfError:
         return None
 
 

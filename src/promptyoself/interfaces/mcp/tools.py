@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from promptyoself.domain import limits
-from promptyoself.interfaces.commands import find_command
 from promptyoself.interfaces.identity import Identity
 from promptyoself.interfaces.mcp import answers, calls
 from promptyoself.interfaces.mcp.arguments import Parameter
@@ -66,7 +65,7 @@ class Tool(NamedTuple):
         return [one for one in self.parameters if is_operator or not one.is_operators]
 
 
-_ALL: Final = (
+TOOLS: Final = (
     Tool(
         "schedule_prompt",
         "Schedule a prompt",
@@ -268,10 +267,6 @@ _ALL: Final = (
         is_read_only=True,
     ),
 )
-
-
-TOOLS: Final = tuple(tool for tool in _ALL if tool.name != "claim_once" or find_command("claim-once"))
-"""What is offered."""
 
 
 def find_tool(name: str) -> Tool | None:
