@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from promptyoself.domain.ports import AgentInfo, Clock, Store, TargetStatus, Writer
     from promptyoself.domain.secret import Secret
     from promptyoself.interfaces.services import LoopReport, Setting
+    from promptyoself.storage.lending import LendingStore
     from promptyoself.storage.writer import ThreadWriter
     from promptyoself.targets.letta_settings import LettaSettings
 
@@ -84,6 +85,8 @@ class World:
         self._clock = SystemClock()
         self._chance = SystemChance()
         self._store: SqliteStore | None = None
+        self._shared: LendingStore | None = None
+        self._check_agent: Callable[[str], AgentInfo] = self._ask_for_agent
         self._owner = settings.acting_agent or OPERATOR
 
     @property
@@ -94,7 +97,7 @@ class World:
     @property
     def store(self) -> Store:
         """The database, opened on first use."""
-        return self._sqlite()
+        return self._shared or self._sqlite()
 
     @property
     def defaults(self) -> Defaults:
@@ -138,10 +141,8 @@ class World:
         return self._chance.secret()
 
     def check_agent(self, agent_id: str) -> AgentInfo:
-        """Ask Letta about an agent, 2 s at most."""
-        from promptyoself.targets.letta_check import check_agent
-
-        return check_agent(self._letta(), agent_id)
+        """Ask Letta about an agent, 2 s at most; in a process that serves many, not again within a minute."""
+        return self._check_agent(agent_id)
 
     def check_letta_key(self, key: Secret | None) -> KeyVerdict:
         """Ask Letta what it makes of a caller's key, or of none."""
@@ -253,6 +254,12 @@ class World:
         """Deliver with `doors` open beside, until SIGINT or SIGTERM, or until either of both fails."""
         import asyncio
 
+        from promptyoself.storage.lending import LendingStore
+        from promptyoself.targets.letta_seen import AgentsSeen
+
+        # From now on all threads, and the engine, share commits.
+        self._shared = LendingStore(self._sqlite(), self._clock)
+        self._check_agent = AgentsSeen(self._ask_for_agent, self._clock).check
         return asyncio.run(self._with_doors(doors, interval=interval, on_entry=on_entry))
 
     def zone_data_version(self) -> str:
@@ -281,7 +288,7 @@ class World:
         """Close the store."""
         if self._store is not None:
             self._store.close()
-            self._store = None
+            self._store = self._shared = None
 
     # -- parts ----------------------------------------------------------------------------------------------
 
@@ -344,7 +351,7 @@ class World:
         from promptyoself.storage.writer import ThreadWriter
         from promptyoself.zone_files import ZoneFiles
 
-        store = self._sqlite()
+        store = self._shared or self._sqlite()
         executor = self._executor(mode)
         writer = ThreadWriter(store)
         zones = ZoneWatch(writer=writer, clock=self._clock, zones=ZoneFiles())
@@ -432,6 +439,11 @@ class World:
         from promptyoself.domain.addresses import read_allowed
 
         return read_allowed(text)
+
+    def _ask_for_agent(self, agent_id: str) -> AgentInfo:
+        from promptyoself.targets.letta_check import check_agent
+
+        return check_agent(self._letta(), agent_id)
 
     def _letta(self) -> LettaSettings:
         from promptyoself.targets.letta_settings import LettaSettings

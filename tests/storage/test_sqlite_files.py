@@ -106,7 +106,7 @@ def test_every_connection_keeps_what_is_promised(open_store: OpenStore) -> None:
     store.change_mark()
     with store.reading():
         pass
-    for connection in (store._writing, store._reading, store._watching):
+    for connection in (store._writing, *store._readers, store._watching):
         assert connection is not None
         for pragma, value in {
             "journal_mode": "wal",

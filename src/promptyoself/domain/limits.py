@@ -227,10 +227,19 @@ RETENTION_BATCHES_MAX: Final = 1000
 STORE_BUSY_FOR: Final = timedelta(seconds=10)
 WRITES_PER_COMMIT_MAX: Final = 512
 WRITES_QUEUED_MAX: Final = 20_000
+ROUND_FOR: Final = timedelta(milliseconds=50)
+"""How long threads hand a shared transaction on before one commits it for all."""
+LOAN_FOR: Final = timedelta(seconds=60)
+"""How long one thread may keep the shared transaction while others wait: ten thousand schedules take seconds."""
+READERS_MAX: Final = 4
+"""Reading connections that a process opens to one database."""
 
 # -- doors that serve many ----------------------------------------------------------------------------------
 DOOR_THREADS_MAX: Final = 32
 """Commands of one door that are carried out at once; further callers wait their turn."""
+AGENT_SEEN_FOR: Final = timedelta(seconds=60)
+"""How long a process that serves many takes Letta's word that there is such an agent."""
+AGENTS_SEEN_MAX: Final = 10_000
 DOORS_STOP_FOR: Final = timedelta(seconds=5)
 """How long a stop waits for open requests; streams end by themselves at once."""
 KEEP_ALIVE_FOR: Final = timedelta(seconds=30)

@@ -54,11 +54,13 @@ class SqliteStore:
         self._uid = ""
         self._inode: tuple[int, int] | None = None
         self._is_closed = False
-        self._lock = threading.RLock()
-        # In memory there is one connection for all: the locks are then one lock.
-        self._reading_lock = threading.RLock() if path else self._lock
+        self._lock = threading.Lock()
+        """Taken by one thread and released by another where a transaction is lent on (lending.py)."""
+        # In memory there is one connection for all, and one lock.
+        self._reading_room = threading.Semaphore(limits.READERS_MAX) if path else self._lock
         self._writing: sqlite3.Connection | None = None
-        self._reading: sqlite3.Connection | None = None
+        self._readers: list[sqlite3.Connection] = []
+        """Those that nobody uses."""
         self._watching: sqlite3.Connection | None = None
         self._watching_lock = threading.Lock()
 
@@ -118,13 +120,17 @@ class SqliteStore:
 
     @contextmanager
     def reading(self) -> Iterator[SqliteTx]:
-        """Open a transaction that sees one state of the database; a write within raises StoreReadOnly."""
-        with self._held(self._reading_lock):
+        """Open a transaction that sees one state of the database; a write within raises StoreReadOnly.
+
+        READERS_MAX may be open at once; further ones wait their turn.
+        """
+        with self._held(self._reading_room):
             self._still_there()
-            connection = self._reader()
             if self._path is not None:
-                yield from self._bracketed(connection, "BEGIN")
+                with self._lent_reader() as connection:
+                    yield from self._bracketed(connection, "BEGIN")
                 return
+            connection = self._writer()
             connection.execute("PRAGMA query_only = ON")
             try:
                 yield from self._bracketed(connection, "BEGIN")
@@ -172,14 +178,14 @@ class SqliteStore:
 
     def close(self) -> None:
         """Close every connection; the last one to leave folds the log into the file. Closing twice does nothing."""
-        with self._lock, self._reading_lock, self._watching_lock:
+        with self._lock, self._watching_lock:
             self._is_closed = True
-            for connection in (self._watching, self._reading, self._writing):
+            # Those in use are closed by who uses them, when he gives them back.
+            for connection in (self._watching, *self._readers, self._writing):
                 if connection is not None:
-                    # Nothing can be lost here: what was committed is in the log.
-                    with suppress(*DRIVER_ERRORS):
-                        connection.close()
-            self._watching = self._reading = self._writing = None
+                    _close(connection)
+            self._watching = self._writing = None
+            self._readers.clear()
 
     # -- connections ----------------------------------------------------------------------------------------
 
@@ -215,15 +221,27 @@ class SqliteStore:
             raise closed(self.location)
         return self._writing
 
-    def _reader(self) -> sqlite3.Connection:
+    @contextmanager
+    def _lent_reader(self) -> Iterator[sqlite3.Connection]:
+        """Yield a reading connection that nobody else uses."""
         if self._is_closed:
             raise closed(self.location)
-        if self._path is None:
-            return self._writer()
-        if self._reading is None:
-            self._reading = self._connected()
-            self._reading.execute("PRAGMA query_only = ON")
-        return self._reading
+        try:
+            connection = self._readers.pop()
+        except IndexError:
+            connection = self._connected()
+            connection.execute("PRAGMA query_only = ON")
+        try:
+            yield connection
+        finally:
+            self._give_back(connection)
+
+    def _give_back(self, reader: sqlite3.Connection) -> None:
+        self._readers.append(reader)
+        if self._is_closed:
+            with suppress(ValueError):  # `close` has taken it meanwhile
+                self._readers.remove(reader)
+            _close(reader)
 
     def _connected(self) -> sqlite3.Connection:
         if self._is_closed:
@@ -234,7 +252,7 @@ class SqliteStore:
         return _connect(self.location, self._busy_for)
 
     @contextmanager
-    def _held(self, lock: threading.RLock) -> Iterator[None]:
+    def _held(self, lock: threading.Lock | threading.Semaphore) -> Iterator[None]:
         if not lock.acquire(timeout=self._busy_for.total_seconds()):
             raise busy(self.location)
         try:
@@ -293,6 +311,12 @@ def _connect(location: str, busy_for: timedelta) -> sqlite3.Connection:
     except DRIVER_ERRORS as exc:
         raise translated(exc, location) from exc
     return connection
+
+
+def _close(connection: sqlite3.Connection) -> None:
+    # Nothing can be lost here: what was committed is in the log.
+    with suppress(*DRIVER_ERRORS):
+        connection.close()
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Final, TypeVar
+from typing import Final, Self, TypeVar
 
 from promptyoself.domain.errors import PromptyoselfError, StoreCorrupt, StoreError
 from promptyoself.storage.queries import queries
@@ -30,6 +31,7 @@ class Statements:
         self._location = location
         self._sql = queries("sqlite")
         self._is_over = False
+        self._using = threading.RLock()
 
     @property
     def is_alive(self) -> bool:
@@ -41,8 +43,12 @@ class Statements:
         self._execute("COMMIT", {})
 
     def end(self) -> None:
-        """Refuse all further statements: a transaction that has ended must not go on in somebody else's."""
-        self._is_over = True
+        """Refuse all further statements: a transaction that has ended must not go on in somebody else's.
+
+        One that another thread executes just now ends first.
+        """
+        with self._using:
+            self._is_over = True
 
     @contextmanager
     def nested(self) -> Iterator[None]:
@@ -57,6 +63,18 @@ class Statements:
             raise
         self._execute("RELEASE act", {})
 
+    def lend(self) -> Self:
+        """Open a savepoint and return a transaction for one body; `take_back` ends it."""
+        self._execute("SAVEPOINT loan", {})
+        return type(self)(self._connection, self._location)
+
+    def take_back(self, lent: Self, *, is_kept: bool) -> None:
+        """End what was lent: nothing more of it is executed; keep or undo what was written in it."""
+        lent.end()
+        if not is_kept:
+            self._execute("ROLLBACK TO loan", {})
+        self._execute("RELEASE loan", {})
+
     def _change(self, name: str, values: Values) -> int:
         """Run a statement that writes; return how many rows it changed."""
         return self._execute(self._sql[name], values).rowcount
@@ -68,12 +86,13 @@ class Statements:
 
     def _insert_all(self, name: str, rows: Iterable[Values]) -> None:
         """Run an INSERT for each of many rows, in order; a row that cannot be stored raises, and undoes nothing."""
-        if not self.is_alive:
-            raise ended(self._location)
-        try:
-            self._connection.executemany(self._sql[name], rows)
-        except DRIVER_ERRORS as exc:
-            raise translated(exc, self._location) from exc
+        with self._using:
+            if not self.is_alive:
+                raise ended(self._location)
+            try:
+                self._connection.executemany(self._sql[name], rows)
+            except DRIVER_ERRORS as exc:
+                raise translated(exc, self._location) from exc
 
     def _all(self, name: str, values: Values, model: Model[T]) -> list[T]:
         """Return all rows of a query as models."""
@@ -98,12 +117,13 @@ class Statements:
             raise translated(exc, self._location) from exc
 
     def _execute(self, statement: str, values: Values) -> sqlite3.Cursor:
-        if not self.is_alive:
-            raise ended(self._location)
-        try:
-            return self._connection.execute(statement, values)
-        except DRIVER_ERRORS as exc:
-            raise translated(exc, self._location) from exc
+        with self._using:
+            if not self.is_alive:
+                raise ended(self._location)
+            try:
+                return self._connection.execute(statement, values)
+            except DRIVER_ERRORS as exc:
+                raise translated(exc, self._location) from exc
 
     def _mapped(self, row: Row, model: Model[T]) -> T:
         try:
