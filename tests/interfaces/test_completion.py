@@ -75,7 +75,7 @@ def by_bash(folder: Path, lines: Sequence[str]) -> list[set[str]]:
 
 
 BASH_CASES = {
-    "promptyoself reg": {"register"},
+    "promptyoself reg": {"register", "register-all"},
     "promptyoself db ": {"upgrade", "backup"},
     "promptyoself db b": {"backup"},
     "promptyoself --db /tmp/a:b.db lis": {"list"},
@@ -160,7 +160,7 @@ def test_fish_completes_commands_options_and_values(folder: Path) -> None:
     lines = "\n".join(f"echo '[{line}]'; complete -C '{line}'" for line in asked)
     told = run(folder, "fish", "--no-config", "-c", f"source ./fish\n{lines}").split("[promptyoself ")[1:]
     answers = {one.split("]\n")[0]: {line.split("\t")[0] for line in one.split("]\n")[1].splitlines()} for one in told}
-    assert answers["reg"] == {"register"}
+    assert answers["reg"] == {"register", "register-all"}
     assert answers["db "] == {"upgrade", "backup"}
     assert answers["--db /tmp/a:b.db lis"] == {"list"}
     assert answers["register --prompt list --every 1h --time"] == {"--time", "--timezone"}

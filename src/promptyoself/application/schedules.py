@@ -97,8 +97,7 @@ def put(
 
     Raises as `register`. For the journal, `source` says from where it was imported, `given` in which words it came.
     """
-    _check_reach(definition, caller)
-    _check_guard_of_definition(definition, caller, now=now)
+    check_asked(definition, caller, now=now)
     if known is None and definition.key is not None:
         known = tx.schedule_by_key(definition.agent_id, definition.key)
     if known is not None:
@@ -107,7 +106,7 @@ def put(
         kept = _keep_grid(known.definition, definition, is_phrase=bool(given), now=now)
         edited = _edit(tx, known, kept, caller=caller, now=now, given=given)
         return Registered(edited, is_new=False, before=known)
-    provenance = _provenance(tx, caller, now=now)
+    provenance = provenance_of(tx, caller, now=now)
     _check_guard_of_creation(tx, provenance, caller, now=now)
     schedule = tx.add_schedule(
         NewSchedule(
@@ -118,14 +117,33 @@ def put(
             created_at=now,
         )
     )
+    tx.add_fact(registration(schedule.id, definition, caller=caller, now=now, source=source, given=given))
+    return Registered(schedule, is_new=True)
+
+
+def check_asked(definition: Definition, caller: Caller, *, now: datetime) -> None:
+    """Refuse what this caller may not ask for, whatever is stored. Raises Forbidden and LimitExceeded."""
+    _check_reach(definition, caller)
+    _check_guard_of_definition(definition, caller, now=now)
+
+
+def registration(
+    schedule_id: int,
+    definition: Definition,
+    *,
+    caller: Caller,
+    now: datetime,
+    source: str | None = None,
+    given: tuple[Understood, ...] = (),
+) -> Fact:
+    """Return the fact that a schedule was made."""
     detail: dict[str, str | int | bool | None] = {
         "trigger": f"{definition.trigger.kind}: {definition.trigger.expression}",
         **_given(given),
     }
     if source is not None:
         detail["source"] = source
-    tx.add_fact(Fact(kind=FactKind.REGISTERED, at=now, schedule_id=schedule.id, actor=caller.label, detail=detail))
-    return Registered(schedule, is_new=True)
+    return Fact(kind=FactKind.REGISTERED, at=now, schedule_id=schedule_id, actor=caller.label, detail=detail)
 
 
 def find(tx: Tx, schedule_id: int, *, caller: Caller) -> Schedule:
@@ -392,7 +410,7 @@ def _withdraw(tx: Tx, schedule: Schedule, *, reason: str, now: datetime) -> list
     return waiting
 
 
-def _provenance(tx: Tx, caller: Caller, *, now: datetime) -> Provenance:
+def provenance_of(tx: Tx, caller: Caller, *, now: datetime) -> Provenance:
     """Trace an agent's new schedule to the prompt that the agent is working on, if any."""
     if caller.is_operator:
         return Provenance(owner=OPERATOR, created_by=caller.label)

@@ -7,7 +7,8 @@
     |   |   `-- TriggerNeverFires        trigger_never_fires     1   422
     |   |-- InvalidInterval              invalid_interval        1   422
     |   |-- InvalidTimezone              invalid_timezone        1   422
-    |   `-- InvalidAgentId               invalid_agent_id        1   422
+    |   |-- InvalidAgentId               invalid_agent_id        1   422
+    |   `-- BatchRefused                 batch_refused           1   422
     |-- NotFound                         not_found               1   404
     |   |-- ScheduleNotFound             schedule_not_found      1   404
     |   |-- DeliveryNotFound             delivery_not_found      1   404
@@ -98,6 +99,12 @@ class InvalidAgentId(InvalidInput):
     """An agent id that could not be one, or that would change the meaning of a URL."""
 
     code = "invalid_agent_id"
+
+
+class BatchRefused(InvalidInput):
+    """Some of many things asked for at once cannot be done, so none was."""
+
+    code = "batch_refused"
 
 
 class NotFound(PromptyoselfError):

@@ -104,6 +104,14 @@ COMMANDS: Final = (
         example='register --agent-id agent-... --prompt "Look over the notes." --cron "0 9 * * mon-fri"',
     ),
     Command(
+        "register-all",
+        "Make up to 10000 schedules at once from a JSON file, all or none: an object with `schedules`, a list of what "
+        "register takes.",
+        "cli_bulk:register_all",
+        example="register-all schedules.json",
+        arguments=(Argument("file", "the file to read; - for stdin", completes="file"),),
+    ),
+    Command(
         "list",
         "List schedules and when each fires next.",
         "cli_schedules:list_schedules",

@@ -464,3 +464,16 @@ class Journal(Success):
     next_after: int = Field(description="give it as `after` for what comes next")
     newest: int
     gap: Gap | None
+
+
+class RegisteredAll(Success):
+    """All schedules were made, or updated."""
+
+    ids: list[int] = Field(description="in the order of the schedules that were sent")
+    count: int
+    created: int
+    updated: int
+    next_run: Instant | None = Field(description="the first fire time of all")
+    now: Instant
+    message: str
+    warnings: list[str] = Field(description="the first of them; each said once")

@@ -40,7 +40,7 @@ class ApiRoute(APIRoute):
                     raise InvalidInput(f"in the query, {unknown(key, known)}")
                 if key not in many and len(request.query_params.getlist(key)) > 1:
                     raise InvalidInput(f"in the query, {key} is given twice", hint="give it once")
-            if takes_body and not _is_json(request):
+            if takes_body and not is_json(request):
                 return problem_response(
                     "the body must be JSON",
                     status=415,
@@ -67,7 +67,7 @@ def _query_keys(route: APIRoute) -> tuple[Mapping[str, object], frozenset[str]]:
     return known, frozenset(many)
 
 
-def _is_json(request: Request) -> bool:
+def is_json(request: Request) -> bool:
     """Return whether the body says that it is JSON, or there is none."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind:
