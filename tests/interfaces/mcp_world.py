@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
 
 import httpx2
 from mcp.client import Client
@@ -11,6 +13,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp_types import CallToolResult, TextContent
 from starlette.applications import Starlette
 
+from promptyoself.domain import limits
 from promptyoself.domain.errors import Forbidden, Unauthenticated
 from promptyoself.domain.models import OPERATOR
 from promptyoself.interfaces.door import Door
@@ -49,28 +52,39 @@ class Keeper:
         """Nothing is open."""
 
 
-def endpoint(services: Services) -> McpOverHttp:
-    return McpOverHttp(Door(services, name="mcp"), Keeper())
+@asynccontextmanager
+async def requests(
+    services: Services, *, calls_most: int = limits.MCP_CALLS_MAX, call_for: timedelta = limits.MCP_CALL_MAX
+) -> AsyncIterator[httpx2.AsyncClient]:
+    """Yield an HTTP client of a served endpoint."""
+    over = McpOverHttp(Door(services, name="mcp"), Keeper(), calls_most=calls_most, call_for=call_for)
+    transport = httpx2.ASGITransport(Starlette(routes=over.routes))
+    async with over.run(), httpx2.AsyncClient(transport=transport) as client:
+        yield client
 
 
 @asynccontextmanager
-async def requests(services: Services, **headers: str) -> AsyncIterator[httpx2.AsyncClient]:
-    """Yield an HTTP client of a served endpoint."""
-    over = endpoint(services)
-    app = Starlette(routes=over.routes)
-    async with over.run(), httpx2.AsyncClient(transport=httpx2.ASGITransport(app), headers=headers) as client:
+async def speaking(
+    http: httpx2.AsyncClient, bearer: str = AGENT, *, mode: str = "auto", agent_header: str | None = None
+) -> AsyncIterator[Client]:
+    """Yield the SDK's client at an endpoint, for the caller that `bearer` names."""
+    http.headers["Authorization"] = f"Bearer {bearer}"
+    if agent_header is not None:
+        http.headers["x-agent-id"] = agent_header
+    async with Client(streamable_http_client(URL, http_client=http), mode=mode) as client:
         yield client
 
 
 @asynccontextmanager
 async def mcp_client(
-    services: Services, bearer: str = AGENT, *, mode: str = "auto", **headers: str
+    services: Services,
+    bearer: str = AGENT,
+    *,
+    mode: str = "auto",
+    **bounds: Any,  # noqa: ANN401  as `requests` has them
 ) -> AsyncIterator[Client]:
-    """Yield the SDK's client of a served endpoint, for the caller that `bearer` names."""
-    async with (
-        requests(services, Authorization=f"Bearer {bearer}", **headers) as http,
-        Client(streamable_http_client(URL, http_client=http), mode=mode) as client,
-    ):
+    """Yield the SDK's client of a served endpoint of its own."""
+    async with requests(services, **bounds) as http, speaking(http, bearer, mode=mode) as client:
         yield client
 
 

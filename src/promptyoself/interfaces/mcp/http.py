@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
@@ -35,8 +36,15 @@ _CHALLENGE: Final = 'Bearer realm="promptyoself"'
 class McpOverHttp:
     """The endpoint, for one run of an application: add `routes`, and hold `run` open while they are served."""
 
-    def __init__(self, door: Door, gatekeeper: Gatekeeper) -> None:
-        self._tools = ToolServer(door, who=_caller, who_lists=_visitor)
+    def __init__(
+        self,
+        door: Door,
+        gatekeeper: Gatekeeper,
+        *,
+        calls_most: int = limits.MCP_CALLS_MAX,
+        call_for: timedelta = limits.MCP_CALL_MAX,
+    ) -> None:
+        self._tools = ToolServer(door, who=_caller, who_lists=_visitor, calls_most=calls_most, call_for=call_for)
         self._sessions = StreamableHTTPSessionManager(
             self._tools.made(),
             # Nothing is kept between requests, so that any process may answer any of them, and none can be hijacked.

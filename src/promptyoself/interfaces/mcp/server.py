@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import mcp_types as types
@@ -43,8 +44,19 @@ WhoLists = Callable[["ServerRequestContext[Any, Any]"], "Identity | None"]
 class ToolServer:
     """Answers lists and calls of tools on one door."""
 
-    def __init__(self, door: Door, *, who: Who, who_lists: WhoLists) -> None:
+    def __init__(
+        self,
+        door: Door,
+        *,
+        who: Who,
+        who_lists: WhoLists,
+        calls_most: int = limits.MCP_CALLS_MAX,
+        call_for: timedelta = limits.MCP_CALL_MAX,
+    ) -> None:
+        """`calls_most` calls may be in progress at once; each is waited for, for `call_for`."""
         self._door = door
+        self._calls_most = calls_most
+        self._call_for_s = call_for.total_seconds()
         self._who = who
         self._who_lists = who_lists
         self._calls: set[asyncio.Task[types.CallToolResult]] = set()
@@ -87,16 +99,16 @@ class ToolServer:
     async def _call_tool(
         self, ctx: ServerRequestContext[Any, Any], params: types.CallToolRequestParams
     ) -> types.CallToolResult:
-        if len(self._calls) >= limits.MCP_CALLS_MAX:
-            return _refused(f"{limits.MCP_CALLS_MAX} calls are in progress already; wait for answers, then call again")
+        if len(self._calls) >= self._calls_most:
+            return _refused(f"{self._calls_most} calls are in progress already; wait for answers, then call again")
         # A task of its own: a client that goes away stops nobody, and what has begun to be stored is stored as a whole.
         task = asyncio.ensure_future(self._answer(ctx, params.name, params.arguments or {}))
         self._calls.add(task)
         task.add_done_callback(self._calls.discard)
-        done, _ = await asyncio.wait({task}, timeout=limits.MCP_CALL_MAX.total_seconds())
+        done, _ = await asyncio.wait({task}, timeout=self._call_for_s)
         if not done:
             return _refused(
-                f"no answer within {limits.MCP_CALL_MAX.total_seconds():.0f} s; it may still be carried out: look with "
+                f"no answer within {self._call_for_s:.0f} s; it may still be carried out: look with "
                 "list_my_schedules before you repeat it"
             )
         return task.result()
