@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from letta_client import Letta
 
+    from promptyoself.application.callbacks import Callbacks
     from promptyoself.application.dispatcher import Dispatcher, Report
     from promptyoself.application.gate import Gate
     from promptyoself.application.passes import Entry
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from promptyoself.domain.addresses import Allowed
     from promptyoself.domain.answers import Target
     from promptyoself.domain.ports import AgentInfo, Clock, Store, TargetStatus, Writer
+    from promptyoself.domain.ports_callbacks import Poster
     from promptyoself.domain.secret import Secret
     from promptyoself.interfaces.services import LoopReport, Setting
     from promptyoself.storage.lending import LendingStore
@@ -396,11 +398,20 @@ class World:
         on_change: Callable[[], None],
         on_grant: Callable[[str], None],
     ) -> AsyncIterator[_Crew]:
-        """Put targets, gate and dispatcher together; close them, and the writer, at the end."""
+        """Put targets, gate, dispatcher and callbacks together; close them, and the writer, at the end."""
+        import asyncio
+
         from promptyoself.application.dispatcher import Dispatcher
         from promptyoself.application.gate import Gate
 
         targets = self._make_targets(writer, self._clock)
+        callbacks = self._callbacks(writer, targets, executor)
+
+        def watch_ends(report: Report) -> None:
+            if report.delivery.state.is_final and report.schedule.definition.content is not None:
+                callbacks.wake()
+            watch(report)
+
         gate = Gate(
             targets=targets,
             writer=writer,
@@ -416,11 +427,16 @@ class World:
             clock=self._clock,
             chance=self._chance,
             executor_id=executor.id,
-            watch=watch,
+            watch=watch_ends,
         )
+        posting = asyncio.ensure_future(callbacks.run())
         try:
             yield _Crew(gate, dispatcher)
         finally:
+            posting.cancel()
+            with suppress(asyncio.CancelledError):
+                await posting
+            await callbacks.finish()
             await gate.close()
             for target in targets.values():
                 await target.close()
@@ -431,6 +447,28 @@ class World:
         from promptyoself.targets.letta import LettaTarget
 
         return {"letta": LettaTarget(self._letta(), clock), "inbox": InboxTarget(writer, clock)}
+
+    def _callbacks(self, writer: Writer, targets: Mapping[str, Target], executor: Executor) -> Callbacks:
+        from promptyoself.application.callbacks import Callbacks
+        from promptyoself.domain.addresses import NOTHING
+        from promptyoself.domain.ports_callbacks import Recounting
+
+        allowed = self._callback_allow() or NOTHING
+
+        def make_poster() -> Poster:
+            from promptyoself.targets.callbacks import HttpPoster
+
+            return HttpPoster(allowed)
+
+        return Callbacks(
+            writer=writer,
+            make_poster=make_poster,
+            results={name: one.result_of for name, one in targets.items() if isinstance(one, Recounting)},
+            clock=self._clock,
+            chance=self._chance,
+            actor=executor.id,
+            allowed=allowed,
+        )
 
     def _callback_allow(self) -> Allowed | None:
         text = self._settings.callback_allow.value

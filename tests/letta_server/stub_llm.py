@@ -8,6 +8,7 @@ It answers `stub reply to: <the last user message>`, unless that message holds a
     HTTP:code, HTTP:code*n    answer that status, always or for the first n requests with this very message
     DROP                      close the connection without an answer
     CALL_TOOL:name:{json}     call that tool; once its result is in the conversation, answer with text
+    SAY:<text>                answer the rest of the message; NONCE in it becomes that of the newest envelope
 
 Letta's LLM client asks three times before a run fails on 429, 5xx or DROP: `HTTP:500*3` fails one run and no more.
 
@@ -76,7 +77,7 @@ def last_user_and_after(messages: list[dict[str, Any]]) -> tuple[str, list[dict[
 def plan_for(messages: list[dict[str, Any]], *, times_seen: int) -> Plan:
     """Decide the answer; `times_seen` counts earlier requests with this same last user message."""
     text, after = last_user_and_after(messages)
-    reply = f"stub reply to: {text[:ECHO_CHARS_MAX]}"
+    reply = said_by(text, messages) or f"stub reply to: {text[:ECHO_CHARS_MAX]}"
     if any(message.get("role") == "tool" for message in after):
         return Plan(text=reply)
     sleep = re.search(r"SLEEP:(\d+(?:\.\d+)?)", text)
@@ -90,6 +91,19 @@ def plan_for(messages: list[dict[str, Any]], *, times_seen: int) -> Plan:
         arguments, _ = json.JSONDecoder().raw_decode(text, call.end())
         return Plan(sleep_s=sleep_s, tool=call[1], arguments=json.dumps(arguments))
     return Plan(sleep_s=sleep_s, text=reply)
+
+
+def said_by(text: str, messages: list[dict[str, Any]]) -> str | None:
+    """Return what a `SAY:` marker wants answered, with the nonce that the newest envelope carries."""
+    _, marker, wanted = text.partition("SAY:")
+    if not marker:
+        return None
+    nonces = [
+        found[-1]
+        for message in messages
+        if (found := re.findall(r"\[promptyoself ([0-9a-f]+): ", text_of(message.get("content"))))
+    ]
+    return wanted.replace("NONCE", nonces[-1] if nonces else "none")
 
 
 class RequestLog:

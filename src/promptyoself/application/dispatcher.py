@@ -17,6 +17,7 @@ from enum import Enum, auto
 from itertools import chain, repeat
 from typing import TypeVar
 
+from promptyoself.application import obeying
 from promptyoself.application.asking import within_bounds
 from promptyoself.application.ends import after_delivery
 from promptyoself.application.gate import Gate
@@ -25,6 +26,7 @@ from promptyoself.domain.answers import (
     Absent,
     Accepted,
     Address,
+    Done,
     FollowResult,
     Message,
     Refused,
@@ -35,6 +37,7 @@ from promptyoself.domain.answers import (
     Unclear,
     Undecided,
 )
+from promptyoself.domain.callbacks import callback_for
 from promptyoself.domain.envelope import compose
 from promptyoself.domain.errors import StoreError
 from promptyoself.domain.keys import otid_of
@@ -72,6 +75,8 @@ class _Claim:
     schedule: Schedule
     attempt: Attempt | None
     claimed_at: datetime
+    nonce: str | None = None
+    """Told to the agent where its reply is obeyed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,7 +251,8 @@ class Dispatcher:
         if not tx.save_delivery(leased, was=delivery):
             return None
         attempt = tx.add_attempt(delivery.id, executor_id=self._executor_id, otid=otid_of(delivery), started_at=now)
-        return _Claim(_Duty.LOOK_FIRST if must_look else _Duty.SEND, leased, schedule, attempt, now)
+        nonce = obeying.nonce_for(tx, schedule, leased)
+        return _Claim(_Duty.LOOK_FIRST if must_look else _Duty.SEND, leased, schedule, attempt, now, nonce)
 
     def _claim_in_flight(
         self, tx: Tx, delivery: Delivery, schedule: Schedule, turn: _Turn, *, now: datetime
@@ -294,7 +300,7 @@ class Dispatcher:
             otid=otid_of(delivery),
             prompt=schedule.definition.prompt,
             content=schedule.definition.content,
-            envelope=compose(schedule, delivery, now=self._clock.now()),
+            envelope=compose(schedule, delivery, now=self._clock.now(), nonce=claim.nonce),
             delivery_id=delivery.id,
             schedule_id=schedule.id,
         )
@@ -423,10 +429,16 @@ class Dispatcher:
         ):
             _log.warning("delivery.lease_lost delivery_id=%d", claim.delivery.id)
             return None
+        reply = obeying.heard(tx, schedule, current, result) if isinstance(result, Done) else None
+        is_silent = reply is not None and reply.is_silent
+        if is_silent and isinstance(result, Done):
+            result = replace(result, reply_excerpt=None)
         step = retry.after(current, result, now=now, fraction=self._chance.fraction())
-        written = self._write(tx, current, step, schedule, attempt=claim.attempt, now=now)
+        written = self._write(tx, current, step, schedule, attempt=claim.attempt, now=now, is_silent=is_silent)
         if written is None:
             return None
+        if reply is not None:
+            written = obeying.obey(tx, written, step.delivery, reply, uid=self._chance.token(), now=now)
         self._note(turn, step, written, attempt=claim.attempt)
         return step.delivery
 
@@ -448,9 +460,17 @@ class Dispatcher:
         )
 
     def _write(
-        self, tx: Tx, was: Delivery, step: retry.Step, schedule: Schedule, *, attempt: Attempt | None, now: datetime
+        self,
+        tx: Tx,
+        was: Delivery,
+        step: retry.Step,
+        schedule: Schedule,
+        *,
+        attempt: Attempt | None,
+        now: datetime,
+        is_silent: bool = False,
     ) -> Schedule | None:
-        """Write one step: delivery, attempt, journal, and what it means for the schedule."""
+        """Write one step: delivery, attempt, journal, and what it means for the schedule and its callback."""
         if not tx.save_delivery(step.delivery, was=was):
             return None
         if attempt is not None and step.outcome is not None:
@@ -480,6 +500,9 @@ class Dispatcher:
                 )
             )
         if step.delivery.state.is_final:
+            callback = None if is_silent else callback_for(schedule, step.delivery, now=now)
+            if callback is not None:
+                tx.add_callback(callback)
             return after_delivery(tx, schedule, step.delivery, outcome=step.outcome, now=now)
         return schedule
 

@@ -92,10 +92,12 @@ def put(
     known: Schedule | None = None,
     source: str | None = None,
     given: tuple[Understood, ...] = (),
+    origin: Delivery | None = None,
 ) -> Registered:
     """Store a definition, or make `known` (else the caller's schedule of the same agent and key) into it.
 
     Raises as `register`. For the journal, `source` says from where it was imported, `given` in which words it came.
+    `origin` is the delivery that led to it, where the caller knows.
     """
     check_asked(definition, caller, now=now)
     if known is None and definition.key is not None:
@@ -106,7 +108,7 @@ def put(
         kept = _keep_grid(known.definition, definition, is_phrase=bool(given), now=now)
         edited = _edit(tx, known, kept, caller=caller, now=now, given=given)
         return Registered(edited, is_new=False, before=known)
-    provenance = provenance_of(tx, caller, now=now)
+    provenance = provenance_of(tx, caller, now=now, origin=origin)
     _check_guard_of_creation(tx, provenance, caller, now=now)
     schedule = tx.add_schedule(
         NewSchedule(
@@ -223,6 +225,25 @@ def cancel(tx: Tx, schedule_id: int, *, caller: Caller, now: datetime) -> Schedu
     _withdraw(tx, schedule, reason="the schedule was cancelled", now=now)
     tx.add_fact(Fact(kind=FactKind.CANCELLED, at=now, schedule_id=schedule.id, actor=caller.label))
     return cancelled
+
+
+def complete(tx: Tx, schedule: Schedule, *, reason: str, caller: Caller, now: datetime) -> Schedule:
+    """End a schedule because its work is done: nothing more of it is sent. One that is over stays as it is."""
+    if schedule.state not in LIVE_STATES:
+        return schedule
+    done = replace(
+        schedule,
+        state=ScheduleState.COMPLETED,
+        state_reason=reason,
+        paused_until=None,
+        next_fire_at=None,
+        updated_at=now,
+    )
+    tx.save_schedule(done)
+    _withdraw(tx, schedule, reason="the schedule was completed", now=now)
+    fact = Fact(kind=FactKind.COMPLETED, at=now, schedule_id=schedule.id, actor=caller.label, detail={"reason": reason})
+    tx.add_fact(fact)
+    return done
 
 
 def pause(
@@ -410,11 +431,11 @@ def _withdraw(tx: Tx, schedule: Schedule, *, reason: str, now: datetime) -> list
     return waiting
 
 
-def provenance_of(tx: Tx, caller: Caller, *, now: datetime) -> Provenance:
-    """Trace an agent's new schedule to the prompt that the agent is working on, if any."""
+def provenance_of(tx: Tx, caller: Caller, *, now: datetime, origin: Delivery | None = None) -> Provenance:
+    """Trace an agent's new schedule to the prompt that led to it: `origin`, or the one the agent is working on."""
     if caller.is_operator:
         return Provenance(owner=OPERATOR, created_by=caller.label)
-    origin = tx.delivery_in_progress(caller.owner, since=now - limits.RUN_TIME_MAX)
+    origin = origin or tx.delivery_in_progress(caller.owner, since=now - limits.RUN_TIME_MAX)
     if origin is None:
         return Provenance(owner=caller.owner, created_by=caller.label)
     parent = tx.schedule(origin.schedule_id)

@@ -58,6 +58,8 @@ class Done:
 
     run_id: str | None = None
     reply_excerpt: str | None = None
+    last_line: str | None = None
+    """The last line of what the agent said, whole; None when there is none, or it is too long to be obeyed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

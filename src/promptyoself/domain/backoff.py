@@ -33,3 +33,10 @@ def after_busy(tries: int, *, fraction: float) -> timedelta:
 def while_unknown(unknown_for: timedelta) -> timedelta:
     """Return the pause until an unknown delivery is asked about again: as long as it is unknown, 2 s to 20 s."""
     return min(limits.SETTLE_MAX, max(limits.SETTLE_FIRST, unknown_for))
+
+
+def after_callback(tries: int, *, fraction: float) -> timedelta:
+    """Return the wait before a callback is posted again: half of it certain, from 10 s, cap 30 min."""
+    longest = limits.CALLBACK_BACKOFF_MAX
+    wait = full_jitter(tries, first=limits.CALLBACK_BACKOFF_FIRST, longest=longest, fraction=1.0)
+    return wait * (0.5 + fraction / 2)

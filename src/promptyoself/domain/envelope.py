@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from promptyoself.domain import limits
 from promptyoself.domain.models import OPERATOR, Delivery, DeliveryKind, EnvelopeMode, Schedule
+from promptyoself.domain.replies import invitation
 from promptyoself.domain.triggers import describe, format_duration, zone
 
 NAME_SHOWN_MAX = 80
@@ -21,8 +22,11 @@ REPEAT_MARK = (
 CLOSING = "No person is watching. This is the scheduled run itself: do not schedule it again."
 
 
-def compose(schedule: Schedule, delivery: Delivery, *, now: datetime) -> str | None:
-    """Return the envelope's text, or None when the schedule wants none. `now` is aware UTC."""
+def compose(schedule: Schedule, delivery: Delivery, *, now: datetime, nonce: str | None = None) -> str | None:
+    """Return the envelope's text, or None when the schedule wants none. `now` is aware UTC.
+
+    `nonce`, where replies are obeyed, is told with how to answer.
+    """
     mode = schedule.definition.policy.envelope
     if mode is EnvelopeMode.NONE:
         return None
@@ -32,6 +36,8 @@ def compose(schedule: Schedule, delivery: Delivery, *, now: datetime) -> str | N
     if delivery.maybe_repeat:
         lines.append(REPEAT_MARK)
     lines.append(CLOSING)
+    if nonce is not None:
+        lines.append(invitation(nonce))
     return "\n".join(lines)
 
 

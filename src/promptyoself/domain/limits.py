@@ -185,8 +185,9 @@ CALLBACK_TIME_MAX: Final = timedelta(seconds=10)
 """From the look-up of the name to the status line."""
 CALLBACK_BYTES_MAX: Final = 1024 * 1024
 """Bytes of what is posted; the agent's messages are left out when they are longer."""
-CALLBACK_ATTEMPTS_MAX: Final = 8
-CALLBACK_BACKOFF_FIRST: Final = timedelta(seconds=5)
+CALLBACK_ATTEMPTS_MAX: Final = 12
+"""Two hours, more or less."""
+CALLBACK_BACKOFF_FIRST: Final = timedelta(seconds=10)
 CALLBACK_BACKOFF_MAX: Final = timedelta(minutes=30)
 CALLBACK_LEASE: Final = timedelta(seconds=60)
 """How long an executor keeps a callback to itself; one that dies with it is posted again after this."""

@@ -30,6 +30,7 @@ from promptyoself.domain.models import (
     ZoneRecord,
 )
 from promptyoself.domain.ports_access import AccessTx
+from promptyoself.domain.ports_callbacks import CallbackTx
 from promptyoself.domain.ports_journal import JournalTx
 from promptyoself.domain.values import dataclass
 
@@ -122,7 +123,7 @@ class GuardUsage:
     deliveries_last_hour: int
 
 
-class Tx(JournalTx, AccessTx, Protocol):
+class Tx(JournalTx, AccessTx, CallbackTx, Protocol):
     """One transaction. All of it is stored or none; writers see what they read until it ends.
 
     Every method raises `StoreError` kin only. A guarded change answers False when the row was no longer

@@ -37,6 +37,7 @@ from promptyoself.domain.ports import DeliveryFilter, GuardUsage, NewSchedule, S
 from promptyoself.storage import rows
 from promptyoself.storage.rows import Row, Values, instant, micros, micros_or_none
 from promptyoself.storage.sqlite_access import AccessStatements
+from promptyoself.storage.sqlite_callbacks import CallbackStatements
 from promptyoself.storage.sqlite_journal import JournalStatements
 from promptyoself.storage.sqlite_statements import ID_MAX, Model, T
 
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from promptyoself.domain.holidays import Holidays
 
 
-class SqliteTx(JournalStatements, AccessStatements):
+class SqliteTx(JournalStatements, AccessStatements, CallbackStatements):
     """One transaction; see `Tx` for what each method promises."""
 
     def store_uid(self) -> str:
@@ -449,6 +450,7 @@ class SqliteTx(JournalStatements, AccessStatements):
         pruned += self._prune_access(before=before, limit=_page(limit) - pruned)
         self._change("prune_executors", values)
         self._change("prune_calendars", {})
+        self._change("prune_callbacks", values)
         return pruned
 
     def counts(self) -> dict[str, int]:

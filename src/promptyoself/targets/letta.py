@@ -29,7 +29,7 @@ from promptyoself.domain.answers import (
 from promptyoself.domain.errors import InvalidInput
 from promptyoself.domain.ports import Clock
 from promptyoself.targets.letta_answers import is_unknown_route, is_without_redis, of_broken, of_read, of_refusal
-from promptyoself.targets.letta_evidence import Evidence, Run, reply_excerpt, run_of
+from promptyoself.targets.letta_evidence import Evidence, Run, last_line, reply_excerpt, run_of
 from promptyoself.targets.letta_http import Broken, LettaHttp, Reply, instant, segment
 from promptyoself.targets.letta_routes import Route, Routes, agent_path, body_of, conversation_path
 from promptyoself.targets.letta_runs import LettaPace, Loss, RunPoller
@@ -112,6 +112,21 @@ class LettaTarget:
     async def probe(self) -> Refused | None:
         """Ask for one agent, with our key: None when Letta answers."""
         return of_read(await self._http.ask("GET", "/v1/agents/?limit=1"))
+
+    async def result_of(self, run_id: str, types: list[str] | None) -> dict[str, object] | None:
+        """Return a run's result as Letta posts it to a callback, None when it cannot be had.
+
+        `types` are the kinds of messages that are wanted; None: all.
+        """
+        run, messages = await self._evidence.run(run_id), await self._evidence.messages(run_id)
+        usage = await self._http.ask("GET", f"/v1/runs/{segment(run_id)}/usage")
+        if not isinstance(run, Run) or isinstance(messages, Refused):
+            return None
+        return {
+            "messages": [one for one in messages if types is None or one.get("message_type") in types],
+            "stop_reason": {"message_type": "stop_reason", "stop_reason": run.stop_reason or "end_turn"},
+            "usage": usage.mapping if isinstance(usage, Reply) and usage.status == _OK else None,
+        }
 
     async def close(self) -> None:
         """Stop following and close connections."""
@@ -234,9 +249,10 @@ class LettaTarget:
 
     async def _send_blocking(self, message: Message, conversation: str | None) -> SendResult:
         if conversation is None:
-            path, body = agent_path(message.address.agent_id, "messages"), body_of(message, streams=None)
+            path = agent_path(message.address.agent_id, "messages")
+            body = body_of(message, streams=None, is_answered=True)
         else:
-            path, body = conversation_path(conversation), body_of(message, streams=False)
+            path, body = conversation_path(conversation), body_of(message, streams=False, is_answered=True)
         reply = await self._http.send(path, body, timeout_s=limits.RUN_TIME_MAX.total_seconds())
         if isinstance(reply, Broken):
             return self._broken(reply)
@@ -299,4 +315,4 @@ def _of_finished(reply: Reply) -> Done | Failed:
     reason = stop.get("stop_reason") if isinstance(stop, dict) else None
     if reason in _BAD_STOPS:
         return Failed(code=str(reason), detail=f"the agent's run ended with {reason}", status=_OK, run_id=run_id)
-    return Done(run_id=run_id, reply_excerpt=reply_excerpt(messages))
+    return Done(run_id=run_id, reply_excerpt=reply_excerpt(messages), last_line=last_line(messages))

@@ -221,15 +221,25 @@ def run_of(item: dict[str, Any]) -> Run:
 
 def reply_excerpt(messages: list[dict[str, Any]]) -> str | None:
     """Return the start of the last thing the agent said (REPLY_EXCERPT_CHARS_MAX characters); None for silence."""
+    text = _last_said(messages)
+    most = limits.REPLY_EXCERPT_CHARS_MAX
+    return text if text is None or len(text) <= most else text[: most - 3] + "..."
+
+
+def last_line(messages: list[dict[str, Any]]) -> str | None:
+    """Return the last line of the last thing the agent said, whole; None for silence, and when it is too long."""
+    line = (_last_said(messages) or "").rpartition("\n")[2].strip()
+    return line if line and len(line) <= limits.REPLY_LINE_CHARS_MAX else None
+
+
+def _last_said(messages: list[dict[str, Any]]) -> str | None:
     for message in reversed(messages):
         if message.get("message_type") == "assistant_message":
             content = message.get("content")
             if isinstance(content, list):
                 content = " ".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
             if isinstance(content, str) and content.strip():
-                text = content.strip()
-                most = limits.REPLY_EXCERPT_CHARS_MAX
-                return text if len(text) <= most else text[: most - 3] + "..."
+                return content.strip()
     return None
 
 

@@ -72,20 +72,23 @@ class Routes:
         return of_read(reply) or "async"
 
 
-def body_of(message: Message, *, streams: bool | None) -> dict[str, object]:
+def body_of(message: Message, *, streams: bool | None, is_answered: bool = False) -> dict[str, object]:
     """Return the request: envelope (system) before prompt (user) or messages, each with its otid, and its run's tag.
 
     `streams` True for background streaming, False for a plain answer from the conversation route, None where the route
-    has no such choice.
+    has no such choice. `is_answered`: the answer to this request holds what the agent said.
     """
     messages = _with_otids(messages_of(message.prompt, message.content), message.otid)
     if message.envelope is not None:
-        messages.insert(0, {"role": "system", "content": message.envelope, "otid": f"{message.otid}.e"})
+        otid = f"{message.otid}.e" if any(one["otid"] == message.otid for one in messages) else message.otid
+        messages.insert(0, {"role": "system", "content": message.envelope, "otid": otid})
     body: dict[str, object] = {"messages": messages, TAG_FIELD: tag_of(message.otid)}
     if message.content is not None:
         options = message.content.members
-        # Never the callback: Letta would post to whatever address it is given, from within its own network.
-        body |= {name: options[name] for name in ("max_steps", "include_return_message_types") if name in options}
+        # Never the callback: Letta would post to whatever address it is given, from within its own network. And what is
+        # left out of an answer that only we read would hide from us what the agent said.
+        names = ("max_steps",) if is_answered else ("max_steps", "include_return_message_types")
+        body |= {name: options[name] for name in names if name in options}
     if streams is not None:
         body["streaming"] = streams
         if streams:
@@ -96,10 +99,11 @@ def body_of(message: Message, *, streams: bool | None) -> dict[str, object]:
 def _with_otids(messages: list[dict[str, Any]], otid: str) -> list[dict[str, Any]]:
     """Give each message an otid of its own; the one that proves the delivery has the delivery's.
 
-    That is the last of the user: Letta lists it under its otid. Those of a caller would be sent again at each fire.
+    That is the last of the user, else of the system: Letta gives messages of the assistant otids of its own (with those
+    alone the envelope is the proof). The otids of a caller would be sent again at each fire.
     """
-    last_of_user = [number for number, one in enumerate(messages) if one["role"] == "user"][-1:]
-    proof = last_of_user[0] if last_of_user else len(messages) - 1
+    by_role = {one["role"]: number for number, one in enumerate(messages)}  # the last of each
+    proof = by_role.get("user", by_role.get("system", -1))
     return [one | {"otid": otid if n == proof else f"{otid}.{n + 1}"} for n, one in enumerate(messages)]
 
 

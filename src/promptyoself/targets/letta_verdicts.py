@@ -7,7 +7,7 @@ from datetime import timedelta
 from promptyoself.domain.answers import Absent, Accepted, Done, Failed, Refused, Sent, SettleResult, Undecided
 from promptyoself.domain.ports import Clock
 from promptyoself.targets.letta_answers import run_failure
-from promptyoself.targets.letta_evidence import Evidence, Found, Life, Run, reply_excerpt
+from promptyoself.targets.letta_evidence import Evidence, Found, Life, Run, last_line, reply_excerpt
 from promptyoself.targets.letta_runs import LettaPace, as_ended
 
 CANCELLED_WORKS_FOR = timedelta(minutes=2)
@@ -94,7 +94,9 @@ class Verdicts:
 
     async def _done(self, run_id: str | None) -> Done:
         messages = [] if run_id is None else await self._evidence.messages(run_id)
-        return Done(run_id=run_id, reply_excerpt=None if isinstance(messages, Refused) else reply_excerpt(messages))
+        if isinstance(messages, Refused):
+            return Done(run_id=run_id)
+        return Done(run_id=run_id, reply_excerpt=reply_excerpt(messages), last_line=last_line(messages))
 
     async def _of_message(self, found: Found, otid: str) -> SettleResult:
         """The prompt is stored, so the agent has it; only its run may still be going."""

@@ -65,6 +65,8 @@ class Details(Shape):
     retry_for: str | None
     expires_after: str | None
     envelope: Literal["none", "brief", "full"]
+    replies: Literal["ignore", "obey"]
+    content: dict[str, Any] | None
     paused_until: Instant | None
     passed_until: Instant | None
     owner: str

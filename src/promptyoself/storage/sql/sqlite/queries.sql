@@ -456,6 +456,35 @@ ON CONFLICT (target) DO UPDATE SET is_open = excluded.is_open, reason = excluded
 -- All targets.
 SELECT * FROM target_health ORDER BY target
 
+-- name: reply_secret
+-- Given once, with the table of callbacks.
+SELECT value FROM meta WHERE name = 'reply_secret'
+
+-- name: add_callback
+-- In the transaction that ends its delivery.
+INSERT INTO callbacks (delivery_id, schedule_id, target, url, payload, due_at, created_at)
+VALUES (:delivery_id, :schedule_id, :target, :url, :payload, :created_at, :created_at)
+
+-- name: callbacks_due
+-- Longest due first, by the partial index.
+SELECT * FROM callbacks WHERE state = 'due' AND due_at <= :now ORDER BY due_at LIMIT :limit
+
+-- name: next_callback_at
+-- When to look again.
+SELECT min(due_at) AS due_at FROM callbacks WHERE state = 'due'
+
+-- name: take_callback
+-- Mine until :until; the caller read the row in this transaction.
+UPDATE callbacks SET due_at = :until, attempts = attempts + 1 WHERE id = :id
+
+-- name: end_callback
+-- Guarded: who took it over meanwhile has its own word on it.
+UPDATE callbacks SET state = :state, due_at = :due_at WHERE id = :id AND state = 'due' AND attempts = :attempts
+
+-- name: prune_callbacks
+-- Ended ones go by their age, like the deliveries that they told of.
+DELETE FROM callbacks WHERE state != 'due' AND created_at < :before
+
 -- name: stop_switch
 -- The row, whether or not its time has run out: the caller has the clock.
 SELECT * FROM stop_switch

@@ -7,6 +7,27 @@ ALTER TABLE schedules ADD COLUMN content TEXT;
 -- Whether directives in what the agent answers are obeyed.
 ALTER TABLE schedules ADD COLUMN replies TEXT NOT NULL DEFAULT 'ignore' CHECK (replies IN ('ignore', 'obey'));
 
+-- Nonces of envelopes are made with it; it is never shown or exported.
+INSERT INTO meta (name, value) VALUES ('reply_secret', lower(hex(randomblob(32))));
+
+-- What is to be posted to callers' URLs, written in the transaction that ends a delivery, kept until it was posted.
+CREATE TABLE callbacks (
+    id           INTEGER PRIMARY KEY AUTOINCREMENT,
+    delivery_id  INTEGER NOT NULL,
+    schedule_id  INTEGER NOT NULL,
+    target       TEXT    NOT NULL,
+    url          TEXT    NOT NULL,
+    -- JSON: what was known of the delivery at its end
+    payload      TEXT    NOT NULL,
+    state        TEXT    NOT NULL DEFAULT 'due' CHECK (state IN ('due', 'sent', 'failed')),
+    attempts     INTEGER NOT NULL DEFAULT 0,
+    -- While one is being posted it is due again only when its executor must have died.
+    due_at       INTEGER NOT NULL,
+    created_at   INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX callbacks_due ON callbacks (due_at) WHERE state = 'due';
+
 -- Tokens are shown once and kept as the SHA-256 of their text: 256 random bits need no slow hash.
 CREATE TABLE tokens (
     id            INTEGER PRIMARY KEY AUTOINCREMENT,
