@@ -526,9 +526,16 @@ class _Seat(World):
 
 
 def _signalled(stopping: asyncio.Event) -> Callable[[], None]:
-    """Set `stopping` at SIGINT and SIGTERM; a second signal ends the process as it would have without us."""
+    """Set `stopping` at SIGINT and SIGTERM; a second signal ends the process as it would have without us.
+
+    Signals are the main thread's: a loop in another thread is a guest there, and whoever runs the process hears them.
+    """
     import asyncio
     import signal
+    import threading
+
+    if threading.current_thread() is not threading.main_thread():
+        return _nothing
 
     loop = asyncio.get_running_loop()
 

@@ -32,6 +32,7 @@ from promptyoself.domain.triggers import TriggerKind
 from tests.contract.access_suite import AccessContract
 from tests.contract.lane_suite import LaneContract, MakeStore, add_delivery, add_schedule
 from tests.contract.record_suite import RecordContract
+from tests.contract.request_suite import RequestContract
 from tests.factories import (
     AGENT,
     MINUTE,
@@ -58,7 +59,7 @@ class Unplanned(Exception):
     """Raised within a transaction."""
 
 
-class StoreContract(LaneContract, RecordContract, AccessContract):
+class StoreContract(LaneContract, RecordContract, AccessContract, RequestContract):
     """All of it. A subclass gives `make_store`."""
 
     # -- transactions ---------------------------------------------------------------------------------------
@@ -357,6 +358,23 @@ class StoreContract(LaneContract, RecordContract, AccessContract):
             assert tx.schedules(ScheduleFilter(owner="agent-2", states=[ScheduleState.PAUSED])) == [paused]
             assert tx.schedules(ScheduleFilter(after_id=mine.id, limit=1)) == [theirs]
             assert tx.schedules(ScheduleFilter(limit=-1)) == []
+
+    def test_schedules_are_found_by_what_they_are(self, store: Store) -> None:
+        named = add_schedule(store, uid="a", name="Water the PLANTS", key="plants")
+        rule = replace(named.definition.trigger, kind=TriggerKind.RRULE)
+        ruled = add_schedule(store, uid="b", target="letta", trigger=rule, next_fire_at=NOW + 2 * HOUR)
+        later = add_schedule(store, uid="c", next_fire_at=NOW + 3 * HOUR)
+        with store.transaction() as tx:
+            tx.save_schedule(replace(later, state=ScheduleState.PAUSED))
+            assert tx.schedules(ScheduleFilter(name_part="the plants")) == [named]
+            assert tx.schedules(ScheduleFilter(name_part="%")) == []
+            assert tx.schedules(ScheduleFilter(key="plants", agent_id=AGENT)) == [named]
+            assert tx.schedules(ScheduleFilter(kinds=[TriggerKind.RRULE])) == [ruled]
+            assert tx.schedules(ScheduleFilter(target="letta", owner="operator")) == [ruled]
+            assert tx.schedules(ScheduleFilter(next_from=NOW + 2 * HOUR)) == [ruled]
+            assert tx.schedules(ScheduleFilter(next_from=NOW + 2 * HOUR, agent_id="agent-9")) == []
+            assert ruled in tx.schedules(ScheduleFilter(next_until=NOW + 2 * HOUR))
+            assert tx.schedules(ScheduleFilter(next_from=NOW + 3 * HOUR)) == []
 
     def test_due_schedules_come_oldest_first_with_pauses_that_have_run_out(self, store: Store) -> None:
         late = add_schedule(store, uid="a", next_fire_at=NOW - MINUTE)

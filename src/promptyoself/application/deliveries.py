@@ -21,13 +21,18 @@ def listed(
     agent_id: str | None = None,
     schedule_id: int | None = None,
     states: Sequence[DeliveryState] | None = None,
+    before_id: int | None = None,
     limit: int = 100,
-) -> list[Delivery]:
-    """Return deliveries, newest first."""
+) -> Sequence[Delivery]:
+    """Return deliveries, newest first, those before `before_id`."""
     mine = None if caller.is_operator else caller.owner
     return tx.deliveries(
         DeliveryFilter(
-            schedule_id=schedule_id, agent_id=mine or agent_id, states=states, limit=min(limit, limits.LIST_MAX)
+            schedule_id=schedule_id,
+            agent_id=mine or agent_id,
+            states=states,
+            before_id=before_id,
+            limit=min(limit, limits.LIST_MAX),
         )
     )
 

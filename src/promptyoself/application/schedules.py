@@ -67,6 +67,8 @@ class Registered:
     is_new: bool
     before: Schedule | None = None
     """As it was before this call, when it was known."""
+    is_repeat: bool = False
+    """True when the same request was carried out before, and this call changed nothing."""
 
 
 def register(
@@ -158,12 +160,24 @@ def find(tx: Tx, schedule_id: int, *, caller: Caller) -> Schedule:
     return schedule
 
 
-def listed(tx: Tx, *, caller: Caller, agent_id: str | None, include_finished: bool) -> list[Schedule]:
-    """Return schedules by id: those of one agent or of all, the finished ones only on request."""
-    where = ScheduleFilter(
+def listed(
+    tx: Tx,
+    *,
+    caller: Caller,
+    agent_id: str | None,
+    include_finished: bool,
+    wanted: ScheduleFilter | None = None,
+) -> list[Schedule]:
+    """Return schedules by id: those of one agent or of all, the finished ones only on request, as `wanted` narrows it.
+
+    States that `wanted` names are shown, finished or not. An agent gets its own, whatever `agent_id` says.
+    """
+    where = ScheduleFilter(limit=limits.LIST_MAX) if wanted is None else wanted
+    live = None if include_finished else LIVE_STATES
+    where = replace(
+        where,
         agent_id=agent_id if caller.is_operator else caller.owner,
-        states=None if include_finished else LIVE_STATES,
-        limit=limits.LIST_MAX,
+        states=where.states if where.states is not None else live,
     )
     return tx.schedules(where)
 

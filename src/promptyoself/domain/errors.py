@@ -8,7 +8,8 @@
     |   |-- InvalidInterval              invalid_interval        1   422
     |   |-- InvalidTimezone              invalid_timezone        1   422
     |   |-- InvalidAgentId               invalid_agent_id        1   422
-    |   `-- BatchRefused                 batch_refused           1   422
+    |   |-- BatchRefused                 batch_refused           1   422
+    |   `-- KeyReused                    key_reused              1   422
     |-- NotFound                         not_found               1   404
     |   |-- ScheduleNotFound             schedule_not_found      1   404
     |   |-- DeliveryNotFound             delivery_not_found      1   404
@@ -105,6 +106,12 @@ class BatchRefused(InvalidInput):
     """Some of many things asked for at once cannot be done, so none was."""
 
     code = "batch_refused"
+
+
+class KeyReused(InvalidInput):
+    """An idempotency key that stands for another request."""
+
+    code = "key_reused"
 
 
 class NotFound(PromptyoselfError):

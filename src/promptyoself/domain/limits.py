@@ -280,6 +280,8 @@ GUESSES_BURST: Final = 50
 """Tokens of nobody that are looked up for one address; then none that is new, for a while."""
 HTTP_TEXT_CHARS_MAX: Final = 8192
 """Characters of a text in a request that is no prompt; what it means has bounds of its own."""
+HTTP_WAIT_S_MAX: Final = 60
+"""Seconds that a pass asked for over HTTP may follow the agents' runs."""
 PAGE_DEFAULT: Final = 100
 PAGE_MAX: Final = 1000
 """Items of one page of a list."""

@@ -32,6 +32,8 @@ from promptyoself.domain.models import (
 from promptyoself.domain.ports_access import AccessTx
 from promptyoself.domain.ports_callbacks import CallbackTx
 from promptyoself.domain.ports_journal import JournalTx
+from promptyoself.domain.ports_requests import RequestsTx
+from promptyoself.domain.triggers import TriggerKind
 from promptyoself.domain.values import dataclass
 
 T = TypeVar("T")
@@ -93,11 +95,19 @@ class NewSchedule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduleFilter:
-    """Which schedules to list: newest last. None means any. `after_id` pages."""
+    """Which schedules to list: by id. None means any. `after_id` pages."""
 
     agent_id: str | None = None
     owner: str | None = None
     states: Sequence[ScheduleState] | None = None
+    kinds: Sequence[TriggerKind] | None = None
+    target: str | None = None
+    key: str | None = None
+    name_part: str | None = None
+    """A part of its name; small and capital letters of ASCII are the same."""
+    next_from: datetime | None = None
+    next_until: datetime | None = None
+    """Both inclusive: active ones whose next fire time, not yet planned, lies between."""
     after_id: int = 0
     limit: int = 1000
 
@@ -123,7 +133,7 @@ class GuardUsage:
     deliveries_last_hour: int
 
 
-class Tx(JournalTx, AccessTx, CallbackTx, Protocol):
+class Tx(JournalTx, AccessTx, CallbackTx, RequestsTx, Protocol):
     """One transaction. All of it is stored or none; writers see what they read until it ends.
 
     Every method raises `StoreError` kin only. A guarded change answers False when the row was no longer

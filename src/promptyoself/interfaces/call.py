@@ -15,6 +15,7 @@ from promptyoself.interfaces.table import Command
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from promptyoself.application.idempotency import Asked
     from promptyoself.application.requests import Understood
     from promptyoself.application.schedules import Caller
     from promptyoself.interfaces.services import Services
@@ -129,6 +130,16 @@ class Call:
         number = self.number("id")
         assert number is not None, "the table says that --id is required"  # noqa: S101  parse.require has checked it
         return number
+
+    def asked(self) -> Asked | None:
+        """Return this call as one that may be repeated under its `--idempotency-key`; None when it has none."""
+        key = self.text("idempotency_key")
+        if key is None:
+            return None
+        from promptyoself.application.idempotency import asked
+
+        options = {name: value for name, value in self._options.items() if name != "idempotency_key"}
+        return asked(key, [self.command.name, options, self.content])
 
     def say(self, line: str) -> None:
         """Tell a person, at once, how it goes; silent when a program reads."""

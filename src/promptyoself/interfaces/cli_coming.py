@@ -13,7 +13,7 @@ from promptyoself.domain.outlook import next_to_send
 from promptyoself.domain.triggers import parse_duration
 from promptyoself.interfaces import wire
 from promptyoself.interfaces.advice import running_warnings
-from promptyoself.interfaces.cli_schedules import next_sentence
+from promptyoself.interfaces.cli_schedules import check_match, next_sentence
 from promptyoself.interfaces.phrases import moment
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def skip(call: Call) -> Document:
     uid = services.store.uid
     with services.store.transaction() as tx:
         now = services.clock.now()
+        check_match(tx, call)
         count = call.number("count") or 1
         done = skip_next(
             tx, call.id, count=count, reason=call.text("reason"), caller=call.caller, store_uid=uid, now=now
@@ -58,6 +59,7 @@ def snooze(call: Call) -> Document:
         raise UsageError("snooze needs either --for or --until", hint=call.command.example)
     with services.store.transaction() as tx:
         now = services.clock.now()
+        check_match(tx, call)
         timezone = schedules.find(tx, call.id, caller=call.caller).definition.trigger.timezone
         done = put_off(
             tx,

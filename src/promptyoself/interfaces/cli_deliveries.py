@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from promptyoself.application import deliveries as use
 from promptyoself.application import schedules
-from promptyoself.domain.errors import InvalidInput, UsageError
+from promptyoself.domain.errors import UsageError
 from promptyoself.domain.models import DeliveryState
 from promptyoself.interfaces import wire
+from promptyoself.interfaces.pages import DELIVERED, page, place, rows_of, words
 from promptyoself.interfaces.phrases import moment
 
 if TYPE_CHECKING:
@@ -48,13 +49,21 @@ def explain(call: Call) -> Document:
 
 def deliveries(call: Call) -> Document:
     """List deliveries, newest first."""
+    limit = _limit(call)
     with call.services.store.reading() as tx:
         found = use.listed(
-            tx, caller=call.caller, agent_id=call.text("agent_id"), states=_states(call), limit=_limit(call)
+            tx,
+            caller=call.caller,
+            agent_id=call.text("agent_id"),
+            schedule_id=call.number("schedule_id"),
+            states=words(call.text("state"), DeliveryState, "state"),
+            before_id=place(call.text("cursor"), kind=DELIVERED),
+            limit=rows_of(limit),
         )
+        found, next_cursor = page(found, limit, kind=DELIVERED, ids=[one.id for one in found])
         zones = _zones(tx, found)
     shown = [wire.delivery(one, zones.get(one.schedule_id, "UTC")) for one in found]
-    return wire.success(deliveries=shown, count=len(shown))
+    return wire.success(deliveries=shown, count=len(shown), next_cursor=next_cursor)
 
 
 def retry(call: Call) -> Document:
@@ -100,17 +109,6 @@ def ack(call: Call) -> Document:
 
 def _limit(call: Call) -> int:
     return call.number("limit") or LIMIT_DEFAULT
-
-
-def _states(call: Call) -> tuple[DeliveryState, ...] | None:
-    text = call.text("state")
-    if text is None:
-        return None
-    try:
-        return (DeliveryState(text.strip().lower()),)
-    except ValueError:
-        known = ", ".join(state.value for state in DeliveryState)
-        raise InvalidInput(f"state {text[:60]!r} is not known", hint=f"one of: {known}") from None
 
 
 def _zones(tx: Tx, found: Iterable[Delivery]) -> dict[int, str]:

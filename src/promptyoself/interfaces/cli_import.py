@@ -39,14 +39,14 @@ def import_crontab(call: Call) -> Document:
     """Import a user's crontab."""
     from promptyoself.application.transfer.crontab import read_crontab
 
-    return _import(call, lambda name: read_crontab(files.read_text(name, most=limits.IMPORT_BYTES_MAX)))
+    return _import(call, lambda name: read_crontab(_text(call, name)))
 
 
 def import_letta_cron(call: Call) -> Document:
     """Import Letta Code's crons.json."""
     from promptyoself.application.transfer.letta_cron import read_letta_cron
 
-    return _import(call, lambda name: read_letta_cron(_json(name)))
+    return _import(call, lambda name: read_letta_cron(_json(call, name)))
 
 
 def import_older(call: Call) -> Document:
@@ -65,13 +65,20 @@ def import_json(call: Call) -> Document:
     """Import what `export` wrote."""
     from promptyoself.application.transfer.exported import read_exported
 
-    return _import(call, lambda name: read_exported(_json(name)))
+    return _import(call, lambda name: read_exported(_json(call, name)))
 
 
-def _json(name: str) -> object:
+def _json(call: Call, name: str) -> object:
     from promptyoself.application.transfer.documents import parse_json
 
-    return parse_json(files.read_text(name, most=limits.IMPORT_BYTES_MAX))
+    return parse_json(_text(call, name))
+
+
+def _text(call: Call, name: str) -> str:
+    """Return the file's text, or what a door took in its place."""
+    if call.content is not None:
+        return files.checked_text(call.content, "the content", most=limits.IMPORT_BYTES_MAX)
+    return files.read_text(name, most=limits.IMPORT_BYTES_MAX)
 
 
 def _import(call: Call, read: Callable[[str], Reading]) -> Document:
@@ -81,6 +88,7 @@ def _import(call: Call, read: Callable[[str], Reading]) -> Document:
         reading = read(name)
     except InvalidInput as error:
         where = "stdin" if name == files.STDIN else shown(name)
+        where = where if call.content is None else "the content"
         message = error.message if where in error.message else f"{where} cannot be imported: {error.message}"
         raise InvalidInput(message, hint=error.hint) from error
     reading = resolved(

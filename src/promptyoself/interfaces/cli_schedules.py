@@ -10,17 +10,22 @@ from promptyoself.domain import limits
 from promptyoself.domain.errors import TargetError, UsageError
 from promptyoself.domain.models import ScheduleState
 from promptyoself.domain.outlook import Outlook, hold_of, next_to_send, outlook, warnings_of
-from promptyoself.domain.triggers import describe, warnings_for
+from promptyoself.domain.ports import ScheduleFilter
+from promptyoself.domain.tags import refuse_changed, tag
+from promptyoself.domain.triggers import TriggerKind, describe, warnings_for
 from promptyoself.interfaces import wire
 from promptyoself.interfaces.advice import running_warnings, zone_warnings
+from promptyoself.interfaces.pages import LISTED, page, place, rows_of, words
 from promptyoself.interfaces.phrases import moment
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from promptyoself.application.idempotency import Asked
     from promptyoself.domain.content import Content
     from promptyoself.domain.holidays import Holidays
     from promptyoself.domain.models import Definition, Schedule
+    from promptyoself.domain.ports import Tx
     from promptyoself.interfaces.call import Call
     from promptyoself.interfaces.wire import Document
 
@@ -29,18 +34,23 @@ _LETTA = "letta"
 
 def register(call: Call) -> Document:
     """Store a schedule, or update the one of the same key; say when it fires and what may surprise."""
-    services, request = call.services, exact_request_of(call)
-    checked = define(request, services.defaults, now=services.clock.now())
-    warnings = _check_agent(call, checked)
-    with services.store.transaction() as tx:
+    services, asked = call.services, call.asked()
+    request, warnings = ScheduleRequest(), list[str]()
+    made = None
+    if asked is not None:
+        with services.store.reading() as tx:
+            made = _recalled(tx, call, asked, now=services.clock.now())
+    if made is None:
+        request = exact_request_of(call)
+        warnings = _check_agent(call, define(request, services.defaults, now=services.clock.now()))
+    with services.store.transaction() if made is None else services.store.reading() as tx:
         now = services.clock.now()
-        made = schedules.register(
-            tx, request, caller=call.caller, defaults=services.defaults, uid=services.new_uid(), now=now
-        )
+        # Another may have been quicker with the same key meanwhile.
+        made = made or _recalled(tx, call, asked, now=now) or _register(tx, call, request, asked, now=now)
         warnings += running_warnings(tx, now=now)
         put_off = schedules.snoozed_until(tx, made.schedule.id, now=now)
     stored = made.schedule
-    warnings = zone_warnings(services, request.timezone) + warnings
+    warnings = zone_warnings(services, call.text("timezone")) + warnings
     what = f"Prompt scheduled with ID {stored.id}" if made.is_new else f"Prompt updated, ID {stored.id}"
     return wire.success(
         id=stored.id,
@@ -50,32 +60,87 @@ def register(call: Call) -> Document:
         created=made.is_new,
         **outlook_of(stored, warnings + phrase_notes(request), now=now),
         **wire.understood(request.understood, stored.definition.trigger),
+        **({"replayed": True} if made.is_repeat else {}),
+        etag=tag(stored, snoozed_until=put_off),
         database=services.store.location,
     )
 
 
+def _recalled(tx: Tx, call: Call, asked: Asked | None, *, now: datetime) -> schedules.Registered | None:
+    """Return what the same request has made already."""
+    if asked is None:
+        return None
+    from promptyoself.application import idempotency
+
+    known = idempotency.recall(tx, asked, caller=call.caller, now=now)
+    if known is None:
+        return None
+    stored = schedules.find(tx, known["id"], caller=call.caller)
+    return schedules.Registered(stored, is_new=known["created"], is_repeat=True)
+
+
+def _register(
+    tx: Tx, call: Call, request: ScheduleRequest, asked: Asked | None, *, now: datetime
+) -> schedules.Registered:
+    """Store it, and with it what is needed to answer the same request again."""
+    services = call.services
+    made = schedules.register(
+        tx, request, caller=call.caller, defaults=services.defaults, uid=services.new_uid(), now=now
+    )
+    if asked is not None:
+        from promptyoself.application import idempotency
+
+        result = {"id": made.schedule.id, "created": made.is_new}
+        idempotency.remember(tx, asked, result, caller=call.caller, now=now)
+    return made
+
+
 def list_schedules(call: Call) -> Document:
     """List schedules, with what people need to know to trust the list."""
-    services, is_full = call.services, call.is_set("outlook")
+    services, is_full, limit = call.services, call.is_set("outlook"), call.number("limit")
     with services.store.reading() as tx:
         now = services.clock.now()
+        wanted = _wanted(call, limit, now=now)
         found = schedules.listed(
-            tx, caller=call.caller, agent_id=call.text("agent_id"), include_finished=call.is_set("all")
+            tx,
+            caller=call.caller,
+            agent_id=call.text("agent_id"),
+            include_finished=call.is_set("all"),
+            wanted=wanted,
         )
         warnings = running_warnings(tx, now=now)
         put_off = tx.snoozed(now=now)
-    if len(found) == limits.LIST_MAX:
+    shown, next_cursor = page(found, limit, kind=LISTED, ids=[one.id for one in found])
+    if limit is None and next_cursor is not None:
         warnings.append(f"only the first {limits.LIST_MAX} are listed; name an agent with --agent-id")
     return wire.success(
         schedules=[
             wire.schedule(one, snoozed_until=put_off.get(one.id)) | (_coming(one, now=now) if is_full else {})
-            for one in found
+            for one in shown
         ],
-        count=len(found),
+        count=len(shown),
+        next_cursor=next_cursor,
         now=wire.instant(now, services.defaults.timezone),
         timezone=services.defaults.timezone,
         warnings=warnings,
         database=services.store.location,
+    )
+
+
+def _wanted(call: Call, limit: int | None, *, now: datetime) -> ScheduleFilter:
+    """Return which schedules are asked for, and one more than shown: it tells whether there is a next page."""
+    timezone = call.services.defaults.timezone
+    return ScheduleFilter(
+        owner=call.text("owner"),
+        states=words(call.text("state"), ScheduleState, "state"),
+        kinds=words(call.text("type"), TriggerKind, "type"),
+        target=call.text("target"),
+        key=call.text("key"),
+        name_part=call.text("name"),
+        next_from=call.bound("next_from", timezone=timezone, now=now),
+        next_until=call.bound("next_until", timezone=timezone, now=now, is_end=True),
+        after_id=place(call.text("cursor"), kind=LISTED) or 0,
+        limit=rows_of(limit),
     )
 
 
@@ -90,6 +155,7 @@ def show(call: Call) -> Document:
     return wire.success(
         schedule=wire.schedule(stored, snoozed_until=put_off),
         details=wire.details(stored),
+        etag=tag(stored, snoozed_until=put_off),
         **outlook_of(stored, warnings, now=now),
     )
 
@@ -99,6 +165,7 @@ def cancel(call: Call) -> Document:
     services = call.services
     with services.store.transaction() as tx:
         now = services.clock.now()
+        check_match(tx, call)
         stored = schedules.cancel(tx, call.id, caller=call.caller, now=now)
     return wire.success(
         cancelled_id=stored.id,
@@ -122,6 +189,7 @@ def update(call: Call) -> Document:
         warnings = _check_agent(call, redefine(old, request, services.defaults, now=services.clock.now()))
     with services.store.transaction() as tx:
         now = services.clock.now()
+        check_match(tx, call)
         before = schedules.find(tx, call.id, caller=call.caller)
         stored = schedules.update(
             tx,
@@ -138,6 +206,7 @@ def update(call: Call) -> Document:
     return wire.success(
         schedule=wire.schedule(stored, snoozed_until=put_off),
         message=f"Schedule {stored.id} is updated.{told}",
+        etag=tag(stored, snoozed_until=put_off),
         **outlook_of(stored, warnings + phrase_notes(request), now=now),
         **wire.understood(request.understood, stored.definition.trigger),
     )
@@ -159,6 +228,7 @@ def pause(call: Call) -> Document:
                 reason=switch.reason,
                 until=ends,
             )
+        check_match(tx, call)
         timezone = schedules.find(tx, call.id, caller=call.caller).definition.trigger.timezone
         until_at = call.instant("until", timezone=timezone, now=now)
         stored = schedules.pause(tx, call.id, caller=call.caller, reason=reason, until=until_at, now=now)
@@ -168,6 +238,7 @@ def pause(call: Call) -> Document:
         schedule=wire.schedule(stored, snoozed_until=put_off),
         message=f"Schedule {stored.id} is paused: {stored.state_reason}",
         until=wire.instant(stored.paused_until, timezone),
+        etag=tag(stored, snoozed_until=put_off),
         **outlook_of(stored, warnings, now=now),
     )
 
@@ -180,12 +251,14 @@ def resume(call: Call) -> Document:
         if is_all:
             schedules.start_all(tx, caller=call.caller, now=now)
             return wire.success(schedule=None, message="Deliveries go on")
+        check_match(tx, call)
         stored = schedules.resume(tx, call.id, caller=call.caller, now=now)
         put_off = schedules.snoozed_until(tx, stored.id, now=now)
         warnings = running_warnings(tx, now=now)
     return wire.success(
         schedule=wire.schedule(stored, snoozed_until=put_off),
         message=f"Schedule {stored.id} is {stored.state}. {next_sentence(stored, put_off, now=now)}",
+        etag=tag(stored, snoozed_until=put_off),
         **outlook_of(stored, warnings, now=now),
     )
 
@@ -205,6 +278,13 @@ def run_now(call: Call) -> Document:
         timezone=stored.definition.trigger.timezone,
         **outlook_of(stored, warnings, now=now),
     )
+
+
+def check_match(tx: Tx, call: Call) -> None:
+    """Refuse an edit of what is no longer as the caller saw it. Raises RevisionConflict, ScheduleNotFound."""
+    wanted = call.text("if_match")
+    if wanted is not None:
+        refuse_changed(schedules.find(tx, call.id, caller=call.caller), wanted)
 
 
 def request_of(call: Call) -> ScheduleRequest:

@@ -90,6 +90,10 @@ _POLICIES = (
 )
 _DEFINITION = (_AGENT, _PROMPT, _CONTENT, *_TRIGGERS, *_POLICIES, _SKIP_VALIDATION)
 _REASON = Option("reason", "why, for people to read")
+_IF_MATCH = Option(
+    "if-match", "refuse it unless the schedule is still as you saw it: its etag, as `show` gives it", is_tool=False
+)
+_CURSOR = Option("cursor", "go on behind a page: next_cursor of its answer", is_tool=False)
 _STATES = ("pending", "leased", "accepted", "unknown", "delivered", "dead", "skipped", "cancelled")
 _LIMIT = Option("limit", "show at most this many (default 100)", "count")
 
@@ -99,7 +103,16 @@ COMMANDS: Final = (
         "Schedule a prompt for an agent: once, by cron, at an interval, or by an RFC 5545 rule. Give exactly one of "
         "--time, --cron, --every and --rrule.",
         "cli_schedules:register",
-        (_AGENT, _PROMPT._replace(is_required=True, stands_in="content"), *_DEFINITION[2:]),
+        (
+            _AGENT,
+            _PROMPT._replace(is_required=True, stands_in="content"),
+            *_DEFINITION[2:],
+            Option(
+                "idempotency-key",
+                "your own word for this call: within 24 h the same call with it makes nothing new, and says so",
+                is_tool=False,
+            ),
+        ),
         is_tool=True,
         example='register --agent-id agent-... --prompt "Look over the notes." --cron "0 9 * * mon-fri"',
     ),
@@ -119,6 +132,34 @@ COMMANDS: Final = (
             Option("agent-id", "only this agent's schedules"),
             Option("all", "finished and cancelled ones too", "flag"),
             Option("outlook", "with each its rule in words and its next three fire times", "flag", is_tool=False),
+            Option(
+                "state",
+                "only those: active, paused, completed or cancelled; several with commas",
+                is_tool=False,
+                choices=("active", "paused", "completed", "cancelled"),
+            ),
+            Option(
+                "type",
+                "only those that fire once, by cron, interval or rrule; several with commas",
+                is_tool=False,
+                choices=("once", "cron", "interval", "rrule"),
+            ),
+            Option("target", "only those with this target", is_tool=False, choices=("letta", "inbox")),
+            Option("key", "only those with this key", is_tool=False),
+            Option("name", "only those with this in their name", is_tool=False),
+            Option("owner", "only those made by this agent, or by `operator`", is_tool=False),
+            Option(
+                "next-from",
+                "only active ones that fire next at this date and time, or with this day, or later",
+                is_tool=False,
+            ),
+            Option(
+                "next-until",
+                "only active ones that fire next at this date and time, or with this day, or before",
+                is_tool=False,
+            ),
+            _LIMIT._replace(help="show at most this many (default: all, at most 10000)", is_tool=False),
+            _CURSOR,
         ),
         is_tool=True,
         example="list --all",
@@ -157,7 +198,7 @@ COMMANDS: Final = (
         "cancel",
         "Cancel a schedule for good. A delivery that is in flight is the last.",
         "cli_schedules:cancel",
-        (_ID,),
+        (_ID, _IF_MATCH),
         is_tool=True,
         example="cancel --id 7",
     ),
@@ -170,6 +211,7 @@ COMMANDS: Final = (
             Option("all", "stop all deliveries", "flag", is_tool=False, is_operators=True),
             Option("until", 'resume by itself at this date and time: "monday at 9:00", or ISO 8601'),
             _REASON,
+            _IF_MATCH,
         ),
         is_tool=True,
         example='pause --id 7 --until 2030-01-31T09:00 --reason "on holiday"',
@@ -181,6 +223,7 @@ COMMANDS: Final = (
         (
             _ID._replace(is_required=False),
             Option("all", "let all deliveries go on", "flag", is_tool=False, is_operators=True),
+            _IF_MATCH,
         ),
         is_tool=True,
         example="resume --id 7",
@@ -193,6 +236,7 @@ COMMANDS: Final = (
             _ID,
             *_DEFINITION,
             Option("revision", "refuse the change unless the schedule is still at this revision", "count"),
+            _IF_MATCH,
         ),
         is_tool=True,
         example='update --id 7 --cron "30 8 * * mon-fri"',
@@ -259,7 +303,7 @@ COMMANDS: Final = (
         "skip",
         "Leave the next fire times of a schedule out; it goes on after them.",
         "cli_coming:skip",
-        (_ID, Option("count", "how many fire times (default 1, at most 100)", "count"), _REASON),
+        (_ID, Option("count", "how many fire times (default 1, at most 100)", "count"), _REASON, _IF_MATCH),
         example='skip --id 7 --count 2 --reason "holiday"',
     ),
     Command(
@@ -270,6 +314,7 @@ COMMANDS: Final = (
             _ID,
             Option("for", "how much later: 30m, 2h, 1d; counted from when it would have come, or from now"),
             Option("until", "or until this date and time"),
+            _IF_MATCH,
         ),
         example="snooze --id 7 --for 30m",
     ),
@@ -375,10 +420,14 @@ COMMANDS: Final = (
         "cli_deliveries:deliveries",
         (
             Option(
-                "state", "pending, leased, accepted, unknown, delivered, dead, skipped or cancelled", choices=_STATES
+                "state",
+                "pending, leased, accepted, unknown, delivered, dead, skipped or cancelled; several with commas",
+                choices=_STATES,
             ),
             Option("agent-id", "only this agent's"),
+            Option("schedule-id", "only this schedule's", "id", completes="schedule"),
             _LIMIT,
+            _CURSOR,
         ),
         example="deliveries --state dead",
     ),

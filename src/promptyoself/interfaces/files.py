@@ -34,6 +34,19 @@ def read_text(name: str, *, most: int) -> str:
         raise InvalidInput(f"{_called(name)} is no UTF-8 text (byte {exc.start})", hint="convert it to UTF-8") from None
 
 
+def checked_text(text: str, called: str, *, most: int) -> str:
+    """Return a text that came in place of a file, within the bounds of one. Raises InvalidInput."""
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise InvalidInput(f"{called} is no valid Unicode text") from None
+    if size > most:
+        raise InvalidInput(f"{called} has more than {most} bytes, which is too much to be read here")
+    if "\0" in text:
+        raise InvalidInput(f"{called} is no text: it holds NUL characters")
+    return text
+
+
 def checked_file(name: str) -> Path:
     """Return the path of a file that is there and is a file. Raises InvalidInput."""
     if not name:

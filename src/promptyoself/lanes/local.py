@@ -218,8 +218,14 @@ class LocalLanes:
             _log.error("executor.heartbeat_failed code=%s error=%s", error.code, error)
 
     async def _prune(self) -> None:
-        before = self._clock.now() - self._retention
+        now = self._clock.now()
+        before, unheard = now - self._retention, now - limits.IDEMPOTENCY_FOR
         try:
+            for _ in range(limits.RETENTION_BATCHES_MAX):
+                if not await self._writer.write(
+                    lambda tx: tx.forget_requests(before=unheard, limit=limits.RETENTION_BATCH)
+                ):
+                    break
             for _ in range(limits.RETENTION_BATCHES_MAX):
                 if not await self._writer.write(lambda tx: tx.prune(before=before, limit=limits.RETENTION_BATCH)):
                     break

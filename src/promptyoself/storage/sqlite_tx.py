@@ -39,13 +39,14 @@ from promptyoself.storage.rows import Row, Values, instant, micros, micros_or_no
 from promptyoself.storage.sqlite_access import AccessStatements
 from promptyoself.storage.sqlite_callbacks import CallbackStatements
 from promptyoself.storage.sqlite_journal import JournalStatements
+from promptyoself.storage.sqlite_requests import RequestStatements
 from promptyoself.storage.sqlite_statements import ID_MAX, Model, T
 
 if TYPE_CHECKING:
     from promptyoself.domain.holidays import Holidays
 
 
-class SqliteTx(JournalStatements, AccessStatements, CallbackStatements):
+class SqliteTx(JournalStatements, AccessStatements, CallbackStatements, RequestStatements):
     """One transaction; see `Tx` for what each method promises."""
 
     def store_uid(self) -> str:
@@ -93,11 +94,19 @@ class SqliteTx(JournalStatements, AccessStatements, CallbackStatements):
             "agent_id": where.agent_id,
             "owner": where.owner,
             "states": rows.json_array(where.states),
+            "kinds": rows.json_array(where.kinds),
+            "target": where.target,
+            "key": where.key,
+            "name_part": where.name_part,
+            "next_from": micros_or_none(where.next_from),
+            "next_until": micros_or_none(where.next_until),
             "after_id": where.after_id,
             "limit": _page(where.limit),
         }
         name = "schedules"
-        if where.agent_id is not None:
+        if where.next_from is not None or where.next_until is not None:
+            name = "schedules_coming"
+        elif where.agent_id is not None:
             name = "schedules_of_agent"
         elif where.owner is not None:
             name = "schedules_of_owner"

@@ -26,6 +26,7 @@ _LONG: Final = {"prompt": limits.PROMPT_BYTES_MAX, "source_code": limits.PROMPT_
 """Texts that are whole documents; every other is an expression, a name or a sentence."""
 
 Texts = Mapping[str, str]
+Options = dict[str, OptionValue | None]
 
 
 class Form(BaseModel):
@@ -40,19 +41,34 @@ class Form(BaseModel):
             refuse_unknown(given, cls.model_fields)
         return given
 
-    def options(self) -> dict[str, OptionValue | None]:
+    def options(self) -> Options:
         """Return what was given, as parse.py makes it of the same words. A flag that is false was not given."""
-        given = self.model_dump(exclude_none=True)
-        return {key: _option_value(value) for key, value in given.items() if value is not False}
+        given = {name: value for name in type(self).model_fields if (value := getattr(self, name)) is not None}
+        return {name: _option_value(value) for name, value in given.items() if value is not False}
+
+    def changes(self) -> Options:
+        """Return what was given of an edit: null clears, as an empty text and no repetitions do on the command line."""
+        nulls = (name for name in self.model_fields_set if getattr(self, name) is None)
+        cleared = {name: _CLEARS[kind] for name in nulls if (kind := _kind_of(type(self), name)) in _CLEARS}
+        return {**self.options(), **cleared}
 
 
 class Query(BaseModel):
     """The base of every query. Its texts are read as exactly as a body's values are."""
 
-    def options(self) -> dict[str, OptionValue | None]:
+    def options(self) -> Options:
         """Return what was given, as parse.py makes it of the same words."""
         given = self.model_dump(exclude_none=True)
         return {key: _option_value(value) for key, value in given.items() if value is not False}
+
+
+_CLEARS: Final[Mapping[str, OptionValue]] = {"text": "", "count": 0}
+
+
+def _kind_of(form: type[Form], name: str) -> str:
+    """Return what null may clear: a text, or a number of which none is meant by zero."""
+    extra = form.model_fields[name].json_schema_extra
+    return str(extra.get("x-clears", "")) if isinstance(extra, dict) else ""
 
 
 def refuse_unknown(given: Mapping[Any, object], known: Mapping[str, object]) -> None:
@@ -71,33 +87,51 @@ def unknown(key: str, known: Mapping[str, object]) -> str:
 
 
 def _option_value(value: object) -> OptionValue:
-    assert isinstance(value, (str, int, float, bool, list)), type(value)  # noqa: S101  forms hold nothing else
-    return tuple(value) if isinstance(value, list) else value
+    if isinstance(value, list):
+        return tuple(value)
+    assert isinstance(value, str | int | float), type(value)  # noqa: S101  forms hold nothing else
+    return value
 
 
 # -- made of the table --------------------------------------------------------------------------------------
 
 
-def body_of(command: str, *, leave: frozenset[str] = frozenset(), words: Texts | None = None) -> type[Form]:
+def body_of(
+    command: str,
+    *,
+    leave: frozenset[str] = frozenset(),
+    words: Texts | None = None,
+    most: Mapping[str, int] | None = None,
+    name: str | None = None,
+) -> type[Form]:
     """Return the model of a body that holds a command's options, but for those in `leave` (keys).
 
-    `words` says of a key what the table's help does not say rightly over HTTP.
+    `words` says of a key what the table's help does not say rightly over HTTP; `most` bounds numbers by key; `name`
+    is the schema's.
     """
     found = _command(command)
     fields: dict[str, Any] = {
-        one.key: _field(one, _body_type(one), (words or {}).get(one.key)) for one in _taken(found, leave)
+        one.key: _field(one, _body_type(one, (most or {}).get(one.key)), (words or {}).get(one.key))
+        for one in _taken(found, leave)
     }
     for argument in found.arguments:
         if argument.key not in leave:
             kind = Annotated[str, Field(min_length=1, max_length=_most(argument.key))]
             fields[argument.key] = (kind, Field(description=keys_said(argument.help)))
-    return create_model(_name(command, "Body"), __base__=Form, **fields)
+    return create_model(name or _name(command, "Body"), __base__=Form, **fields)
 
 
-def query_of(command: str, *, leave: frozenset[str] = frozenset(), words: Texts | None = None) -> type[Query]:
-    """Return the model of a query that holds a command's options, as `body_of`."""
+def query_of(
+    command: str,
+    *,
+    leave: frozenset[str] = frozenset(),
+    words: Texts | None = None,
+    most: Mapping[str, int] | None = None,
+) -> type[Query]:
+    """Return the model of a query that holds a command's options, as `body_of`. `most` bounds numbers by key."""
     fields: dict[str, Any] = {
-        one.key: _field(one, _query_type(one), (words or {}).get(one.key)) for one in _taken(_command(command), leave)
+        one.key: _field(one, _query_type(one, (most or {}).get(one.key)), (words or {}).get(one.key), allows_null=False)
+        for one in _taken(_command(command), leave)
     }
     return create_model(_name(command, "Query"), __base__=Query, **fields)
 
@@ -118,14 +152,22 @@ def _taken(command: Command, leave: frozenset[str]) -> list[Option]:
     return [one for one in command.options if one.key not in leave]
 
 
-def _field(option: Option, kind: Any, words: str | None) -> tuple[Any, Any]:  # noqa: ANN401  types are values here
+def _field(
+    option: Option,
+    kind: Any,  # noqa: ANN401  types are values here
+    words: str | None,
+    *,
+    allows_null: bool = True,
+) -> tuple[Any, Any]:
     description = words or keys_said(option.help)
     if option.is_required:
         return kind, Field(description=description)
-    return kind | None, Field(default=None, description=description)
+    clears = option.kind if option.kind == "text" or (option.kind == "count" and option.allows_zero) else ""
+    extra: dict[str, Any] | None = {"x-clears": clears} if allows_null and clears else None
+    return (kind | None) if allows_null else kind, Field(default=None, description=description, json_schema_extra=extra)
 
 
-def _body_type(option: Option) -> Any:  # noqa: ANN401  types are values here
+def _body_type(option: Option, most: int | None = None) -> Any:  # noqa: ANN401  types are values here
     least = 0 if option.allows_zero else 1
     match option.kind:
         case "text":
@@ -135,21 +177,21 @@ def _body_type(option: Option) -> Any:  # noqa: ANN401  types are values here
         case "id":
             return Annotated[int, Field(ge=1, le=ID_MAX)]
         case "count":
-            return Annotated[int, Field(ge=least, le=COUNT_MAX)]
+            return Annotated[int, Field(ge=least, le=most or COUNT_MAX)]
         case "seconds" if option.allows_zero:
-            return Annotated[float, Field(ge=0, le=SECONDS_MAX, allow_inf_nan=False)]
+            return Annotated[float, Field(ge=0, le=most or SECONDS_MAX, allow_inf_nan=False)]
         case "seconds":
-            return Annotated[float, Field(gt=0, le=SECONDS_MAX, allow_inf_nan=False)]
+            return Annotated[float, Field(gt=0, le=most or SECONDS_MAX, allow_inf_nan=False)]
         case "flag":
             return bool
         case _:
             assert_never(option.kind)
 
 
-def _query_type(option: Option) -> Any:  # noqa: ANN401  types are values here
+def _query_type(option: Option, most: int | None) -> Any:  # noqa: ANN401  types are values here
     match option.kind:
         case "id" | "count":
-            return Annotated[_body_type(option), BeforeValidator(_digits)]
+            return Annotated[_body_type(option, most), BeforeValidator(_digits)]
         case "flag":
             return Annotated[bool, BeforeValidator(_truth)]
         case _:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from promptyoself.interfaces.door import Door
-from promptyoself.interfaces.http.api import schedules
+from promptyoself.interfaces.http.api import deliveries, document, rules, schedules, server, transfer
 from promptyoself.interfaces.http.parts import parts_of
 
 if TYPE_CHECKING:
@@ -14,5 +15,7 @@ if TYPE_CHECKING:
 
 def install(app: FastAPI) -> None:
     """Add the routes."""
+    app.openapi = partial(document.document, app)  # type: ignore[method-assign]  # as FastAPI wants it replaced
     app.state.api_door = Door(parts_of(app).services, name="http")
-    app.include_router(schedules.router)
+    for one in (schedules, deliveries, rules, server, transfer, document):
+        app.include_router(one.router)

@@ -24,7 +24,7 @@ def said(
     *refusals: tuple[int, ...],
     status: int = 200,
     operation: str | None = None,
-    answers: dict[int, type[Shape]] | None = None,
+    answers: dict[int, type[Shape] | None] | None = None,
 ) -> dict[str, Any]:
     """Return what describes a route, as arguments of a router's method. `answers` are further successes."""
     found = find_command(command)
@@ -38,10 +38,16 @@ def said(
         "response_model": shape,
         "responses": {
             **problems(*ALWAYS, *(one for several in refusals for one in several)),
-            **{other: {"model": model, "description": _described(model)} for other, model in (answers or {}).items()},
+            **{other: _other(other, model) for other, model in (answers or {}).items()},
         },
         "response_description": _described(shape),
     }
+
+
+def _other(status: int, shape: type[Shape] | None) -> dict[str, Any]:
+    if shape is None:
+        return {"description": HTTPStatus(status).phrase}
+    return {"model": shape, "description": _described(shape)}
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -67,9 +67,13 @@ SELECT * FROM schedules WHERE uid = :uid
 SELECT * FROM schedules WHERE agent_id = :agent_id AND key = :key
 
 -- name: schedules
--- All of them, or one state's; walks the primary key, so that a page costs what it shows.
+-- All of them, or as filters say; walks the primary key, so that a page costs what it shows and what it passes over.
 SELECT * FROM schedules
-WHERE id > :after_id AND (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))
+WHERE id > :after_id
+    AND (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))
+    AND (:kinds IS NULL OR trigger_kind IN (SELECT value FROM json_each(:kinds)))
+    AND (:target IS NULL OR target = :target) AND (:key IS NULL OR key = :key)
+    AND (:name_part IS NULL OR instr(lower(name), lower(:name_part)) > 0)
 ORDER BY id LIMIT :limit
 
 -- name: schedules_of_agent
@@ -77,12 +81,30 @@ ORDER BY id LIMIT :limit
 SELECT * FROM schedules
 WHERE agent_id = :agent_id AND id > :after_id AND (:owner IS NULL OR owner = :owner)
     AND (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))
+    AND (:kinds IS NULL OR trigger_kind IN (SELECT value FROM json_each(:kinds)))
+    AND (:target IS NULL OR target = :target) AND (:key IS NULL OR key = :key)
+    AND (:name_part IS NULL OR instr(lower(name), lower(:name_part)) > 0)
 ORDER BY id LIMIT :limit
 
 -- name: schedules_of_owner
 -- What one owner made, for whatever agent.
 SELECT * FROM schedules
-WHERE owner = :owner AND id > :after_id AND (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))
+WHERE owner = :owner AND id > :after_id
+    AND (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))
+    AND (:kinds IS NULL OR trigger_kind IN (SELECT value FROM json_each(:kinds)))
+    AND (:target IS NULL OR target = :target) AND (:key IS NULL OR key = :key)
+    AND (:name_part IS NULL OR instr(lower(name), lower(:name_part)) > 0)
+ORDER BY id LIMIT :limit
+
+-- name: schedules_coming
+-- What fires within a span: the index of next fire times finds it, and only that is sorted by id.
+SELECT * FROM schedules
+WHERE state = 'active' AND next_fire_at >= coalesce(:next_from, 0) AND next_fire_at <= coalesce(:next_until, 9e18)
+    AND id > :after_id AND (:agent_id IS NULL OR agent_id = :agent_id) AND (:owner IS NULL OR owner = :owner)
+    AND (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))
+    AND (:kinds IS NULL OR trigger_kind IN (SELECT value FROM json_each(:kinds)))
+    AND (:target IS NULL OR target = :target) AND (:key IS NULL OR key = :key)
+    AND (:name_part IS NULL OR instr(lower(name), lower(:name_part)) > 0)
 ORDER BY id LIMIT :limit
 
 -- name: schedules_due
@@ -598,6 +620,24 @@ DELETE FROM tokens WHERE revoked_at < :before OR expires_at < :before
 -- An expired claim is as good as none.
 DELETE FROM claims WHERE (owner, key) IN (
     SELECT owner, key FROM claims WHERE expires_at < :before ORDER BY expires_at LIMIT :limit)
+
+-- == requests that were answered =================================================================================
+
+-- name: answered_request
+-- By whom and under which key.
+SELECT * FROM requests WHERE owner = :owner AND key = :key
+
+-- name: remember_request
+-- One that has grown too old to count gives way to the new one.
+INSERT INTO requests (owner, key, fingerprint, result, created_at)
+VALUES (:owner, :key, :fingerprint, :result, :created_at)
+ON CONFLICT (owner, key) DO UPDATE SET
+    fingerprint = excluded.fingerprint, result = excluded.result, created_at = excluded.created_at
+
+-- name: forget_requests
+-- Those that no longer count, oldest first.
+DELETE FROM requests WHERE (owner, key) IN (
+    SELECT owner, key FROM requests WHERE created_at < :before ORDER BY created_at LIMIT :limit)
 
 -- == housekeeping =================================================================================================
 

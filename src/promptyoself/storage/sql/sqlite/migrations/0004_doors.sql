@@ -53,7 +53,8 @@ CREATE TABLE requests (
     key          TEXT    NOT NULL,
     -- SHA-256 of what was asked: the same key with other words is a mistake of the caller's.
     fingerprint  TEXT    NOT NULL,
-    schedule_id  INTEGER NOT NULL,
+    -- JSON: what is needed to answer it again.
+    result       TEXT    NOT NULL,
     created_at   INTEGER NOT NULL,
     PRIMARY KEY (owner, key)
 ) STRICT, WITHOUT ROWID;
