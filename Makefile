@@ -28,7 +28,7 @@ demo: .venv/.base ## see prompts registered, fired, delivered and retried, in 15
 	$(BIN)/promptyoself demo
 
 # On all cores, but for the processes of tests/e2e: those hold clocks to seconds, and have the machine to themselves.
-test: .venv/.dev .venv/.clients ## run all tests but those that need a real Letta server
+test: .venv/.dev .venv/.clients .venv/.npm ## run all tests but those that need a real Letta server
 ifeq ($(PYTEST_ARGS),)
 	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --durations=10 --ignore=tests/e2e
 	$(BIN)/python -m pytest --durations=10 tests/e2e
@@ -47,7 +47,7 @@ check: .venv/.dev ## format check, lint, types, walls, then all of `make test`
 	$(MAKE) --no-print-directory test
 
 # Most of these wait for a real agent: four at once. Those that restart Letta have it to themselves after them.
-test-letta: .venv/.dev ## start a real Letta server with a stub LLM, and run the main job against it
+test-letta: .venv/.dev .venv/.npm ## start a real Letta server with a stub LLM, and run the main job against it
 	trap '$(LETTA) down' EXIT; $(LETTA) up --redis && \
 	$(BIN)/python -m pytest -m "letta and not letta_alone" --numprocesses=4 --durations=8 $(PYTEST_ARGS) && \
 	$(BIN)/python -m pytest -m letta_alone --durations=8 $(PYTEST_ARGS)
@@ -68,7 +68,7 @@ lock: ## write requirements/ anew from pyproject.toml (needs uv)
 	  --custom-compile-command 'make lock' --group mcp1 -o requirements/mcp1.txt
 
 clean: ## remove .venv, caches and builds; data of promptyoself itself stays
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist tests/clients/npm/node_modules
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 .venv/.base: requirements/base.txt pyproject.toml
@@ -101,3 +101,11 @@ else
 	.venv/mcp1/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/mcp1.txt
 endif
 	@touch $@
+
+# Letta's TypeScript client. Without node its tests skip, and say so; the stamp stays away, so that the next run looks again.
+.venv/.npm: tests/clients/npm/package.json tests/clients/npm/package-lock.json
+	@if ! command -v node >/dev/null || ! command -v npm >/dev/null; then \
+	  echo "node and npm are not installed: the tests that drive Letta's TypeScript client will skip"; \
+	else \
+	  npm ci --prefix tests/clients/npm --silent && mkdir -p .venv && touch $@; \
+	fi

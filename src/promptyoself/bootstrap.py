@@ -134,6 +134,11 @@ class World:
         self._sqlite()
         return _Seat(self, owner, timezone)
 
+    @property
+    def letta_url(self) -> str:
+        """The Letta server's address."""
+        return self._letta().base_url
+
     def new_uid(self) -> str:
         """Return 32 fresh hex digits."""
         return self._chance.token()

@@ -56,6 +56,7 @@ class FakeServices:
         self.entries: list[Entry] = []
         self.flags: Mapping[str, str | None] = {}
         self.damage: list[str] = []
+        self.letta_url = "http://127.0.0.1:9"
         self.zone_data = "2026a"
         self.waited: timedelta | None = None
         self._store: SqliteStore | None = None

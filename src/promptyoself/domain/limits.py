@@ -288,6 +288,18 @@ PAGE_MAX: Final = 1000
 IDEMPOTENCY_KEY_CHARS_MAX: Final = 200
 IDEMPOTENCY_FOR: Final = timedelta(hours=24)
 """How long a request that was answered is remembered by its Idempotency-Key."""
+ORDER_BYTES_MAX: Final = 10 * 1024 * 1024
+"""Bytes of a request to Letta's schedule routes: a content with its images, and room around it."""
+SCHEDULED_PAGE_DEFAULT: Final = 50
+SCHEDULED_PAGE_MAX: Final = 200
+"""Schedules, or receipts, of one page of Letta's schedule routes; whoever asks for more gets so many."""
+PASSAGE_CONNECT_S: Final = 10.0
+"""Seconds that a request on its way to Letta waits for a connection."""
+PASSAGE_IDLE_S: Final = 3600.0
+"""Seconds of silence after which a passage is given up: a blocking message is silent until the agent has finished."""
+PASSAGE_CONNECTIONS_MAX: Final = 256
+PASSAGE_HEADER_BYTES_MAX: Final = 64 * 1024
+"""Bytes of one header of Letta's answer."""
 
 EVENTS_PER_PAGE: Final = 500
 """Facts of the journal read at once."""

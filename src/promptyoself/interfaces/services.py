@@ -79,6 +79,11 @@ class Services(Protocol):
         """
         ...
 
+    @property
+    def letta_url(self) -> str:
+        """The Letta server's address, without credentials and without a slash at its end. Raises ConfigError."""
+        ...
+
     def new_uid(self) -> str:
         """Return 32 fresh hex digits."""
         ...

@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from promptyoself import __version__
 from promptyoself.interfaces.http import bulk, events, health, middleware, problem
 from promptyoself.interfaces.http.api import install as api
+from promptyoself.interfaces.http.letta import routes as letta
 from promptyoself.interfaces.http.middleware_pace import LearningGatekeeper, Pace
 from promptyoself.interfaces.http.parts import Life, Parts, lives, parts_of
 from promptyoself.interfaces.http.traffic import Traffic
@@ -31,6 +32,7 @@ _INSTALLERS: Final[tuple[Callable[[FastAPI], None], ...]] = (
     api.install,
     events.install,
     mcp.install,
+    letta.install,
 )
 """What makes up the application, in the order in which routes are tried."""
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from promptyoself.domain import limits
 from promptyoself.interfaces.http.problem import problem_response
+from promptyoself.interfaces.http.reach import is_near
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from promptyoself.interfaces.identity import Credentials, Gatekeeper, Identity
 
 _UNAUTHENTICATED: Final = 401
+_LETTA_PATHS: Final = "/v1/"
 
 
 class Rate(NamedTuple):
@@ -86,8 +88,14 @@ class Pace:
         if len(self._known) > limits.CALLERS_KNOWN_MAX:
             self._known.popitem(last=False)
 
-    def ask(self, bearer: str | None, address: str) -> float:
-        """Count a request; return 0 to let it in, or in how many seconds it may come again."""
+    def ask(self, bearer: str | None, address: str, *, is_passing: bool = False) -> float:
+        """Count a request; return 0 to let it in, or in how many seconds it may come again.
+
+        `is_passing`: made on this machine, to Letta's routes. Whether it is known is Letta's business, which could be
+        asked without us: it is no stranger, and what it presents no guess.
+        """
+        if is_passing and (bearer is None or _digest(bearer) not in self._known):
+            return self._asked.take(f"passing {address}", OPERATOR_RATE)
         if bearer is None:
             return self._asked.take(f"from {address}", STRANGER_RATE)
         key = _digest(bearer)
@@ -148,13 +156,14 @@ class Pacing:
         bearer = next((value.decode("latin-1") for key, value in scope["headers"] if key == b"authorization"), None)
         bearer = bearer.partition(" ")[2].strip() if bearer is not None else None
         address = str((scope.get("client") or ("", 0))[0])
-        wait_s = self._pace.ask(bearer, address)
+        is_passing = scope["path"].startswith(_LETTA_PATHS) and is_near(scope)
+        wait_s = self._pace.ask(bearer, address, is_passing=is_passing)
         if wait_s:
             await _too_often(wait_s)(scope, receive, send)
             return
 
         async def watched(message: Message) -> None:
-            if message["type"] == "http.response.start" and message["status"] == _UNAUTHENTICATED:
+            if message["type"] == "http.response.start" and message["status"] == _UNAUTHENTICATED and not is_passing:
                 self._pace.refused(bearer, address)
             await send(message)
 

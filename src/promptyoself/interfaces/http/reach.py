@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from starlette.types import Scope
+
+_FORWARDED: Final = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip"})
 
 
 class Reach(NamedTuple):
@@ -30,6 +35,13 @@ def is_loopback(address: str) -> bool:
         return False
     mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
     return (mapped or found).is_loopback
+
+
+def is_near(scope: Scope) -> bool:
+    """Return whether a request was made on this machine; one that a proxy has forwarded was not."""
+    if any(name in _FORWARDED for name, _ in scope["headers"]):
+        return False
+    return is_loopback((scope.get("client") or ("", 0))[0])
 
 
 def _is_address(name: str) -> bool:

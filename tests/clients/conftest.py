@@ -1,0 +1,30 @@
+"""What tests of Letta's door share: one application and one upstream for a module, emptied between tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.clients.stand import Stand, standing
+from tests.clients.upstream import Upstream, running
+
+
+@pytest.fixture(scope="module")
+def running_stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+    with running() as upstream, standing(upstream, tmp_path_factory.mktemp("stand")) as stand:
+        yield stand
+
+
+@pytest.fixture
+def stand(running_stand: Stand) -> Stand:
+    upstream: Upstream = running_stand.upstream
+    upstream.password = None
+    for state in (upstream.seen, upstream.acts, upstream.early, upstream.signals):
+        state.clear()
+    return running_stand
+
+
+@pytest.fixture
+def upstream(stand: Stand) -> Upstream:
+    return stand.upstream
