@@ -238,6 +238,14 @@ READERS_MAX: Final = 4
 # -- doors that serve many ----------------------------------------------------------------------------------
 DOOR_THREADS_MAX: Final = 32
 """Commands of one door that are carried out at once; further callers wait their turn."""
+READINESS_KEPT_FOR: Final = timedelta(seconds=1)
+"""How long one look at a service's readiness answers all who ask."""
+PLANNER_LATE: Final = timedelta(seconds=30)
+"""A schedule that is due for longer, and not planned, makes a service unready."""
+LANE_STUCK: Final = timedelta(minutes=5)
+"""So does a lane that could have been worked on for so long, and was not."""
+CLOCK_STEP_TOLD_FOR: Final = timedelta(minutes=1)
+"""How long a service says that its clock was set."""
 AGENT_SEEN_FOR: Final = timedelta(seconds=60)
 """How long a process that serves many takes Letta's word that there is such an agent."""
 AGENTS_SEEN_MAX: Final = 10_000

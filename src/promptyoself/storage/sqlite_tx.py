@@ -41,12 +41,13 @@ from promptyoself.storage.sqlite_callbacks import CallbackStatements
 from promptyoself.storage.sqlite_journal import JournalStatements
 from promptyoself.storage.sqlite_requests import RequestStatements
 from promptyoself.storage.sqlite_statements import ID_MAX, Model, T
+from promptyoself.storage.sqlite_watch import WatchStatements
 
 if TYPE_CHECKING:
     from promptyoself.domain.holidays import Holidays
 
 
-class SqliteTx(JournalStatements, AccessStatements, CallbackStatements, RequestStatements):
+class SqliteTx(JournalStatements, AccessStatements, CallbackStatements, RequestStatements, WatchStatements):
     """One transaction; see `Tx` for what each method promises."""
 
     def store_uid(self) -> str:

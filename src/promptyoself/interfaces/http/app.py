@@ -15,7 +15,7 @@ from typing import Final
 from fastapi import FastAPI
 
 from promptyoself import __version__
-from promptyoself.interfaces.http import bulk, events, health, middleware, problem
+from promptyoself.interfaces.http import bulk, events, health, metrics, middleware, problem
 from promptyoself.interfaces.http.api import install as api
 from promptyoself.interfaces.http.letta import routes as letta
 from promptyoself.interfaces.http.middleware_pace import LearningGatekeeper, Pace
@@ -28,6 +28,7 @@ __all__ = ["Life", "Parts", "lives", "make_app", "parts_of"]
 _INSTALLERS: Final[tuple[Callable[[FastAPI], None], ...]] = (
     problem.install,
     health.install,
+    metrics.install,
     bulk.install,
     api.install,
     events.install,

@@ -319,6 +319,16 @@ SELECT * FROM attempts WHERE delivery_id = :delivery_id ORDER BY number
 
 -- == lanes ========================================================================================================
 
+-- name: lane_counts
+-- For metrics: reads the table once; it has a row for each agent, not for each delivery.
+SELECT CASE
+        WHEN leased_until > :now THEN 'held'
+        WHEN next_due_at <= :now THEN 'due'
+        WHEN next_due_at IS NOT NULL THEN 'waiting'
+        ELSE 'idle'
+    END AS state, count(*) AS lanes
+FROM lanes GROUP BY 1
+
 -- name: ready_lanes
 -- Free ones come sorted from their index; those whose lease has run out are few, and sorted in.
 SELECT lane, next_due_at FROM lanes

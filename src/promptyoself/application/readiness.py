@@ -1,0 +1,108 @@
+"""Whether a service does its work: each look says what it found, in words, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+from promptyoself.domain import limits
+
+if TYPE_CHECKING:
+    from promptyoself.domain.ports import Clock, Tx
+
+_BUILT_AT: Final = datetime(2026, 1, 1, tzinfo=UTC)
+"""No honest clock shows an earlier time than the year this was written in."""
+
+Result = Literal["ok", "warn", "fail"]
+"""`warn`: what it does is held up by something outside; it does its own work all the same."""
+
+
+class Look(NamedTuple):
+    """What one look found."""
+
+    name: str
+    result: Result
+    found: str
+    cure: str | None = None
+
+
+def looks(tx: Tx, *, now: datetime, pid: int, targets: Collection[str]) -> Iterator[Look]:
+    """Look at the work as the database shows it. `pid` is the service's own, `targets` those that it delivers to."""
+    yield _executor(tx, now=now, pid=pid)
+    yield _planner(tx, now=now)
+    shut = {health.target: health for health in tx.target_health() if health.is_open}
+    yield _lanes(tx, now=now, targets=[target for target in sorted(targets) if target not in shut])
+    if shut:
+        told = "; ".join(
+            f"{one.target} refuses everybody since {one.since:%H:%M} UTC: {one.reason}" for one in shut.values()
+        )
+        yield Look("breaker", "warn", told, "it is probed and recovers by itself; see to the target")
+    else:
+        yield Look("breaker", "ok", "no target refuses everybody")
+    switch = tx.stop_switch()
+    if switch is not None and switch.is_on(now=now):
+        yield Look("stop switch", "warn", f"all deliveries are stopped: {switch.reason}", "promptyoself resume --all")
+    else:
+        yield Look("stop switch", "ok", "deliveries may go out")
+
+
+def _executor(tx: Tx, *, now: datetime, pid: int) -> Look:
+    """Look for the service's own heartbeat: it is written, and durable, every ten seconds."""
+    mine = [one for one in tx.executors(alive_since=now - limits.EXECUTOR_ALIVE_FOR) if one.pid == pid]
+    if not mine:
+        said = f"the scheduler has stored no heartbeat for {limits.EXECUTOR_ALIVE_FOR.total_seconds():.0f} s"
+        return Look("scheduler", "fail", said, "its log says why (a full disk, a lock); else restart it")
+    age = max(timedelta(0), now - max(one.heartbeat_at for one in mine))
+    return Look("scheduler", "ok", f"its heartbeat was stored {age.total_seconds():.0f} s ago")
+
+
+def _planner(tx: Tx, *, now: datetime) -> Look:
+    lag = due_lag(tx, now=now)
+    if lag <= limits.PLANNER_LATE:
+        return Look("planner", "ok", "nothing is overdue")
+    said = f"a schedule is due since {lag.total_seconds():.0f} s and not planned"
+    return Look("planner", "fail", said, "is the machine overloaded, or the database locked? the log says which")
+
+
+def due_lag(tx: Tx, *, now: datetime) -> timedelta:
+    """Return for how long the schedule that is due the longest has waited to be planned; zero when none is due."""
+    due = tx.schedules_due(now=now, limit=1)
+    if not due:
+        return timedelta(0)
+    instants = (due[0].paused_until, due[0].next_fire_at)
+    since = max((at for at in instants if at is not None), default=now)
+    return max(timedelta(0), now - since)
+
+
+def _lanes(tx: Tx, *, now: datetime, targets: list[str]) -> Look:
+    stuck = tx.ready_lanes(now=now - limits.LANE_STUCK, limit=1000, targets=targets)
+    if not stuck:
+        return Look("lanes", "ok", "none is stuck")
+    said = f"{len(stuck)} agents have had something due for {limits.LANE_STUCK.total_seconds() / 60:.0f} minutes"
+    return Look(
+        "lanes", "fail", f"{said}, and nobody works on it", "promptyoself deliveries --state pending; see the log"
+    )
+
+
+class ClockWatch:
+    """Notices that the wall clock was set: it and the monotonic one part."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._wall, self._steady = clock.now(), clock.monotonic()
+        self._stepped: tuple[float, timedelta] | None = None
+
+    def look(self) -> Look:
+        """Compare the two clocks since the last look; a step is told for CLOCK_STEP_TOLD_FOR."""
+        wall, steady = self._clock.now(), self._clock.monotonic()
+        step = (wall - self._wall) - timedelta(seconds=steady - self._steady)
+        self._wall, self._steady = wall, steady
+        if abs(step) >= limits.CLOCK_STEP_MIN:
+            self._stepped = steady, step
+        if wall < _BUILT_AT:
+            return Look("clock", "fail", f"it shows {wall:%Y-%m-%d %H:%M} UTC", "set it; nothing fires at its time")
+        if self._stepped and steady - self._stepped[0] < limits.CLOCK_STEP_TOLD_FOR.total_seconds():
+            said = f"it was set by {self._stepped[1].total_seconds():+.0f} s, or the machine slept"
+            return Look("clock", "warn", said, "what came due is delivered by each schedule's catch-up; use NTP")
+        return Look("clock", "ok", f"{wall:%Y-%m-%d %H:%M:%S} UTC")
