@@ -46,9 +46,14 @@ def identity_here(services: Services) -> Identity:
     return stdio_identity(services.defaults.agent_id)
 
 
+def tools_of(door: Door) -> ToolServer:
+    """Return the tools for the one client of this process."""
+    return ToolServer(door, who=lambda _ctx: identity_here(door.services), who_lists=lambda _ctx: _lister(door))
+
+
 async def serve(door: Door) -> None:
     """Answer one client until its stdin ends or SIGINT or SIGTERM comes; then finish what was asked, and return."""
-    tools = ToolServer(door, who=lambda _ctx: identity_here(door.services), who_lists=lambda _ctx: _lister(door))
+    tools = tools_of(door)
     stopping = asyncio.Event()
     disarm = _armed(stopping)
     serving = asyncio.ensure_future(_conversation(tools))
