@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from promptyoself import __version__
 from promptyoself.config import Settings, Value, load_settings
+from promptyoself.domain.errors import Conflict
 from promptyoself.domain.models import OPERATOR, Executor
 from promptyoself.domain.values import dataclass
 from promptyoself.runtime import SystemChance, SystemClock
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from promptyoself.domain.addresses import Allowed
     from promptyoself.domain.answers import Target
     from promptyoself.domain.ports import AgentInfo, Clock, Store, TargetStatus, Writer
+    from promptyoself.domain.ports_attach import LettaDesk, ServiceDesk
     from promptyoself.domain.ports_callbacks import Poster
     from promptyoself.domain.secret import Secret
     from promptyoself.interfaces.services import LoopReport, Setting
@@ -200,6 +202,34 @@ class World:
         from promptyoself.targets.letta_check import get_client
 
         return get_client(self._letta())
+
+    @property
+    def service_desk(self) -> ServiceDesk:
+        """Our own service, as a client sees it."""
+        from promptyoself.targets.own_service import OwnService
+
+        return OwnService()
+
+    @contextmanager
+    def setting_up(self) -> Iterator[LettaDesk]:
+        """Lend Letta to one process at a time; a lock on the database's folder leaves no file behind."""
+        import fcntl
+        from contextlib import closing
+
+        from promptyoself.targets.letta_attach import LettaAttachDesk
+
+        folder = os.open(Path(self._sqlite().location).parent, os.O_RDONLY)
+        try:
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise Conflict(
+                    "another `letta attach` or `letta detach` is at work here", hint="run it again when that has ended"
+                ) from None
+            with closing(LettaAttachDesk(self._letta())) as desk:
+                yield desk
+        finally:
+            os.close(folder)
 
     def execute(self, *, wait: timedelta, on_entry: Callable[[Entry], None] | None = None) -> list[Entry]:
         """Make one pass."""

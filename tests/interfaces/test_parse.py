@@ -50,7 +50,7 @@ def test_a_flag_never_takes_the_next_word() -> None:
     ("words", "said"),
     [
         (["bogus"], "unknown command 'bogus'"),
-        (["serve"], "unknown command"),
+        (["server"], "unknown command"),
         (["db"], "unknown command 'db'"),
         (["db", "move"], "unknown command 'db move'"),
         (["register", "--nope", "1"], "no option '--nope'"),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import copy
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +23,7 @@ from promptyoself.interfaces.cli import run
 from promptyoself.interfaces.services import LoopReport, Services, Setting
 from promptyoself.storage.older import read_older_rows
 from promptyoself.storage.sqlite import SqliteStore
+from tests.fakes.letta_desk import FakeLettaDesk, FakeServiceDesk
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 """A Monday, nine o'clock UTC."""
@@ -59,6 +61,7 @@ class FakeServices:
         self.letta_url = "http://127.0.0.1:9"
         self.zone_data = "2026a"
         self.waited: timedelta | None = None
+        self.desk, self.service = FakeLettaDesk(), FakeServiceDesk()
         self._store: SqliteStore | None = None
         self._uids = 0
 
@@ -131,6 +134,14 @@ class FakeServices:
         if isinstance(self.letta, Exception):
             raise self.letta
         return "tool-1", name or f"{len(source_code)} {description}"
+
+    @property
+    def service_desk(self) -> FakeServiceDesk:
+        return self.service
+
+    @contextmanager
+    def setting_up(self) -> Iterator[FakeLettaDesk]:
+        yield self.desk
 
     def execute(self, *, wait: timedelta, on_entry: Callable[[Entry], None] | None = None) -> list[Entry]:
         self.waited = wait

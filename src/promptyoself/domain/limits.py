@@ -369,6 +369,17 @@ CLAIM_FOR_MAX: Final = timedelta(days=366)
 CLAIMS_LIVE_MAX: Final = 10_000
 """Keys that one agent may hold at once."""
 
+# -- tools inside Letta -------------------------------------------------------------------------------------
+TOOL_CALL_FOR: Final = timedelta(seconds=20)
+"""How long a custom tool waits for our answer, in all."""
+TOOL_ANSWER_BYTES_MAX: Final = 1024 * 1024
+ATTACH_ASK_FOR: Final = timedelta(seconds=5)
+"""How long `letta attach` waits for each answer of our own service."""
+ATTACH_TOOLS_MAX: Final = 64
+"""Tools that the service may offer to agents."""
+ATTACH_AGENT_PAGES_MAX: Final = 100
+"""Pages of 100 agents that are looked through for users of a tool; with more agents its definition stays."""
+
 # -- in and out ---------------------------------------------------------------------------------------------
 IMPORT_BYTES_MAX: Final = 32 * 1024 * 1024
 """Bytes of a file to import; prompts are long."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from promptyoself.interfaces.commands_access import CLAIM_ONCE, TOKENS
+from promptyoself.interfaces.commands_letta import LETTA
 from promptyoself.interfaces.commands_transfer import SKIP_ON, TRANSFER
 from promptyoself.interfaces.table import Argument, Command, Option
 
@@ -386,6 +387,7 @@ COMMANDS: Final = (
         example='upload --source-code "$(cat tool.py)"',
         is_operators=True,
     ),
+    *LETTA,
     Command(
         "inbox",
         "Read what was delivered to an agent's mailbox (target inbox), oldest first.",

@@ -10,6 +10,7 @@ from promptyoself.domain.values import dataclass
 
 if TYPE_CHECKING:
     import asyncio
+    from contextlib import AbstractContextManager
 
     # Passes bring asyncio, which a command that only reads or writes a row has no time for.
     from promptyoself.application.passes import Entry
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from promptyoself.application.transfer.older import OlderFile
     from promptyoself.domain.access import KeyVerdict
     from promptyoself.domain.ports import AgentInfo, Clock, Store, TargetStatus
+    from promptyoself.domain.ports_attach import LettaDesk, ServiceDesk
     from promptyoself.domain.secret import Secret
 
 
@@ -122,6 +124,18 @@ class Services(Protocol):
 
     def upload_tool(self, source_code: str, *, name: str | None, description: str | None) -> tuple[str, str]:
         """Store a tool at Letta; return its id and name. Raises ConfigError naming LETTA_API_KEY when no key is set."""
+        ...
+
+    @property
+    def service_desk(self) -> ServiceDesk:
+        """Our own service, as a client sees it."""
+        ...
+
+    def setting_up(self) -> AbstractContextManager[LettaDesk]:
+        """Lend Letta, as its operator sees it, and keep other processes with this database from setting agents up.
+
+        Raises Conflict when one is at it.
+        """
         ...
 
     def execute(self, *, wait: timedelta, on_entry: Callable[[Entry], None] | None = None) -> list[Entry]:
