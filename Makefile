@@ -19,7 +19,7 @@ FUZZ_SEED ?= 1
 LETTA := $(BIN)/python tests/letta_server/server.py
 CODE := $(wildcard src tests smcp benchmarks)
 
-.PHONY: help demo test fuzz check format test-letta bench lock clean
+.PHONY: help demo test fuzz fuzz-http check format test-letta bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -38,6 +38,9 @@ endif
 
 fuzz: .venv/.dev ## feed hostile texts to every parser for FUZZ_S seconds (600)
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_S) --seed $(FUZZ_SEED)
+
+fuzz-http: .venv/.dev ## send FUZZ_EXAMPLES (100) made-up requests of each kind to each HTTP route
+	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-100} $(BIN)/python -m pytest -q tests/interfaces/http/test_fuzz.py
 
 check: .venv/.dev ## format check, lint, types, walls, then all of `make test`
 	$(BIN)/ruff format --check $(CODE)

@@ -154,6 +154,7 @@ class Outlook(Success):
     next_runs: list[Instant]
     description: str = Field(description="the rule in words")
     warnings: list[str]
+    etag: str = Field(default="", description="stands for the schedule as it is now, as the `ETag` header does")
 
 
 class Registered(Outlook):
@@ -479,3 +480,41 @@ class RegisteredAll(Success):
     now: Instant
     message: str
     warnings: list[str] = Field(description="the first of them; each said once")
+
+
+class Issued(Success):
+    """A token was issued; `token` is its text, shown this once."""
+
+    id: int
+    token: str
+    message: str
+
+
+class Tokens(Success):
+    """Tokens, without their texts."""
+
+    tokens: list[dict[str, Any]]
+    count: int
+
+
+class Revoked(Success):
+    """A token opens nothing any more."""
+
+    token: dict[str, Any]
+    message: str
+
+
+class Claimed(Success):
+    """Whether the claim was the first."""
+
+    claimed: bool
+    message: str
+
+
+class OnTime(Success):
+    """What an agent is working on, and how late it came."""
+
+    agent_id: str
+    message: str
+    now: Instant
+    timezone: str

@@ -48,6 +48,10 @@ if TYPE_CHECKING:
     UpgradeBody = Form
     ImportBody = Form
     ExportQuery = Query
+    TokenBody = Form
+    TokensQuery = Query
+    ClaimBody = Form
+    OnTimeQuery = Query
 else:
     RegisterBody = body_of("register", leave=SERVER_FILES | HEADERS_NEW, words=_WORDS)
     UpdateBody = body_of("update", leave=SERVER_FILES | PATH | HEADERS, words=_WORDS)
@@ -72,5 +76,9 @@ else:
     UploadBody = body_of("upload")
     UpgradeBody = body_of("db upgrade")
     ImportBody = body_of("import json", leave=frozenset({"file"}), name="ImportOptions")
+    TokenBody = body_of("token create")
+    TokensQuery = query_of("token list")
+    ClaimBody = body_of("claim-once", words={"agent_id": "whose claim it is; an agent's own token needs none"})
+    OnTimeQuery = query_of("on-time", words={"agent_id": "the agent; an agent's own token needs none"})
     ExportQuery = query_of("export", leave=frozenset({"to", "force"}))
     JournalQuery = query_of("journal")

@@ -27,6 +27,7 @@ _TAGS: Final = {
     "inbox": "The mailbox of agents whose target is `inbox`",
     "rules": "Try a rule out; nothing is stored",
     "transfer": "Schedules in and out",
+    "access": "Who may come in, and what agents have claimed for themselves",
     "server": "The server as a whole; mostly for operators",
 }
 _HEADERS: Final = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Annotated, Any, Final, assert_never
+from typing import Annotated, Any, ClassVar, Final, assert_never
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
 from pydantic_core import PydanticCustomError
@@ -33,6 +33,8 @@ class Form(BaseModel):
     """The base of every body: strict, and closed."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+    not_options: ClassVar[frozenset[str]] = frozenset()
+    """Keys that the route itself deals with."""
 
     @model_validator(mode="before")
     @classmethod
@@ -43,7 +45,8 @@ class Form(BaseModel):
 
     def options(self) -> Options:
         """Return what was given, as parse.py makes it of the same words. A flag that is false was not given."""
-        given = {name: value for name in type(self).model_fields if (value := getattr(self, name)) is not None}
+        names = (name for name in type(self).model_fields if name not in self.not_options)
+        given = {name: value for name in names if (value := getattr(self, name)) is not None}
         return {name: _option_value(value) for name, value in given.items() if value is not False}
 
     def changes(self) -> Options:

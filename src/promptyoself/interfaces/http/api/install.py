@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from promptyoself.interfaces.door import Door
-from promptyoself.interfaces.http.api import deliveries, document, rules, schedules, server, transfer
+from promptyoself.interfaces.http.api import access, deliveries, document, rules, schedules, server, transfer
 from promptyoself.interfaces.http.parts import parts_of
 
 if TYPE_CHECKING:
@@ -17,5 +17,5 @@ def install(app: FastAPI) -> None:
     """Add the routes."""
     app.openapi = partial(document.document, app)  # type: ignore[method-assign]  # as FastAPI wants it replaced
     app.state.api_door = Door(parts_of(app).services, name="http")
-    for one in (schedules, deliveries, rules, server, transfer, document):
+    for one in (schedules, deliveries, rules, server, transfer, access, document):
         app.include_router(one.router)

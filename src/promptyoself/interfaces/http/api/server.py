@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from pydantic import Field
 from starlette.responses import Response  # noqa: TC002  FastAPI reads the annotations of routes
 
-from promptyoself.domain.errors import InvalidInput
+from promptyoself.domain.errors import Conflict, InvalidInput
 from promptyoself.interfaces.http.api import answers
 from promptyoself.interfaces.http.api.bodies import ExecuteBody, PauseAllBody, ResumeAllBody, UpgradeBody, UploadBody
 from promptyoself.interfaces.http.api.forms import Form
@@ -90,13 +90,17 @@ async def db_upgrade(request: Request, body: UpgradeBody | None = None) -> Respo
     return answered(await carried_out(request, "db upgrade", body.options() if body is not None else {}), request)
 
 
-@router.post("/db/backup", **said("db backup", answers.BackedUp, WITH_BODY, WRITES, status=201, operation="db-backup"))
+@router.post(
+    "/db/backup", **said("db backup", answers.BackedUp, WITH_BODY, (409,), WRITES, status=201, operation="db-backup")
+)
 async def db_backup(request: Request, body: BackupBody) -> Response:
     """Copy the database beside itself. For operators."""
     operators_only(request, "db backup")
     place = Path(door_of(request).services.store.location)
     if not place.is_absolute():
         raise InvalidInput("this database is in memory alone, and has no folder for a copy")
+    if place.with_name(body.to).exists():
+        raise Conflict(f"{body.to} is there already, and is not replaced", hint="choose another name")
     document = await carried_out(request, "db backup", {"to": str(place.with_name(body.to))})
     return answered(document, request, status=201)
 

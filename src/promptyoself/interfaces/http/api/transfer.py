@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from fastapi import APIRouter, Request
 from fastapi import Query as InQuery
@@ -15,23 +15,18 @@ from promptyoself.interfaces.http.api import answers
 from promptyoself.interfaces.http.api.bodies import ExportQuery, ImportBody
 from promptyoself.interfaces.http.api.routing import ApiRoute, answered, carried_out, operators_only
 from promptyoself.interfaces.http.api.said import ASKS_LETTA, ONE, WITH_BODY, WRITES, said
-from promptyoself.interfaces.parse import OptionValue
 
 router = APIRouter(prefix="/api/v1", tags=["transfer"], route_class=ApiRoute)
-_OWN: Final = {"kind", "content"}
 
 
 class ImportRequest(ImportBody):
     """What is imported, and how."""
 
+    not_options: ClassVar[frozenset[str]] = frozenset({"kind", "content"})
     kind: Literal["crontab", "letta-cron", "json"] = Field(description="what wrote it; json is what `export` answers")
     content: Annotated[str, Field(max_length=limits.IMPORT_BYTES_MAX)] | dict[str, Any] = Field(
         description="the file's text, or the JSON object in it"
     )
-
-    def options(self) -> dict[str, OptionValue | None]:
-        """Return what was given, but for what is imported."""
-        return {key: value for key, value in super().options().items() if key not in _OWN}
 
 
 @router.post("/import", **said("import json", answers.Imported, WITH_BODY, ASKS_LETTA, WRITES, operation="import"))
