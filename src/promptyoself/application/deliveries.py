@@ -10,7 +10,9 @@ from promptyoself.domain import limits, retry
 from promptyoself.domain.errors import Conflict, DeliveryNotFound, Forbidden, NotFound
 from promptyoself.domain.models import Delivery, DeliveryState, Fact, FactKind, InboxMessage, ScheduleState
 from promptyoself.domain.ports import DeliveryFilter, Tx
+from promptyoself.domain.values import replace
 
+_BATCH = 100
 _REVIVABLE = (DeliveryState.DEAD, DeliveryState.SKIPPED, DeliveryState.CANCELLED)
 
 
@@ -24,24 +26,33 @@ def listed(
     before_id: int | None = None,
     limit: int = 100,
 ) -> Sequence[Delivery]:
-    """Return deliveries, newest first, those before `before_id`."""
-    mine = None if caller.is_operator else caller.owner
-    return tx.deliveries(
-        DeliveryFilter(
-            schedule_id=schedule_id,
-            agent_id=mine or agent_id,
-            states=states,
-            before_id=before_id,
-            limit=min(limit, limits.LIST_MAX),
-        )
-    )
+    """Return deliveries, newest first, those before `before_id`; an agent's own, none when it names another."""
+    most = min(limit, limits.LIST_MAX)
+    where = DeliveryFilter(schedule_id=schedule_id, agent_id=agent_id, states=states, before_id=before_id, limit=most)
+    if caller.is_operator:
+        return tx.deliveries(where)
+    return _own(tx, replace(where, agent_id=caller.owner), caller) if agent_id in {None, caller.owner} else []
+
+
+def _own(tx: Tx, where: DeliveryFilter, caller: Caller) -> list[Delivery]:
+    """Return a full page without what went out to another agent, before the schedule was this one's."""
+    found: list[Delivery] = []
+    batch = max(where.limit, _BATCH)
+    for _ in range(limits.LIST_MAX):
+        rows = tx.deliveries(replace(where, limit=batch))
+        found += [one for one in rows if caller.may_see(one)]
+        if len(rows) < batch or len(found) >= where.limit:
+            break
+        where = replace(where, before_id=rows[-1].id)
+    return found[: where.limit]
 
 
 def find(tx: Tx, delivery_id: int, *, caller: Caller) -> Delivery:
     """Return a delivery the caller may touch. Raises DeliveryNotFound for others', too."""
     delivery = tx.delivery(delivery_id)
     schedule = tx.schedule(delivery.schedule_id) if delivery else None
-    if delivery is None or schedule is None or not caller.may_touch(schedule):
+    is_theirs = delivery is not None and schedule is not None and caller.may_touch(schedule)
+    if delivery is None or not is_theirs or not caller.may_see(delivery):
         raise DeliveryNotFound(
             f"delivery {delivery_id} was not found", hint="promptyoself deliveries shows the newest and their ids"
         )

@@ -58,7 +58,7 @@ class Wanted:
 
     def includes(self, told: Told) -> bool:
         """Return whether this fact is for this reader."""
-        if not self.caller.is_operator and self.caller.owner not in {told.owner, told.agent_id}:
+        if not self.caller.is_operator and self.caller.owner != told.agent_id:
             return False
         return (
             (self.agent_id is None or self.agent_id == told.agent_id)

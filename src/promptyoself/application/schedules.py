@@ -28,6 +28,7 @@ from promptyoself.domain.models import (
     Schedule,
     ScheduleState,
     StopSwitch,
+    agent_of,
 )
 from promptyoself.domain.planning import first_fire_at
 from promptyoself.domain.ports import DeliveryFilter, NewSchedule, ScheduleFilter, Tx
@@ -55,8 +56,18 @@ class Caller:
         return f"{self.owner} via {self.door}"
 
     def may_touch(self, schedule: Schedule) -> bool:
-        """True when this caller may see and change the schedule."""
-        return self.is_operator or self.owner in {schedule.provenance.owner, schedule.definition.agent_id}
+        """True when this caller may see and change the schedule.
+
+        What an agent made and an operator gave to another agent is the other's: its receipts hold that one's replies.
+        """
+        return self.is_operator or self.owner == schedule.definition.agent_id
+
+    def may_see(self, delivery: Delivery) -> bool:
+        """True when this caller may see the delivery of a schedule that it may touch.
+
+        What went out while the schedule was another agent's stays that one's, reply and all.
+        """
+        return self.is_operator or self.owner == agent_of(delivery.lane)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +181,10 @@ def listed(
 ) -> list[Schedule]:
     """Return schedules by id: those of one agent or of all, the finished ones only on request, as `wanted` narrows it.
 
-    States that `wanted` names are shown, finished or not. An agent gets its own, whatever `agent_id` says.
+    States that `wanted` names are shown, finished or not. An agent gets its own, and none when `agent_id` is another's.
     """
+    if not caller.is_operator and agent_id not in {None, caller.owner}:
+        return []
     where = ScheduleFilter(limit=limits.LIST_MAX) if wanted is None else wanted
     live = None if include_finished else LIVE_STATES
     where = replace(

@@ -247,6 +247,11 @@ def lane_of(definition: Definition) -> str:
     return " ".join(parts)
 
 
+def agent_of(lane: str) -> str:
+    """Return the agent whose lane it is."""
+    return lane.split(" ")[1]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewDelivery:
     """An occurrence about to be stored."""

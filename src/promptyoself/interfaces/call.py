@@ -72,6 +72,11 @@ class Call:
 
         return Caller(owner=self.services.owner, door=self._door)
 
+    @property
+    def database(self) -> str | None:
+        """Where the database is, as answers name it; None for an agent from afar, who has no business with paths."""
+        return self.services.store.location if self.is_at_hand or self.caller.is_operator else None
+
     def text(self, key: str) -> str | None:
         """Return an option's or an argument's text, or None when it was not given."""
         value = self._options.get(key)

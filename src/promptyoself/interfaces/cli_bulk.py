@@ -80,7 +80,7 @@ def _answer(call: Call, stored: Stored, asked: list[Asked], warnings: list[str],
         now=wire.instant(now, zone),
         message=f"{counted(len(stored.ids), 'schedule')}: {', '.join(done)}",
         warnings=list(dict.fromkeys(warnings))[: limits.BULK_WARNINGS_MAX],
-        database=call.services.store.location,
+        database=call.database,
     )
 
 

@@ -183,7 +183,7 @@ def _answer(call: Call, outcome: Outcome, warnings: list[str], *, is_dry: bool, 
         now=wire.instant(now, call.services.defaults.timezone),
         message=f"{'Dry run' if is_dry else 'Imported'}: {done}{rest}",
         warnings=warnings,
-        database=call.services.store.location,
+        database=call.database,
     )
 
 

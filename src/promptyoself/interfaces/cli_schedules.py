@@ -62,7 +62,7 @@ def register(call: Call) -> Document:
         **wire.understood(request.understood, stored.definition.trigger),
         **({"replayed": True} if made.is_repeat else {}),
         etag=tag(stored, snoozed_until=put_off),
-        database=services.store.location,
+        database=call.database,
     )
 
 
@@ -123,7 +123,7 @@ def list_schedules(call: Call) -> Document:
         now=wire.instant(now, services.defaults.timezone),
         timezone=services.defaults.timezone,
         warnings=warnings,
-        database=services.store.location,
+        database=call.database,
     )
 
 

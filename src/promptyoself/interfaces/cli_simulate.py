@@ -52,7 +52,7 @@ def run(call: Call) -> Document:
         **forecasts.document(forecast, question, names=names),
         now=wire.instant(now, timezone),
         warnings=warnings,
-        database=services.store.location,
+        database=call.database,
     )
 
 

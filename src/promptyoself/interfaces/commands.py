@@ -473,6 +473,7 @@ COMMANDS: Final = (
         "delivers nothing: `promptyoself serve` or `execute --loop` does.",
         "cli_mcp:mcp",
         example="mcp",
+        is_for_hand=True,
         is_story=True,
     ),
     Command(

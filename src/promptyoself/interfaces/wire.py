@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from promptyoself.domain.intervals import format_duration
 from promptyoself.domain.localtime import zone
-from promptyoself.domain.models import Attempt, Delivery, InboxMessage, Policy, Schedule, ScheduleState
+from promptyoself.domain.models import Attempt, Delivery, InboxMessage, Policy, Schedule, ScheduleState, agent_of
 from promptyoself.domain.outlook import next_to_send
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def delivery(stored: Delivery, timezone: str) -> Document:
     return {
         "id": stored.id,
         "schedule_id": stored.schedule_id,
-        "agent_id": stored.lane.split(" ")[1],
+        "agent_id": agent_of(stored.lane),
         "target": stored.target,
         "kind": stored.kind.value,
         "state": stored.state.value,
