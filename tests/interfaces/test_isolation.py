@@ -42,7 +42,7 @@ _FOR_AGENTS: Final = """
 """
 _FOR_OPERATORS: Final = """
     execute, serve, mcp, test, agents, upload, doctor, config, completion, demo, import crontab, import letta-cron,
-    import promptyoself-fast, import json, token create, token list, token revoke, db upgrade, db backup
+    letta attach, letta detach, import promptyoself-fast, import json, token create, token list, token revoke, db upgrade, db backup
 """
 VERDICTS: Final = {
     **dict.fromkeys(_FOR_AGENTS.split(), OWN),
@@ -75,6 +75,8 @@ NEEDS: Final[dict[str, dict[str, Any]]] = {
     "completion": {"shell": "ids"},
     "export": {"all": True},
     "token create": {"operator": True},
+    "import": {"kind": "json", "content": "{}"},
+    "db-backup": {"to": "backup.db"},
     **{f"import {kind}": {"file": "-"} for kind in ("crontab", "letta-cron", "promptyoself-fast", "json")},
 }
 """What a call has to say besides whose things it is about."""
@@ -238,7 +240,7 @@ def test_no_route_shows_or_changes_anything_of_anothers(
             name = operation["operationId"]
             if name in STREAMS:
                 continue
-            ways = words_about(commands[name], neighbours.others, OTHER) if name in commands else [{"kind": "json"}]
+            ways = words_about(commands[name], neighbours.others, OTHER) if name in commands else [NEEDS.get(name, {})]
             for options in ways:
                 services.clock.at += timedelta(seconds=1)  # nobody is to be told to ask more slowly
                 answer = client.request(method, **_request(path, operation, options))
