@@ -167,6 +167,12 @@ class World:
 
         return str(token_path(self._settings.db.value.resolve()))
 
+    def filed_operator_token(self) -> str | None:
+        """Return the token in that file."""
+        from promptyoself.token_file import OperatorTokenFile, token_path
+
+        return OperatorTokenFile(token_path(self._settings.db.value.resolve()), new_uid=self._chance.token).read()
+
     def file_operator_token(self) -> str:
         """Put an operator's token into that file unless it holds one that is live."""
         from promptyoself.application.access import filed

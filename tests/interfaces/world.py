@@ -59,6 +59,7 @@ class FakeServices:
         self.flags: Mapping[str, str | None] = {}
         self.damage: list[str] = []
         self.letta_url = "http://127.0.0.1:9"
+        self.filed: str | None = None
         self.zone_data = "2026a"
         self.waited: timedelta | None = None
         self.desk, self.service = FakeLettaDesk(), FakeServiceDesk()
@@ -115,6 +116,9 @@ class FakeServices:
     @property
     def token_file(self) -> str | None:
         return f"{self.path}.operator-token"
+
+    def filed_operator_token(self) -> str | None:
+        return self.filed
 
     def file_operator_token(self) -> str:
         assert self.store.location, "the token is the database's"

@@ -366,6 +366,17 @@ COMMANDS: Final = (
         is_operators=True,
     ),
     Command(
+        "dashboard",
+        "Print the dashboard's address with the operator's token in it, which `serve` has put beside the database.",
+        "cli_dashboard:dashboard",
+        (
+            Option("open", "open it in this machine's browser, and print no token", "flag"),
+            Option("url", "where `serve` answers (default http://127.0.0.1:8289)"),
+        ),
+        example="dashboard --open",
+        is_operators=True,
+    ),
+    Command(
         "test",
         "Ask Letta whether it can be reached and lets us in.",
         "cli_letta:test",

@@ -107,6 +107,10 @@ class Services(Protocol):
         """Where the operator's token for programs of this machine is kept; None where there is no file to keep it."""
         ...
 
+    def filed_operator_token(self) -> str | None:
+        """Return the token in that file, or None. Raises ConfigError when others may read the file."""
+        ...
+
     def file_operator_token(self) -> str:
         """Put an operator's token into that file unless it holds one that is live; return where it is.
 
