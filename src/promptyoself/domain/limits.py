@@ -253,6 +253,10 @@ DOORS_STOP_FOR: Final = timedelta(seconds=5)
 """How long a stop waits for open requests; streams end by themselves at once."""
 KEEP_ALIVE_FOR: Final = timedelta(seconds=30)
 """How long a connection without a request is kept."""
+HEAD_FOR: Final = timedelta(seconds=20)
+"""How long the line and headers of a request may be on the way; also the first of a connection."""
+CONNECTIONS_MAX: Final = 1000
+"""Connections open at once, streams counted; further ones are closed."""
 REQUEST_HEAD_BYTES_MAX: Final = 32 * 1024
 """Bytes of a request's line and headers together."""
 BODY_BYTES_MAX: Final = 8 * 1024 * 1024

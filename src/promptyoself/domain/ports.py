@@ -377,6 +377,10 @@ class Store(Protocol):
         """Open a transaction that sees one state of the database and writes nothing."""
         ...
 
+    def glancing(self) -> AbstractContextManager[Tx]:
+        """Open a transaction for one look by an index; it writes nothing and waits for nobody: a loop may use it."""
+        ...
+
     def change_mark(self) -> int:
         """Return a number that differs after any commit, by this process or another; costs microseconds."""
         ...

@@ -172,7 +172,6 @@ class _Tokens:
         self._known: OrderedDict[str, tuple[int, Token]] = OrderedDict()
         self._noted: OrderedDict[int, datetime] = OrderedDict()
         self._noting: set[asyncio.Task[None]] = set()
-        self._readers = anyio.CapacityLimiter(4)
         self._writers = anyio.CapacityLimiter(1)
 
     async def find(self, digest: str) -> Token | None:
@@ -180,7 +179,9 @@ class _Tokens:
         known = self._known.get(digest)
         if known is not None and known[0] == mark:
             return known[1]
-        token = await anyio.to_thread.run_sync(self._look, digest, limiter=self._readers)
+        # Here, and in no thread: each creation is a commit, after which every caller's token is looked up anew.
+        with self._store.glancing() as tx:
+            token = tx.token_by_digest(digest)
         if token is None:
             self._known.pop(digest, None)
             return None
@@ -200,10 +201,6 @@ class _Tokens:
 
     async def close(self) -> None:
         await asyncio.gather(*self._noting)
-
-    def _look(self, digest: str) -> Token | None:
-        with self._store.reading() as tx:
-            return tx.token_by_digest(digest)
 
     async def _write(self, token_id: int, now: datetime) -> None:
         with suppress(StoreError):  # when a token was last used is no reason to fail; the next use is noted again

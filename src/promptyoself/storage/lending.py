@@ -57,6 +57,10 @@ class LendableStore(Protocol):
         """Open a transaction that writes nothing."""
         ...
 
+    def glancing(self) -> AbstractContextManager[Tx]:
+        """Open a transaction for one look by an index, of microseconds."""
+        ...
+
     def change_mark(self) -> int:
         """Return a number that differs after any commit."""
         ...
@@ -129,6 +133,10 @@ class LendingStore:
     def reading(self) -> AbstractContextManager[Tx]:
         """Open a transaction that sees one state of the database and writes nothing."""
         return self._store.reading()
+
+    def glancing(self) -> AbstractContextManager[Tx]:
+        """Open a transaction for one look by an index, of microseconds."""
+        return self._store.glancing()
 
     def change_mark(self) -> int:
         """Return a number that differs after any commit."""

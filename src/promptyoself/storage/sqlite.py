@@ -137,15 +137,26 @@ class SqliteStore:
             finally:
                 connection.execute("PRAGMA query_only = OFF")
 
+    @contextmanager
+    def glancing(self) -> Iterator[SqliteTx]:
+        """Open a transaction that writes nothing for one look by an index: it waits for nobody, and takes microseconds.
+
+        So that an event loop may look, too. One at a time; nobody may take his time within.
+        """
+        if self._path is None:
+            with self.reading() as tx:
+                yield tx
+            return
+        with self._watching_lock:
+            self._still_there()
+            yield from self._bracketed(self._watcher(), "BEGIN")
+
     def change_mark(self) -> int:
         """Return a number that differs after a commit, by whichever connection; costs microseconds."""
         if self._path is None:
             return self._writer().total_changes
-        with self._watching_lock:
-            if self._watching is None:
-                self._watching = self._connected()
-            with self._translating():
-                return int(self._watching.execute("PRAGMA data_version").fetchone()[0])
+        with self._watching_lock, self._translating():
+            return int(self._watcher().execute("PRAGMA data_version").fetchone()[0])
 
     def backup(self, to_path: str | Path) -> Path:
         """Copy the database, while it is in use, to a new file (mode 0600); return its absolute path.
@@ -220,6 +231,11 @@ class SqliteStore:
         if self._is_closed or self._writing is None:
             raise closed(self.location)
         return self._writing
+
+    def _watcher(self) -> sqlite3.Connection:
+        if self._watching is None:
+            self._watching = self._connected()
+        return self._watching
 
     @contextmanager
     def _lent_reader(self) -> Iterator[sqlite3.Connection]:

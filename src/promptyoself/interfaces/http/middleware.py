@@ -52,6 +52,9 @@ class Marking:
         self._app = app
         self._services = services
         self._traffic = traffic
+        # Fresh for each process, then counted: chance costs a call of the system each time.
+        self._process = services.new_uid()[:8]
+        self._count = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -59,7 +62,8 @@ class Marking:
             await self._app(scope, receive, send)
             return
         services = self._services
-        request_id = services.new_uid()[:16]
+        self._count += 1
+        request_id = f"{self._process}-{self._count}"
         scope.setdefault("state", {})["request_id"] = request_id
         is_ours = not scope["path"].startswith("/v1/")  # Letta's answers go through as they are
         begun, status = services.clock.monotonic(), 0

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from promptyoself.domain import limits
+from promptyoself.interfaces.http.connection import Connection
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -50,6 +51,8 @@ def _config(app: FastAPI, listening: Listening) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         lifespan="on",
+        # Its parser is the strict one, whatever else is installed, and keeps to the bounds.
+        http=Connection,
         ws="none",
         log_config=None,
         access_log=False,
