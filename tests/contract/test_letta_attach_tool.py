@@ -13,12 +13,17 @@ from typing import Any
 
 import pytest
 
+from promptyoself.application.attaching import TOOL_NAMES, TRIED
 from promptyoself.domain import limits
 from promptyoself.domain.errors import TargetRefused
 from promptyoself.domain.ports_attach import AgentTool
+from promptyoself.interfaces.identity import Identity
+from promptyoself.interfaces.mcp.arguments import schema_of as schema_of_arguments
+from promptyoself.interfaces.mcp.tools import TOOLS
 from promptyoself.targets.letta_attach_tool import schema_of, source_of
 
 TOKEN = "pys_" + "t" * 43
+AN_AGENT = Identity(owner="agent-1", means="token 1")
 TOOL = AgentTool(
     name="schedule_prompt",
     description='Schedule "a prompt".\n\nA rule is \\d, or """this""".',
@@ -264,3 +269,14 @@ def test_a_name_that_no_function_can_have_is_refused(name: str) -> None:
                     TOOL.__class__(name="fine", description="", parameters={"properties": {name: {}}})):  # fmt: skip
         with pytest.raises(TargetRefused):
             source_of(strange)
+
+
+def test_every_tool_of_the_mcp_door_can_be_a_custom_tool_and_detach_knows_its_name() -> None:
+    for tool in TOOLS:
+        parameters = schema_of_arguments(tool.parameters_for(AN_AGENT))
+        made = AgentTool(name=tool.name, description=tool.help, parameters=parameters)
+        told: Any = schema_of(made)["parameters"]
+        assert told["properties"].keys() == parameters["properties"].keys()
+        compile(source_of(made), tool.name, "exec")
+    assert {tool.name for tool in TOOLS} == set(TOOL_NAMES)
+    assert TRIED in TOOL_NAMES

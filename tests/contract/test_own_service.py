@@ -16,7 +16,7 @@ from promptyoself.targets.own_service import OwnService
 
 TOOL = {"name": "why", "description": "Say why.", "inputSchema": {"type": "object", "properties": {}}}
 LISTED = json.dumps({"jsonrpc": "2.0", "id": 1, "result": {"tools": [TOOL]}}).encode()
-HEALTHY = b'{"status": "ok", "version": "1"}'
+HEALTHY = b'{"status": "ok"}'
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -64,7 +64,7 @@ class OwnService:
             answer = json.loads(payload)
         except (TargetUnreachable, ValueError):
             return False
-        return status == _OK and isinstance(answer, dict) and "status" in answer and "version" in answer
+        return status == _OK and isinstance(answer, dict) and answer.get("status") == "ok"
 
 
 def _exchange(method: str, url: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, bytes]:
