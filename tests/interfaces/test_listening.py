@@ -155,3 +155,10 @@ def test_serve_says_where_it_is_and_answers_with_one_object(door: Door) -> None:
 
     assert answer.code == 0, answer
     assert answer.json["url"] in answer.err
+
+
+def test_answers_are_not_held_back_until_the_caller_has_acknowledged_their_beginning() -> None:
+    # asyncio sets TCP_NODELAY only where the socket says that it is TCP's; without it each answer costs 40 ms more.
+    opened = listen(port=0)
+    with opened.socket:
+        assert opened.socket.proto == socket.IPPROTO_TCP
