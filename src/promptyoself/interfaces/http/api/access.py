@@ -21,7 +21,7 @@ router = APIRouter(prefix="/api/v1", tags=["access"], route_class=ApiRoute)
 async def token_create(request: Request, body: TokenBody) -> Response:
     """Issue a token. For operators."""
     document = await carried_out(request, "token create", body.options())
-    return answered(document, request, status=201, headers={"Cache-Control": "no-store"})
+    return answered(document, request, status=201)
 
 
 @router.get("/tokens", **said("token list", answers.Tokens, operation="token-list"))

@@ -11,7 +11,7 @@ from promptyoself.interfaces.http.problem import MEDIA_TYPE, Problem, keys_said
 
 ALWAYS: Final = (400, 401, 403, 422, 429, 500, 503)
 """How any request may be refused: by its form, its sender, the limits, or a server in trouble."""
-WITH_BODY: Final = (413, 415)
+WITH_BODY: Final = (408, 413, 415)
 WRITES: Final = (507,)
 ONE: Final = (404,)
 CHANGES: Final = (404, 409, 412, 507)
