@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 from datetime import timedelta
@@ -12,7 +13,7 @@ import pytest
 from promptyoself.domain import limits
 from promptyoself.domain.answers import Accepted, Done, Unclear
 from promptyoself.domain.content import read_content
-from promptyoself.domain.errors import UsageError
+from promptyoself.domain.errors import LimitExceeded, UsageError
 from promptyoself.domain.models import DeliveryState, Fact, FactKind, Schedule, ScheduleState
 from promptyoself.domain.ports import DeliveryFilter, ScheduleFilter
 from promptyoself.domain.replies import nonce_of
@@ -226,3 +227,47 @@ async def test_the_limits_of_agents_hold_for_again(stage: Stage) -> None:
 async def test_replies_need_an_envelope_to_be_asked_for(stage: Stage) -> None:
     with pytest.raises(UsageError, match="envelope"):
         hourly(stage, envelope="none")
+
+
+@played
+async def test_a_runner_that_was_replaced_obeys_nothing_again(stage: Stage) -> None:
+    """The first runner is stopped for a minute; a second one asks, hears the answer and obeys; then the first wakes."""
+    schedule = hourly(stage)
+    stage.run_now(schedule.id)
+    nonce = nonce_of(secret_of(stage), f"{stage.delivery(1).key}#0")
+    done = Done(last_line=f"[promptyoself {nonce}: again in 2h]")
+    stopped = asyncio.Event()
+    stage.target.sends.extend([stopped, done])
+    stage.target.settles.append(done)
+    first = stage.begin(stage.dispatcher.run_lane(schedule.lane))
+    await stage.in_flight(lambda: len(stage.target.sent) == 1)
+    await stage.pass_time(minutes=1)
+    await stage.deliver(stage.executor("two"))
+    assert [fact.kind for fact in heard(stage)] == [OBEYED]
+    stopped.set()
+    await first
+    assert [fact.kind for fact in heard(stage)] == [OBEYED]
+    assert len(schedules_of(stage)) == 2
+
+
+@played
+async def test_an_edit_of_the_content_replaces_what_waits(stage: Stage) -> None:
+    schedule = stage.register(every="1h", content=read_content({"max_steps": 3}))
+    stage.run_now(schedule.id)
+    stage.update(schedule.id, content=read_content({"max_steps": 4}))
+    await stage.deliver()
+    (sent,) = stage.target.sent
+    assert (stage.delivery(1).state, stage.delivery(2).revision) == (DeliveryState.CANCELLED, 2)
+    assert sent.content == read_content({"max_steps": 4})
+
+
+@played
+async def test_an_agent_s_content_is_bounded_as_its_prompts_are(stage: Stage) -> None:
+    data = "A" * (limits.AGENT_CONTENT_BYTES_MAX // 4 * 4)
+    image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}}
+    picture = read_content({"messages": [{"role": "user", "content": [image]}]})
+    long = read_content({"messages": [{"role": "system", "content": "x" * (limits.AGENT_PROMPT_BYTES_MAX + 1)}]})
+    for content in (picture, long):
+        with pytest.raises(LimitExceeded):
+            stage.register(every="1h", caller=ME, prompt=None, content=content)
+        stage.register(every="1h", prompt=None, content=content)

@@ -249,10 +249,9 @@ class LettaTarget:
 
     async def _send_blocking(self, message: Message, conversation: str | None) -> SendResult:
         if conversation is None:
-            path = agent_path(message.address.agent_id, "messages")
-            body = body_of(message, streams=None, is_answered=True)
+            path, body = agent_path(message.address.agent_id, "messages"), body_of(message, streams=None)
         else:
-            path, body = conversation_path(conversation), body_of(message, streams=False, is_answered=True)
+            path, body = conversation_path(conversation), body_of(message, streams=False)
         reply = await self._http.send(path, body, timeout_s=limits.RUN_TIME_MAX.total_seconds())
         if isinstance(reply, Broken):
             return self._broken(reply)

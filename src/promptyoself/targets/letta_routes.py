@@ -72,11 +72,11 @@ class Routes:
         return of_read(reply) or "async"
 
 
-def body_of(message: Message, *, streams: bool | None, is_answered: bool = False) -> dict[str, object]:
+def body_of(message: Message, *, streams: bool | None) -> dict[str, object]:
     """Return the request: envelope (system) before prompt (user) or messages, each with its otid, and its run's tag.
 
     `streams` True for background streaming, False for a plain answer from the conversation route, None where the route
-    has no such choice. `is_answered`: the answer to this request holds what the agent said.
+    has no such choice.
     """
     messages = _with_otids(messages_of(message.prompt, message.content), message.otid)
     if message.envelope is not None:
@@ -84,11 +84,10 @@ def body_of(message: Message, *, streams: bool | None, is_answered: bool = False
         messages.insert(0, {"role": "system", "content": message.envelope, "otid": otid})
     body: dict[str, object] = {"messages": messages, TAG_FIELD: tag_of(message.otid)}
     if message.content is not None:
-        options = message.content.members
-        # Never the callback: Letta would post to whatever address it is given, from within its own network. And what is
-        # left out of an answer that only we read would hide from us what the agent said.
-        names = ("max_steps",) if is_answered else ("max_steps", "include_return_message_types")
-        body |= {name: options[name] for name in names if name in options}
+        # Two options stay here. Letta would post a callback to any address, from within its own network; and kinds of
+        # messages that it is told to leave out, it leaves out of what it shows of the run ever after.
+        max_steps = message.content.members.get("max_steps")
+        body |= {} if max_steps is None else {"max_steps": max_steps}
     if streams is not None:
         body["streaming"] = streams
         if streams:
