@@ -41,9 +41,9 @@ _FOR_AGENTS: Final = """
     snooze inbox ack claim-once on-time deliveries retry export
 """
 _FOR_OPERATORS: Final = """
-    execute, serve, mcp, test, agents, upload, doctor, config, completion, demo, import crontab, import letta-cron,
-    letta attach, letta detach, import promptyoself-fast, import json, token create, token list, token revoke, db upgrade,
-    db backup
+    execute, serve, dashboard, mcp, test, agents, upload, doctor, config, completion, demo, import crontab,
+    import letta-cron, letta attach, letta detach, import promptyoself-fast, import json, token create, token list,
+    token revoke, db upgrade, db backup
 """
 VERDICTS: Final = {
     **dict.fromkeys(_FOR_AGENTS.split(), OWN),

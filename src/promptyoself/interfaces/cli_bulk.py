@@ -8,6 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from promptyoself.application.bulk import Asked, Fault, ManyRefused, Stored, read_entries, store_entries
+from promptyoself.application.idempotency import recall, remember
 from promptyoself.domain import limits
 from promptyoself.domain.errors import (
     AgentNotFound,
@@ -55,17 +56,44 @@ def register_all(call: Call) -> Document:
 
 
 def _register_all(call: Call) -> Document:
-    services, entries = call.services, _entries(call)
-    now = services.clock.now()
+    services, text = call.services, _text_of(call)
+    now, asked_before = services.clock.now(), call.asked()
+    if asked_before is not None:
+        with services.store.reading() as tx:
+            done = recall(tx, asked_before, caller=call.caller, now=now)
+        if done is not None:
+            return _again(call, done)
+    entries = _entries(text)
     requests = [_request(call, entry) for entry in entries]
     asked = read_entries(requests, caller=call.caller, defaults=services.defaults, now=now, clock=services.clock)
     warnings = _ask_letta(call, entries, asked)
     with services.store.transaction() as tx:
+        # Another may have been quicker with the same key meanwhile.
+        if asked_before is not None and (done := recall(tx, asked_before, caller=call.caller, now=now)) is not None:
+            return _again(call, done)
         stored = store_entries(tx, asked, caller=call.caller, new_uid=services.new_uid, now=now)
+        if asked_before is not None:
+            result = {"ids": stored.ids, "created": stored.created, "updated": stored.updated}
+            remember(tx, asked_before, result, caller=call.caller, now=now)
         running = running_warnings(tx, now=now)
     if any(isinstance(one, PromptyoselfError) or one.timezone is None for one in requests):
         warnings += zone_warnings(services, None)
     return _answer(call, stored, asked, [*running, *warnings, *_surprises(asked, now=now)], now=now)
+
+
+def _again(call: Call, done: Document) -> Document:
+    """Answer the same request again: what it made, as it was."""
+    ids = done["ids"]
+    return wire.success(
+        **done,
+        count=len(ids),
+        next_run=None,
+        now=wire.instant(call.services.clock.now(), call.services.defaults.timezone),
+        message=f"{counted(len(ids), 'schedule')}, stored by this very request before",
+        warnings=[],
+        database=call.services.store.location,
+        replayed=True,
+    )
 
 
 def _answer(call: Call, stored: Stored, asked: list[Asked], warnings: list[str], *, now: datetime) -> Document:
@@ -96,15 +124,19 @@ def _surprises(asked: list[Asked], *, now: datetime) -> Iterator[str]:
 # -- what was sent ------------------------------------------------------------------------------------------
 
 
-def _entries(call: Call) -> list[Any]:
+def _text_of(call: Call) -> str:
+    """Return the document's text: what came with the call, else the file's. Raises InvalidInput and Forbidden."""
+    if call.content is None:
+        if not call.caller.is_operator:
+            raise Forbidden("register-all reads a file, which is for operators", hint="register one after the other")
+        call.content = files.read_text(call.text("file") or "", most=limits.IMPORT_BYTES_MAX)
+    return call.content
+
+
+def _entries(text: str) -> list[Any]:
     """Return the entries of the document. Raises InvalidInput and UsageError."""
     from promptyoself.application.transfer.documents import names_of, parse_json
 
-    text = call.content
-    if text is None:
-        if not call.caller.is_operator:
-            raise Forbidden("register-all reads a file, which is for operators", hint="register one after the other")
-        text = files.read_text(call.text("file") or "", most=limits.IMPORT_BYTES_MAX)
     try:
         document = parse_json(text)
     except InvalidInput as error:

@@ -90,6 +90,11 @@ _POLICIES = (
     ),
 )
 _DEFINITION = (_AGENT, _PROMPT, _CONTENT, *_TRIGGERS, *_POLICIES, _SKIP_VALIDATION)
+_IDEMPOTENCY_KEY = Option(
+    "idempotency-key",
+    "your own word for this call: within 24 h the same call with it makes nothing new, and says so",
+    is_tool=False,
+)
 _REASON = Option("reason", "why, for people to read")
 _IF_MATCH = Option(
     "if-match", "refuse it unless the schedule is still as you saw it: its etag, as `show` gives it", is_tool=False
@@ -108,11 +113,7 @@ COMMANDS: Final = (
             _AGENT,
             _PROMPT._replace(is_required=True, stands_in="content"),
             *_DEFINITION[2:],
-            Option(
-                "idempotency-key",
-                "your own word for this call: within 24 h the same call with it makes nothing new, and says so",
-                is_tool=False,
-            ),
+            _IDEMPOTENCY_KEY,
         ),
         is_tool=True,
         example='register --agent-id agent-... --prompt "Look over the notes." --cron "0 9 * * mon-fri"',
@@ -122,6 +123,7 @@ COMMANDS: Final = (
         "Make up to 10000 schedules at once from a JSON file, all or none: an object with `schedules`, a list of what "
         "register takes.",
         "cli_bulk:register_all",
+        (_IDEMPOTENCY_KEY,),
         example="register-all schedules.json",
         arguments=(Argument("file", "the file to read; - for stdin", completes="file"),),
     ),

@@ -19,6 +19,7 @@ from tests.interfaces.world import Door, FakeServices
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+    from httpx2 import Response
     from starlette.testclient import TestClient
 
 BULK = "/api/v1/schedules/bulk"
@@ -152,6 +153,19 @@ def test_an_agent_that_letta_does_not_know_is_refused_by_entry(client: TestClien
     assert services.asked == ["agent-1"]
     services.letta = TargetUnreachable("nobody answers")
     assert "the agents were not checked" in send(client, letta)["warnings"][1]
+
+
+def test_a_request_that_is_sent_again_makes_nothing_new(client: TestClient, services: FakeServices) -> None:
+    def again(*entries: object) -> Response:
+        return client.post(BULK, json={"schedules": entries}, headers={"Idempotency-Key": "k-1"})
+
+    assert again({**ENTRY, "every": "soonish"}).json()["code"] == "batch_refused"  # what stored nothing is not kept
+    first, second = again(ENTRY, ENTRY), again(ENTRY, ENTRY)
+    assert (first.json()["ids"], first.headers.get("Idempotency-Replayed")) == ([1, 2], None)
+    assert (second.json()["ids"], second.headers.get("Idempotency-Replayed")) == ([1, 2], "true")
+    assert (second.json()["created"], len(stored(services))) == (2, 2)
+    assert again(ENTRY).json()["code"] == "key_reused"
+    assert len(stored(services)) == 2
 
 
 @pytest.mark.parametrize(

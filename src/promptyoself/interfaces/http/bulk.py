@@ -13,6 +13,7 @@ from starlette.responses import Response  # noqa: TC002  FastAPI reads the annot
 from promptyoself.domain import limits
 from promptyoself.domain.errors import UsageError
 from promptyoself.interfaces.http.api.answers import RegisteredAll
+from promptyoself.interfaces.http.api.headers import IdempotencyKey
 from promptyoself.interfaces.http.api.routing import ApiRoute, answered, carried_out, is_json
 from promptyoself.interfaces.http.api.said import ASKS_LETTA, WITH_BODY, WRITES, said
 from promptyoself.interfaces.http.problem import problem_response
@@ -61,7 +62,7 @@ def install(app: FastAPI) -> None:
     **said("register-all", RegisteredAll, WITH_BODY, ASKS_LETTA, (404, 409), WRITES),
     openapi_extra=_BODY,
 )
-async def register_all(request: Request) -> Response:
+async def register_all(request: Request, idempotency_key: IdempotencyKey = None) -> Response:
     """Make many schedules, or none."""
     if not is_json(request):
         return problem_response(
@@ -75,4 +76,6 @@ async def register_all(request: Request) -> Response:
         text = (await request.body()).decode("utf-8")
     except UnicodeDecodeError as error:
         raise UsageError("the body is no UTF-8 text", hint="send a JSON object in UTF-8") from error
-    return answered(await carried_out(request, "register-all", {}, content=text), request)
+    document = await carried_out(request, "register-all", {"idempotency_key": idempotency_key}, content=text)
+    headers = {"Idempotency-Replayed": "true"} if document.get("replayed") else {}
+    return answered(document, request, headers=headers)
