@@ -21,6 +21,7 @@ NOT_OVER_A_NETWORK: Final = {
     "mcp": "it speaks over stdin and stdout, or at /mcp",
     "completion": "it is for a shell on the same machine",
     "demo": "it is a show for a terminal",
+    "dashboard": "it shows a person of this machine the way in",
     "letta attach": "it sets a Letta server up from the machine that serves",
     "letta detach": "it undoes that",
     "import promptyoself-fast": "it reads another program's database where it lies",
