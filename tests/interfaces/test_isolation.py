@@ -44,9 +44,6 @@ _FOR_OPERATORS: Final = """
     execute, serve, dashboard, mcp, test, agents, upload, doctor, config, completion, demo, import crontab,
     import letta-cron, letta attach, letta detach, import promptyoself-fast, import json, token create, token list,
     token revoke, db upgrade, db backup
-    execute, serve, mcp, test, agents, upload, doctor, config, completion, demo, import crontab, import letta-cron,
-    letta attach, letta detach, import promptyoself-fast, import json, token create, token list, token revoke,
-    db upgrade, db backup
 """
 VERDICTS: Final = {
     **dict.fromkeys(_FOR_AGENTS.split(), OWN),
