@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def config(call: Call) -> Document:
-    """Print every setting and where it came from; secrets as ***."""
+    """Print every setting and where it came from, secrets as ***; and where the operator's token is kept, never it."""
     settings = [{"name": one.name, "value": one.value, "source": one.source} for one in call.services.settings]
-    return wire.success(settings=settings)
+    return wire.success(settings=settings, token_file=call.services.token_file)
 
 
 def db_upgrade(call: Call) -> Document:

@@ -241,6 +241,8 @@ def _tokens(console: Console, document: Document) -> None:
 def _config(console: Console, document: Document) -> None:
     rows = [[one["name"], one["value"], one["source"]] for one in document["settings"]]
     _table(console, ["setting", "value", "from"], rows)
+    if document["token_file"]:
+        console.print(Text(f"operator's token (after the first `promptyoself serve`): {document['token_file']}"))
 
 
 def _doctor(console: Console, document: Document) -> None:
