@@ -53,7 +53,7 @@ class Visit:
 
 def visited(visit: Visit, services: FakeServices, mine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Come with a prompt, tokens and keys to doors that refuse, fail, and break."""
-    good = {"prompt": PROMPT, "every": "2h", "target": "inbox", "agent_id": ME}
+    good: dict[str, Any] = {"prompt": PROMPT, "every": "2h", "target": "inbox", "agent_id": ME}
     visit.ask("POST", "/schedules", mine, json=good)
     wrong = [{"prompt": PROMPT * 9000}, {"agent_id": "agent-other"}, {"prompt": [PROMPT]}, {"nothing": PROMPT}]
     for one in (*wrong, {"target": "moon"}, {"every": "0s"}):

@@ -41,8 +41,8 @@ _FOR_AGENTS: Final = """
     snooze inbox ack claim-once on-time deliveries retry export
 """
 _FOR_OPERATORS: Final = """
-    execute, serve, dashboard, mcp, test, agents, upload, doctor, config, completion, demo, import crontab,
-    import letta-cron, letta attach, letta detach, import promptyoself-fast, import json, token create, token list,
+    execute, serve, mcp, dashboard, test, agents, upload, doctor, config, completion, demo, import crontab,
+    import letta-cron, import promptyoself-fast, import json, letta attach, letta detach, token create, token list,
     token revoke, db upgrade, db backup
 """
 VERDICTS: Final = {
@@ -52,7 +52,7 @@ VERDICTS: Final = {
 """Every command of the table, for an agent that comes through a door of many."""
 
 ROUTES: Final = {
-    **dict.fromkeys(["pause-all", "resume-all", "import", "db-upgrade", "db-backup"], OPERATORS),
+    **dict.fromkeys(["pause-all", "resume-all", "import"], OPERATORS),
     "errors": OWN,  # what each code means: the same for everybody
 }
 """Operations that have no command's name."""
@@ -72,12 +72,11 @@ NEEDS: Final[dict[str, dict[str, Any]]] = {
     "simulate": {"for": "2h"},
     "journal": {"after": 0, "limit": 1000},
     "upload": {"source_code": "def f(): ..."},
-    "db backup": {"to": "/nowhere/at/all"},
+    "db backup": {"to": "nowhere.db"},
     "completion": {"shell": "ids"},
     "export": {"all": True},
     "token create": {"operator": True},
     "import": {"kind": "json", "content": "{}"},
-    "db-backup": {"to": "backup.db"},
     **{f"import {kind}": {"file": "-"} for kind in ("crontab", "letta-cron", "promptyoself-fast", "json")},
 }
 """What a call has to say besides whose things it is about."""
@@ -225,8 +224,14 @@ def operations(app: FastAPI) -> Iterator[tuple[str, str, dict[str, Any]]]:
                 yield method, path, operation
 
 
+def name_of(operation: dict[str, Any]) -> str:
+    """Return the command that an operation carries out, by its id; else the id."""
+    name = str(operation["operationId"])
+    return next((command.name for command in COMMANDS if command.name.replace(" ", "-") == name), name)
+
+
 def test_every_operation_has_a_verdict(app: FastAPI) -> None:
-    found = {operation["operationId"] for _, _, operation in operations(app)}
+    found = {name_of(operation) for _, _, operation in operations(app)}
     assert found - VERDICTS.keys() - ROUTES.keys() - STREAMS == set()
 
 
@@ -238,7 +243,7 @@ def test_no_route_shows_or_changes_anything_of_anothers(
     statuses: dict[str, set[int]] = {}
     with TestClient(app, "http://127.0.0.1:8289", headers={"Authorization": f"Bearer {neighbours.my_token}"}) as client:
         for method, path, operation in operations(app):
-            name = operation["operationId"]
+            name = name_of(operation)
             if name in STREAMS:
                 continue
             ways = words_about(commands[name], neighbours.others, OTHER) if name in commands else [NEEDS.get(name, {})]
