@@ -55,8 +55,14 @@ def visited(visit: Visit, services: FakeServices, mine: str, monkeypatch: pytest
     """Come with a prompt, tokens and keys to doors that refuse, fail, and break."""
     good: dict[str, Any] = {"prompt": PROMPT, "every": "2h", "target": "inbox", "agent_id": ME}
     visit.ask("POST", "/schedules", mine, json=good)
-    wrong = [{"prompt": PROMPT * 9000}, {"agent_id": "agent-other"}, {"prompt": [PROMPT]}, {"nothing": PROMPT}]
-    for one in (*wrong, {"target": "moon"}, {"every": "0s"}):
+    wrong: list[dict[str, Any]] = [
+        {"prompt": PROMPT * 9000},
+        {"agent_id": "agent-other"},
+        {"prompt": [PROMPT]},
+        {"nothing": PROMPT},
+    ]
+    wrong += [{"target": "moon"}, {"every": "0s"}]
+    for one in wrong:
         visit.ask("POST", "/schedules", mine, json=good | one)
     visit.ask("POST", "/schedules", mine, content=f'{{"prompt": "{PROMPT}')
     for bearer in (STRANGE, KEY, f"{mine} {KEY}"):
