@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from promptyoself.bootstrap import open_services
+from promptyoself.domain.errors import Conflict
 from tests.fakes.letta_desk import FakeAgent
 from tests.interfaces.world import Door
 
@@ -55,3 +62,14 @@ def test_an_agent_may_not_attach_itself_or_others(door: Door) -> None:
     for command in ("attach", "detach"):
         assert door.refused("letta", command, "--agent-id", AGENT)["code"] == "forbidden"
     assert door.services.desk.asked == []
+
+
+def test_two_at_once_on_one_database_are_told_apart_and_no_file_is_left(tmp_path: Path) -> None:
+    flags = {"db": str(tmp_path / "promptyoself.db"), "base_url": "http://127.0.0.1:1"}
+    first, second = (open_services(environ={}, cwd=tmp_path, flags=flags) for _ in range(2))
+    with closing(first), closing(second):
+        with first.setting_up(), pytest.raises(Conflict, match="at work"), second.setting_up():
+            pass
+        with second.setting_up():
+            pass
+        assert {path.name.partition(".db")[0] for path in tmp_path.iterdir()} == {"promptyoself"}
