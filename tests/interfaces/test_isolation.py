@@ -53,6 +53,7 @@ VERDICTS: Final = {
 
 ROUTES: Final = {
     **dict.fromkeys(["pause-all", "resume-all", "import"], OPERATORS),
+    "calendar": OWN,
     "errors": OWN,  # what each code means: the same for everybody
 }
 """Operations that have no command's name."""

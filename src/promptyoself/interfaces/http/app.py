@@ -15,7 +15,7 @@ from typing import Final
 from fastapi import FastAPI
 
 from promptyoself import __version__
-from promptyoself.interfaces.http import bulk, dashboard, events, health, metrics, middleware, problem
+from promptyoself.interfaces.http import bulk, dashboard, events, feed, health, metrics, middleware, problem
 from promptyoself.interfaces.http.api import install as api
 from promptyoself.interfaces.http.letta import routes as letta
 from promptyoself.interfaces.http.middleware_pace import LearningGatekeeper, Pace
@@ -32,6 +32,7 @@ _INSTALLERS: Final[tuple[Callable[[FastAPI], None], ...]] = (
     bulk.install,
     api.install,
     events.install,
+    feed.install,
     dashboard.install,
     mcp.install,
     letta.install,
