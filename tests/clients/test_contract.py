@@ -8,11 +8,17 @@ from typing import Any
 
 import pytest
 
+from promptyoself.application.schedules import Caller, run_now
+from promptyoself.domain.models import OPERATOR as IDENTITY_OPERATOR
+from promptyoself.interfaces.door import Door
+from promptyoself.interfaces.identity import Identity
+from promptyoself.interfaces.parse import OptionValue
 from tests.clients.drivers import CLIENTS, Client, Refused, why_absent
 from tests.clients.stand import TOKEN_OF_1, TOKEN_OF_2, Stand
 from tests.clients.upstream import Wire
 from tests.interfaces.world import NOW
 
+OPERATOR = Caller(owner=IDENTITY_OPERATOR, door="test")
 SOON = NOW + timedelta(hours=1)
 SOON_MS = int(SOON.timestamp() * 1000)
 ONCE = {"type": "one-time", "scheduled_at": SOON_MS}
@@ -250,6 +256,62 @@ def test_a_refusal_is_not_repeated_by_a_client_that_repeats(stand: Stand, agent:
     client = CLIENTS["python"](stand.url, retries=2)
     with pytest.raises(Refused, match="after the year 9999"):
         client.create(agent, messages=HELLO, schedule={"scheduled_at": 10**20})
+
+
+def test_a_creation_that_is_repeated_under_its_key_is_one(stand: Stand) -> None:
+    headers = {"Idempotency-Key": "my own 1"}
+    body = {"messages": HELLO, "schedule": DAILY}
+    made = [stand.ask("POST", "/v1/agents/agent-key/schedule/", body, headers=headers).json["id"] for _ in range(2)]
+    assert made[0] == made[1]
+    assert len(stand.ask("GET", "/v1/agents/agent-key/schedule/").json["scheduled_messages"]) == 1
+
+
+def test_the_history_of_one_comes_in_pages_newest_first(stand: Stand, agent: str) -> None:
+    where = f"/v1/agents/{agent}/schedule"
+    made = stand.ask("POST", where, {"messages": HELLO, "schedule": DAILY}).json["id"]
+    for _ in range(3):
+        stand.services.clock.at += timedelta(seconds=1)
+        with stand.services.store.transaction() as tx:
+            run_now(tx, int(made), caller=OPERATOR, store_uid=stand.services.store.uid, now=stand.services.clock.now())
+    first = stand.ask("GET", f"{where}/{made}/history?limit=2").json
+    after = first["deliveries"][-1]["id"]
+    second = stand.ask("GET", f"{where}/{made}/history/?limit=2&after={after}").json
+    ids = [one["id"] for one in first["deliveries"] + second["deliveries"]]
+    assert ids == sorted(ids, reverse=True)
+    assert (len(ids), first["has_next_page"], second["has_next_page"]) == (3, True, False)
+    assert first["scheduled_message_id"] == made
+    assert stand.ask("DELETE", f"{where}/{made}").status == 200
+    assert stand.ask("GET", f"{where}/{made}").status == 404
+    assert len(stand.ask("GET", f"{where}/{made}/history").json["deliveries"]) == 3, "receipts stay"
+    assert stand.ask("GET", f"/v1/agents/agent-other/schedule/{made}/history").status == 404
+
+
+def test_what_is_for_the_inbox_is_none_of_letta_s(stand: Stand, agent: str) -> None:
+    identity = Identity(IDENTITY_OPERATOR, "test")
+    door = Door(stand.services, name="test")
+    options: dict[str, OptionValue | None] = {"agent_id": agent, "prompt": "x", "every": "1h", "target": "inbox"}
+    made = door.answer("register", options, identity)
+    assert stand.ask("GET", f"/v1/agents/{agent}/schedule").json["scheduled_messages"] == []
+    assert stand.ask("GET", f"/v1/agents/{agent}/schedule/{made['id']}").status == 404
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=-1", "limit=x", "limit=1.5", "after=x", "after=-1", "limit=" + "9" * 30]
+)
+def test_a_page_that_cannot_be_is_refused(stand: Stand, query: str) -> None:
+    answer = stand.ask("GET", f"/v1/agents/agent-1/schedule?{query}")
+    assert answer.status == 422
+    assert query.partition("=")[0] in answer.json["detail"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/agents/agent-1/schedule", "/v1/agents/agent-1/schedule/1", "/v1/agents/a/schedule/"]
+)
+def test_another_method_is_a_405_and_never_reaches_letta(stand: Stand, path: str) -> None:
+    answer = stand.ask("PUT", path, {})
+    assert answer.status == 405
+    assert answer.headers["allow"]
+    assert stand.upstream.seen == []
 
 
 def test_the_instants_of_this_suite_lie_ahead() -> None:

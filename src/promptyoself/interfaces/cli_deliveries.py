@@ -25,12 +25,17 @@ LIMIT_DEFAULT = 100
 
 def history(call: Call) -> Document:
     """Show the deliveries of a schedule with every attempt, newest first."""
+    limit = _limit(call)
     with call.services.store.reading() as tx:
         stored = schedules.find(tx, call.id, caller=call.caller)
-        found = use.listed(tx, caller=call.caller, schedule_id=call.id, limit=_limit(call))
+        before_id = place(call.text("cursor"), kind=DELIVERED)
+        found = use.listed(tx, caller=call.caller, schedule_id=call.id, before_id=before_id, limit=rows_of(limit))
+        found, next_cursor = page(found, limit, kind=DELIVERED, ids=[one.id for one in found])
         timezone = stored.definition.trigger.timezone
         receipts = [wire.receipt(one, tx.attempts(one.id), timezone) for one in found]
-    return wire.success(id=stored.id, deliveries=receipts, count=len(receipts), timezone=timezone)
+    return wire.success(
+        id=stored.id, deliveries=receipts, count=len(receipts), timezone=timezone, next_cursor=next_cursor
+    )
 
 
 def explain(call: Call) -> Document:

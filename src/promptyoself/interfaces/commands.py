@@ -172,7 +172,7 @@ COMMANDS: Final = (
         "history",
         "Show a schedule's deliveries with every attempt: the receipts.",
         "cli_deliveries:history",
-        (_ID, _LIMIT),
+        (_ID, _LIMIT, _CURSOR),
         is_tool=True,
         example="history --id 7",
     ),

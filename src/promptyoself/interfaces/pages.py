@@ -34,7 +34,7 @@ def page(
     most = min(default if limit is None else limit, limits.LIST_MAX - 1)
     if len(found) <= most:
         return found, None
-    return found[:most], _cursor(kind, ids[most - 1])
+    return found[:most], cursor(kind, ids[most - 1])
 
 
 def place(cursor: str | None, *, kind: str) -> int | None:
@@ -53,7 +53,8 @@ def place(cursor: str | None, *, kind: str) -> int | None:
     return int(number)
 
 
-def _cursor(kind: str, id: int) -> str:
+def cursor(kind: str, id: int) -> str:
+    """Return the cursor of what comes behind `id` in a list."""
     return base64.urlsafe_b64encode(f"{kind}{id}".encode()).decode().rstrip("=")
 
 

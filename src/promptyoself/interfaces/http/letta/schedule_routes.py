@@ -18,6 +18,7 @@ from promptyoself.domain.errors import Conflict, Forbidden, InvalidInput, Prompt
 from promptyoself.interfaces.http.letta import orders, shapes
 from promptyoself.interfaces.http.letta.answers import answer, refuse
 from promptyoself.interfaces.http.letta.reception import Reception
+from promptyoself.interfaces.pages import DELIVERED, LISTED, cursor
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -112,16 +113,20 @@ class _Endpoint:
 async def _create(asked: _Asked) -> tuple[int, Document]:
     body = orders.read_json(await _body(asked.request))
     order = orders.read_order(asked.agent_id, body, asked.request.query_params)
+    order["idempotency_key"] = asked.request.headers.get("idempotency-key")
     return _CREATED, shapes.created(await asked.carry_out("register", **order))
 
 
 async def _list(asked: _Asked) -> tuple[int, Document]:
-    limit = _limit(asked.request)
-    after = _after(asked.request)
-    listed = await asked.carry_out("list", agent_id=asked.agent_id)
-    found = [one for one in listed["schedules"] if one["target"] == _LETTA and one["id"] > after]
-    shown = [await _shown(asked, one["id"]) for one in found[:limit]]
-    return 200, shapes.page([one for one in shown if one is not None], has_next_page=len(found) > limit)
+    listed = await asked.carry_out(
+        "list",
+        agent_id=asked.agent_id,
+        target=_LETTA,
+        limit=_limit(asked.request),
+        cursor=_behind(asked.request, LISTED),
+    )
+    shown = [await _shown(asked, one["id"]) for one in listed["schedules"]]  # lists do not carry images
+    return 200, shapes.page([one for one in shown if one is not None], has_next_page=bool(listed["next_cursor"]))
 
 
 async def _retrieve(asked: _Asked) -> tuple[int, Document]:
@@ -138,15 +143,12 @@ async def _delete(asked: _Asked) -> tuple[int, Document]:
 
 
 async def _history(asked: _Asked) -> tuple[int, Document]:
-    limit = _limit(asked.request)
-    number = _number(asked)
+    limit, number = _limit(asked.request), _number(asked)
     schedule = (await asked.carry_out("show", id=number))["schedule"]
     if not _is_of(asked, schedule):
         raise _not_found(asked)
-    found = await asked.carry_out("history", id=number, limit=limits.LIST_MAX)
-    before = _after(asked.request) or None
-    receipts = [one for one in found["deliveries"] if before is None or one["id"] < before]
-    return 200, shapes.history(asked.id, receipts[:limit], has_next_page=len(receipts) > limit)
+    found = await asked.carry_out("history", id=number, limit=limit, cursor=_behind(asked.request, DELIVERED))
+    return 200, shapes.history(asked.id, found["deliveries"], has_next_page=bool(found["next_cursor"]))
 
 
 async def _live(asked: _Asked) -> Document:
@@ -192,8 +194,10 @@ def _limit(request: Request) -> int:
     return limits.SCHEDULED_PAGE_DEFAULT if number is None else min(number, limits.SCHEDULED_PAGE_MAX)
 
 
-def _after(request: Request) -> int:
-    return _query_number(request, "after", least=0) or 0
+def _behind(request: Request, kind: str) -> str | None:
+    """Return our cursor for Letta's `after`, which is the id of the last one seen."""
+    after = _query_number(request, "after", least=0)
+    return None if after is None else cursor(kind, after)
 
 
 def _query_number(request: Request, name: str, *, least: int) -> int | None:
