@@ -36,6 +36,7 @@ def main(door: str = "cli") -> int:
         is_debug=os.environ.get("PROMPTYOSELF_LOG", "").lower() == "debug",
     )
     _leave_quietly(stdout)
+    _leave_hung_threads(code, stderr)
     return code
 
 
@@ -72,6 +73,29 @@ def _leave_quietly(stdout: TextIO) -> None:
         stdout.flush()
     except (OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
+
+
+def _leave_hung_threads(code: int, stderr: TextIO) -> None:
+    """End at once when a thread does not: Python would wait for it, for ever, after all has been stored and said."""
+    import threading
+
+    others = [one for one in threading.enumerate() if one is not threading.current_thread() and not one.daemon]
+    if not others:
+        return
+    from contextlib import suppress
+
+    from promptyoself.domain import limits
+    from promptyoself.runtime import SystemClock
+
+    monotonic = SystemClock().monotonic
+    until_s = monotonic() + limits.THREADS_END_FOR.total_seconds()
+    for one in others:
+        one.join(max(0.0, until_s - monotonic()))
+    left = [one for one in others if one.is_alive()]
+    if left:
+        with suppress(OSError, ValueError):
+            print(f"process.threads_left count={len(left)}", file=stderr, flush=True)
+        os._exit(code)
 
 
 if __name__ == "__main__":

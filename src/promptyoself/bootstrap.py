@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from promptyoself import __version__
 from promptyoself.config import Settings, Value, load_settings
+from promptyoself.domain import limits
 from promptyoself.domain.errors import Conflict
 from promptyoself.domain.models import OPERATOR, Executor
-from promptyoself.domain.values import dataclass
+from promptyoself.domain.values import dataclass, replace
 from promptyoself.runtime import SystemChance, SystemClock
 from promptyoself.storage.sqlite import SqliteStore
 
@@ -364,24 +365,30 @@ class World:
     ) -> LoopReport:
         import asyncio
 
+        from promptyoself.interfaces.services import LoopReport
+
         stopping = asyncio.Event()
         disarm = _signalled(stopping)
         engine = asyncio.ensure_future(
             self.run_until(partial(_follow, stopping), interval=interval, mode="serve", on_entry=on_entry)
         )
         opened = asyncio.ensure_future(doors(stopping))
+        asked = asyncio.ensure_future(stopping.wait())
         try:
-            # Whichever ends first, asked or not, ends the other; both bound their own end.
-            await asyncio.wait({engine, opened}, return_when=asyncio.FIRST_COMPLETED)
+            # Whichever ends first, asked or not, ends the other.
+            await asyncio.wait({asked, engine, opened}, return_when=asyncio.FIRST_COMPLETED)
             is_asked = stopping.is_set()
             stopping.set()
-            await asyncio.wait({engine, opened})
+            # Both bound their own end; a thread of theirs that hangs has no bound.
+            _, late = await asyncio.wait({engine, opened}, timeout=limits.END_FOR.total_seconds())
         finally:
+            asked.cancel()
             disarm()
-        opened.result()
-        report = engine.result()
+        if opened.done():
+            opened.result()
+        report = engine.result() if engine.done() else LoopReport(deliveries=0, accepted=0, is_clean=False)
         assert is_asked, "an engine and doors that end unasked have failed"  # noqa: S101  they have been heard above
-        return report
+        return replace(report, is_clean=report.is_clean and not late)
 
     async def _serve(
         self, stopping: asyncio.Event, *, interval: timedelta, mode: str, on_entry: Callable[[Entry], None]

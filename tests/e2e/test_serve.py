@@ -3,101 +3,106 @@
 from __future__ import annotations
 
 import json
-import re
 import signal
 import socket
-import urllib.request
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+import time
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
-from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
-from tests.e2e.stage import Process, Stage, assert_each_arrived_once, one_object, wait_for
+from promptyoself.domain import limits
+from tests.e2e.service import Service, limits_of, read_to_end
+from tests.e2e.stage import Stage, assert_each_arrived_once, one_object, wait_for
 
 pytestmark = pytest.mark.slow
 
-_LISTENING = re.compile(r"serve\.listening url=(\S+)")
+SOON = limits_of(doors_stop_for=1)
+HUNG = """
+import threading
+from promptyoself.interfaces import cli_preview
+cli_preview.preview = lambda call: threading.Event().wait()
+"""
+QUICK_LEASES = limits_of(lease=5, lease_renew_every=1, lease_margin=1, heartbeat_every=1)
+IMPATIENT = limits_of(store_gone_for=1, heartbeat_every=0.3)
+_POST = "POST {path} HTTP/1.1\nHost: localhost\n{auth}\nContent-Type: application/json\nContent-Length: {length}\n\n"
 
 
-def serving(stage: Stage, *words: str) -> tuple[Process, str]:
-    """Start `serve`; return it and its URL once it answers."""
-    made = stage.start("serve", "--port", "0", *words)
-    url = wait_for("serve listens", lambda: _url(made), within_s=30)
-    assert ask(url, "/healthz")["status"] == "ok"
-    return made, url
-
-
-def _url(made: Process) -> str | None:
-    assert made.is_alive, made.stderr
-    found = _LISTENING.search(made.stderr)
-    return found and found[1]
-
-
-def ask(url: str, path: str) -> dict[str, Any]:
-    with urllib.request.urlopen(url + path, timeout=20) as answer:  # noqa: S310  ours, on loopback
-        return one_object(answer.read().decode())
-
-
-@contextmanager
-def connected(url: str) -> Iterator[socket.socket]:
-    place = urlsplit(url)
-    assert place.hostname
-    assert place.port
-    with closing(socket.create_connection((place.hostname, place.port), timeout=20)) as one:
-        yield one
+def _post(path: str, body: str, *, missing: int = 0) -> str:
+    return _POST.replace("{path}", path).replace("{length}", str(len(body) + missing)) + body
 
 
 def test_it_delivers_and_ends_in_good_order_whatever_is_open(stage: Stage) -> None:
     receiver = stage.receiver()
     stage.add_due([("agent-1", "hello")], first=datetime.now(UTC) - timedelta(seconds=5), apart=timedelta(seconds=1))
-    process, url = serving(stage)
+    service = Service(stage, program=SOON + HUNG)
     wait_for("the prompt", lambda: receiver.arrivals(), within_s=30)  # noqa: PLW0108  read anew each time
 
-    with connected(url) as idle, connected(url) as slow:
-        idle.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert idle.recv(15) == b"HTTP/1.1 200 OK"
-        slow.sendall(b"POST /api/v1/schedules HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
-        process.signal(signal.SIGTERM)
-        assert process.wait(within_s=20) == 0, process.stderr
+    with ExitStack() as stack:
+        stream = stack.enter_context(service.events())
+        slow, hung = (
+            stack.enter_context(service.raw(head))
+            for head in (
+                _post("/api/v1/schedules", "{", missing=99),
+                _post("/api/v1/preview", '{"every": "1h"}'),
+            )
+        )
+        # Answered on a connection of its own, after both: they have been taken up.
+        assert service.ask("GET", "/readyz").status == 200
+        service.process.signal(signal.SIGTERM)
+        begun_s = time.monotonic()
+        assert b": closing" in read_to_end(stream)
+        assert b"timed_out" in read_to_end(hung), "who waits for what hangs is told"
+        assert service.process.wait(within_s=20) == 0, service.process.stderr
+        assert time.monotonic() - begun_s < limits.END_FOR.total_seconds()
+        read_to_end(slow)
 
-    answer = one_object(process.stdout)
-    assert (answer["status"], answer["url"], answer["count"]) == ("success", url, 1)
-    assert "Traceback" not in process.stderr
+    answer = one_object(service.process.stdout)
+    assert (answer["status"], answer["url"], answer["count"]) == ("success", service.url, 1)
+    assert "process.threads_left count=1" in service.process.stderr
+    assert "Traceback" not in service.process.stderr
     assert_each_arrived_once(receiver.arrivals(), ["hello"])
 
 
 def test_two_serve_one_database_and_a_killed_one_is_taken_over(stage: Stage) -> None:
     receiver = stage.receiver(manners={"*": {"run_s": 0.3}})
-    first, _ = serving(stage)
-    second, url = serving(stage)
+    first = Service(stage, program=QUICK_LEASES)
+    second = Service(stage, program=QUICK_LEASES)
+    assert first.token == second.token
     texts = [f"prompt {number}" for number in range(40)]
     due = [(f"agent-{number % 20}", text) for number, text in enumerate(texts)]
     stage.add_due(due, first=datetime.now(UTC) - timedelta(seconds=5), apart=timedelta(milliseconds=1))
     wait_for("both at work", lambda: receiver.count("read") > 5, within_s=30)
-    first.signal(signal.SIGKILL)
+    first.process.signal(signal.SIGKILL)
 
     wait_for("all delivered", lambda: stage.states() == {"delivered": 40} or None, within_s=90)
-    assert ask(url, "/healthz")["status"] == "ok"
-    second.signal(signal.SIGINT)
-    assert second.wait(within_s=30) == 0, second.stderr
+    assert second.ask("GET", "/readyz").status == 200
+    second.process.signal(signal.SIGINT)
+    assert second.process.wait(within_s=30) == 0, second.process.stderr
     assert_each_arrived_once(receiver.arrivals(), texts)
 
 
-def test_a_port_in_use_is_refused_before_anything_starts(stage: Stage) -> None:
+def test_a_database_that_is_gone_ends_it_with_an_error(stage: Stage) -> None:
+    service = Service(stage, program=IMPATIENT)
+
+    stage.db.rename(stage.db.with_name("away.db"))
+
+    answer = service.process.answer(within_s=60)
+    assert (service.process.wait(), answer["code"]) == (1, "store_gone")
+    assert "restart promptyoself" in answer["hint"]
+    assert not stage.db.exists(), "nothing is made in its place behind anybody's back"
+
+
+def test_where_it_may_not_listen_it_ends_before_anything_starts(stage: Stage) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        answer = stage.call("serve", "--port", str(taken.getsockname()[1]))
+        started = [
+            stage.start("serve", "--port", str(taken.getsockname()[1])),
+            stage.start("serve", "--port", "0", "--host", "0.0.0.0"),  # noqa: S104  to be refused
+        ]
+        in_use, insecure = (one.answer() for one in started)
 
-    assert answer["code"] == "config"
-    assert "in use" in answer["error"]
-    assert "--port" in answer["hint"]
+    assert (in_use["code"], insecure["code"]) == ("config", "config")
+    assert "in use" in in_use["error"]
+    assert "--port" in in_use["hint"]
+    assert json.dumps(insecure).count("--allow-plain-http")
     assert not stage.db.exists()
-
-
-def test_an_insecure_bind_is_refused(stage: Stage) -> None:
-    answer = stage.call("serve", "--host", "0.0.0.0", "--port", "0")  # noqa: S104  to be refused
-
-    assert answer["code"] == "config"
-    assert json.dumps(answer).count("--allow-plain-http")

@@ -6,7 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -267,6 +267,42 @@ def test_who_takes_long_alone_keeps_it(open_bench: Callable[..., Bench]) -> None
     bench.begin(adds("1")).result(WITHIN_S)
 
     assert bench.uids() == {"1"}
+
+
+@pytest.mark.parametrize("is_granted", [False, True])
+def test_who_is_interrupted_while_waiting_keeps_nobody_waiting(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, *, is_granted: bool
+) -> None:
+    may_end, held = bench.hold()
+    wait, interrupts = bench.store._wait, iter([True])
+
+    def interrupted(event: threading.Event, at_most_s: float) -> bool:
+        if next(interrupts, False):
+            if is_granted:
+                may_end.set()
+                assert event.wait(WITHIN_S)
+            raise KeyboardInterrupt
+        return wait(event, at_most_s)
+
+    monkeypatch.setattr(bench.store, "_wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        bench.begin(adds("e")).result(WITHIN_S)
+    may_end.set()
+    bench.begin(adds("d")).result(WITHIN_S)
+    held.result(WITHIN_S)
+    assert bench.uids() == {"f", "d"}
+
+
+def test_a_transaction_that_hangs_does_not_hold_the_end(path: Path) -> None:
+    store = SqliteStore.open(path, new_uid=lambda: "1" * 32, busy_for=SOON)
+    with ExitStack() as stack:
+        tx = stack.enter_context(store.transaction())
+        tx.add_schedule(a_new_schedule(uid="e" * 32))
+        store.close()
+    with pytest.raises(StoreError, match="closed"), store.transaction():
+        pass
+    with closing(SqliteStore.open(path, new_uid=lambda: "2" * 32)) as anew, anew.reading() as tx:
+        assert [schedule.uid for schedule in tx.schedules(ScheduleFilter())] == ["e" * 32], "it was its own to finish"
 
 
 def test_a_transaction_within_another_is_refused_at_once(bench: Bench) -> None:

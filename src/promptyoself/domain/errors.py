@@ -28,6 +28,7 @@
         |-- StoreBusy                    store_busy              1   503
         |-- StoreFull                    store_full              1   507
         |-- StoreReadOnly                store_read_only         1   503
+        |-- StoreGone                    store_gone              1   503
         |-- StoreCorrupt                 store_corrupt           1   500
         |-- StoreTooNew                  store_too_new           1   500
         `-- StoreUnsafe                  store_unsafe            1   500
@@ -229,6 +230,12 @@ class StoreReadOnly(StoreError):
     """The file or its folder cannot be written."""
 
     code = "store_read_only"
+
+
+class StoreGone(StoreError):
+    """The file was deleted, moved or replaced under a process that has it open."""
+
+    code = "store_gone"
 
 
 class StoreCorrupt(StoreError):

@@ -177,6 +177,10 @@ CLOCK_STEP_MIN: Final = timedelta(seconds=1)
 """Wall and monotonic clock may part by this much between two looks before it is called a step."""
 STOP_FOR: Final = timedelta(seconds=20)
 """How long a stop waits for what is in flight before leases are returned and the rest is left to recovery."""
+END_FOR: Final = timedelta(seconds=28)
+"""How long a process of many doors takes to end, whatever hangs; service managers kill after 30 s."""
+THREADS_END_FOR: Final = timedelta(seconds=1)
+"""How long a process that has answered waits for its threads; one that hangs is left behind."""
 INTERVAL_DEFAULT_S: Final = 60
 WAIT_DEFAULT_S: Final = 30
 
@@ -226,6 +230,8 @@ RETENTION_BATCH: Final = 1000
 RETENTION_BATCHES_MAX: Final = 1000
 """Batches of one hour's retention; what is left goes with the next."""
 STORE_BUSY_FOR: Final = timedelta(seconds=10)
+STORE_GONE_FOR: Final = timedelta(seconds=30)
+"""How long a scheduler waits for a database that was deleted, moved or replaced; then it ends with an error."""
 WRITES_PER_COMMIT_MAX: Final = 512
 WRITES_QUEUED_MAX: Final = 20_000
 ROUND_FOR: Final = timedelta(milliseconds=50)

@@ -25,14 +25,14 @@ EXTRA: Final = frozenset({"anyio", "fastapi", "mcp", "prometheus_client", "pydan
 def serve(call: Call) -> Document:
     """Keep the doors open and deliver, until a signal. Raises ConfigError when it cannot listen there."""
     log_to_stderr(call)
-    try:
-        from promptyoself.interfaces.http import app, server  # noqa: F401  all of the extra, before anything starts
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] in EXTRA:
-            return not_installed(error.name or "")
-        raise
-    listening = _listening(call)
+    listening = _listening(call)  # first: a refusal need not wait for all that follows
     with listening.socket:
+        try:
+            from promptyoself.interfaces.http import app, server  # noqa: F401  all of the extra, before anything starts
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] in EXTRA:
+                return not_installed(error.name or "")
+            raise
         return _served(call, listening)
 
 

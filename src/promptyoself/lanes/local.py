@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from promptyoself.domain import limits
-from promptyoself.domain.errors import StoreError
+from promptyoself.domain.errors import StoreError, StoreGone
 from promptyoself.domain.models import Executor
 from promptyoself.domain.ports import Clock, Store, Tx, Writer
 from promptyoself.domain.values import dataclass, replace
@@ -125,15 +126,20 @@ class LocalLanes:
     # -- passes ---------------------------------------------------------------------------------------------
 
     async def _pass_until(self, stopping: asyncio.Event) -> None:
-        failures = 0
+        failures, gone_since_s = 0, math.inf
         while not stopping.is_set():
             self._due.clear()
             try:
                 is_more_due = await self._pass()
-                failures = 0
+                failures, gone_since_s = 0, math.inf
             except StoreError as error:
-                # A full disk or a long lock must not end the service: it says so and tries again.
+                # A full disk or a long lock must not end the service: it says so and tries again. A file that is gone
+                # does not come back by itself: whoever starts the service again goes on with what is there now.
                 failures += 1
+                now_s = self._clock.monotonic()
+                gone_since_s = min(gone_since_s, now_s) if isinstance(error, StoreGone) else math.inf
+                if now_s - gone_since_s >= limits.STORE_GONE_FOR.total_seconds():
+                    raise
                 wait_s = min(_STORE_RETRY_MAX_S, _STORE_RETRY_FIRST_S * 2.0 ** min(failures, 10))
                 _log.error("executor.store_failed code=%s retry_in_s=%.1f error=%s", error.code, wait_s, error)
                 with suppress(TimeoutError):
@@ -216,6 +222,7 @@ class LocalLanes:
             await self._writer.write(act)
         except StoreError as error:
             _log.error("executor.heartbeat_failed code=%s error=%s", error.code, error)
+            self.wake()  # a pass looks what it is, though nothing may be due for an hour
 
     async def _prune(self) -> None:
         now = self._clock.now()

@@ -170,7 +170,13 @@ class LendingStore:
                 raise StoreError("a transaction was opened within another of the same thread")
             else:
                 self._waiting.append(loan)
-        if not loan.granted.is_set() and not self._wait(loan.granted, self._busy_s):
+        try:
+            is_granted = loan.granted.is_set() or self._wait(loan.granted, self._busy_s)
+        except BaseException:
+            # Interrupted (Ctrl-C): a turn that nobody takes would keep all others waiting, for ever.
+            self._leave_queue(loan)
+            raise
+        if not is_granted:
             self._withdraw(loan)
         try:
             if loan.round is None:
@@ -181,6 +187,14 @@ class LendingStore:
             raise
         loan.until_s = self._clock.monotonic() + self._loan_s
         return loan
+
+    def _leave_queue(self, loan: _Loan) -> None:
+        with self._mutex:
+            is_granted = loan.granted.is_set()
+            if not is_granted:
+                self._waiting.remove(loan)
+        if is_granted:
+            self._end(loan, None)
 
     def _withdraw(self, loan: _Loan) -> None:
         with self._mutex:

@@ -116,7 +116,12 @@ class SqliteStore:
         """
         with self._held(self._lock):
             self._still_there()
-            yield from self._bracketed(self._writer(), "BEGIN IMMEDIATE")
+            connection = self._writer()
+            try:
+                yield from self._bracketed(connection, "BEGIN IMMEDIATE")
+            finally:
+                if self._is_closed:  # while this was open, and it could not be waited for
+                    _close(connection)
 
     @contextmanager
     def reading(self) -> Iterator[SqliteTx]:
@@ -188,15 +193,25 @@ class SqliteStore:
         return [str(text) for (text,) in found if text != "ok"]
 
     def close(self) -> None:
-        """Close every connection; the last one to leave folds the log into the file. Closing twice does nothing."""
-        with self._lock, self._watching_lock:
-            self._is_closed = True
-            # Those in use are closed by who uses them, when he gives them back.
-            for connection in (self._watching, *self._readers, self._writing):
-                if connection is not None:
-                    _close(connection)
-            self._watching = self._writing = None
-            self._readers.clear()
+        """Close every connection; the last one to leave folds the log into the file. Closing twice does nothing.
+
+        Waits for a transaction that is open, as long as others would. One that hangs keeps its connection: what it has
+        written is undone when the process ends.
+        """
+        self._is_closed = True
+        has_lock = self._lock.acquire(timeout=self._busy_for.total_seconds())
+        try:
+            with self._watching_lock:
+                # Those in use are closed by who uses them, when he gives them back.
+                idle = [self._watching, *self._readers, self._writing if has_lock else None]
+                for connection in idle:
+                    if connection is not None:
+                        _close(connection)
+                self._watching = self._writing = None
+                self._readers.clear()
+        finally:
+            if has_lock:
+                self._lock.release()
 
     # -- connections ----------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from promptyoself.domain.errors import (
     StoreCorrupt,
     StoreError,
     StoreFull,
+    StoreGone,
     StoreReadOnly,
 )
 
@@ -110,9 +111,9 @@ def closed(location: str) -> StoreError:
     return StoreError(f"the database {location} is closed already")
 
 
-def moved(location: str) -> StoreError:
+def moved(location: str) -> StoreGone:
     """Return the error for a file that is no longer the one that was opened."""
-    return StoreError(
+    return StoreGone(
         f"the database {location} was deleted, moved or replaced while in use",
         hint="put it back, or restart promptyoself to go on with what is there now",
     )

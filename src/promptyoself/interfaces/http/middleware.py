@@ -6,6 +6,7 @@ application, from without to within: marking, hosts and origins, pace, bounds.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
@@ -15,9 +16,11 @@ from promptyoself.interfaces.http.middleware_bounds import Bounds
 from promptyoself.interfaces.http.middleware_origin import Origins
 from promptyoself.interfaces.http.middleware_pace import Pacing
 from promptyoself.interfaces.http.parts import pace_of, parts_of, traffic_of
+from promptyoself.interfaces.http.problem import problem_response
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+    from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from promptyoself.interfaces.http.traffic import Traffic
@@ -42,14 +45,15 @@ def wrap(app: FastAPI) -> None:
     app.add_middleware(Bounds)
     app.add_middleware(Pacing, pace=pace)
     app.add_middleware(Origins, reach=parts_of(app).reach)
-    app.add_middleware(Marking, services=services, traffic=traffic_of(app))
+    app.add_middleware(Marking, services=services, traffic=traffic_of(app), stopping=parts_of(app).stopping)
 
 
 class Marking:
     """Gives each request an id, which its answer and its line in the log carry."""
 
-    def __init__(self, app: ASGIApp, *, services: Services, traffic: Traffic) -> None:
+    def __init__(self, app: ASGIApp, *, services: Services, traffic: Traffic, stopping: asyncio.Event) -> None:
         self._app = app
+        self._stopping = stopping
         self._services = services
         self._traffic = traffic
         # Fresh for each process, then counted: chance costs a call of the system each time.
@@ -81,6 +85,11 @@ class Marking:
 
         try:
             await self._app(scope, receive, marked)
+        except asyncio.CancelledError:
+            if not self._stopping.is_set():
+                raise
+            if not status:  # its time is up, and it learns why; what hangs in a thread of its own is left behind
+                await _ending()(scope, receive, marked)
         finally:
             took_s = services.clock.monotonic() - begun
             self._traffic.note(scope["method"], status, took_s)
@@ -93,3 +102,13 @@ class Marking:
                 took_s * 1000,
                 (scope.get("client") or ("", 0))[0],
             )
+
+
+def _ending() -> Response:
+    return problem_response(
+        "the service ends, and this took too long; it may be carried out all the same",
+        status=503,
+        code="timed_out",
+        hint="look before you repeat it",
+        headers={"Connection": "close", "Retry-After": "5"},
+    )
