@@ -1,13 +1,15 @@
-"""What tests of Letta's door share: one application and one upstream for a module, emptied between tests."""
+"""What tests with other people's clients share: one application and one upstream for a module; processes of ours."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.clients.stand import Stand, standing
 from tests.clients.upstream import Upstream, running
+from tests.e2e.stage import Stage
 
 
 @pytest.fixture(scope="module")
@@ -28,3 +30,10 @@ def stand(running_stand: Stand) -> Stand:
 @pytest.fixture
 def upstream(stand: Stand) -> Upstream:
     return stand.upstream
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    """A folder, a database and processes that end with the test: none of them holds a clock to seconds."""
+    with Stage(tmp_path) as made:
+        yield made

@@ -213,16 +213,24 @@ def test_anothers_and_nobodys_are_told_apart_by_nothing_and_ones_own_is_found(
 # -- over HTTP ----------------------------------------------------------------------------------------------
 
 
+Operation = tuple[str, str, dict[str, Any]]
+"""A method, a path, and what the document says of them."""
+
+
 @pytest.fixture
 def app(services: FakeServices) -> FastAPI:
     return make_app(Parts(services, TokenGatekeeper(services)))
 
 
-def operations(app: FastAPI) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    for path, methods in app.openapi()["paths"].items():
-        for method, operation in methods.items():
-            if path not in PUBLIC:
-                yield method, path, operation
+@pytest.fixture(scope="module")
+def operations(services: FakeServices) -> list[Operation]:
+    paths = make_app(Parts(services, TokenGatekeeper(services))).openapi()["paths"]
+    return [
+        (method, path, operation)
+        for path, methods in paths.items()
+        if path not in PUBLIC
+        for method, operation in methods.items()
+    ]
 
 
 def name_of(operation: dict[str, Any]) -> str:
@@ -231,19 +239,19 @@ def name_of(operation: dict[str, Any]) -> str:
     return next((command.name for command in COMMANDS if command.name.replace(" ", "-") == name), name)
 
 
-def test_every_operation_has_a_verdict(app: FastAPI) -> None:
-    found = {name_of(operation) for _, _, operation in operations(app)}
+def test_every_operation_has_a_verdict(operations: list[Operation]) -> None:
+    found = {name_of(operation) for _, _, operation in operations}
     assert found - VERDICTS.keys() - ROUTES.keys() - STREAMS == set()
 
 
 def test_no_route_shows_or_changes_anything_of_anothers(
-    app: FastAPI, services: FakeServices, neighbours: Neighbours
+    app: FastAPI, operations: list[Operation], services: FakeServices, neighbours: Neighbours
 ) -> None:
     before = state_of_others(services)
     commands = {command.name: command for command in COMMANDS}
     statuses: dict[str, set[int]] = {}
     with TestClient(app, "http://127.0.0.1:8289", headers={"Authorization": f"Bearer {neighbours.my_token}"}) as client:
-        for method, path, operation in operations(app):
+        for method, path, operation in operations:
             name = name_of(operation)
             if name in STREAMS:
                 continue
@@ -275,10 +283,12 @@ def _request(path: str, operation: dict[str, Any], options: dict[str, Any]) -> d
     return request
 
 
-def test_no_route_answers_a_stranger(app: FastAPI, services: FakeServices, neighbours: Neighbours) -> None:
+def test_no_route_answers_a_stranger(
+    app: FastAPI, operations: list[Operation], services: FakeServices, neighbours: Neighbours
+) -> None:
     assert neighbours.mine.ids
     with TestClient(app, "http://127.0.0.1:8289") as client:
-        for method, path, operation in operations(app):
+        for method, path, operation in operations:
             services.clock.at += timedelta(seconds=1)
             answer = client.request(method, **_request(path, operation, {}))
             assert answer.status_code == 401, (method, path, answer.text)

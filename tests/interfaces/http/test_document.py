@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 import jsonschema_rs
@@ -9,8 +10,10 @@ import pytest
 
 from promptyoself.interfaces.commands import COMMANDS
 from promptyoself.interfaces.http.api.examples import ANSWERS, BODIES
+from promptyoself.interfaces.http.app import Parts, make_app
 from promptyoself.interfaces.http.problem import kinds
-from tests.interfaces.http.conftest import client_of
+from tests.interfaces.http.conftest import NamedKeeper, client_of
+from tests.interfaces.world import FakeServices
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -38,10 +41,13 @@ UNDER_ANOTHER_NAME: Final = {
 }
 
 
-@pytest.fixture
-def document(client: TestClient) -> dict[str, Any]:
-    found: dict[str, Any] = client.get("/openapi.json").json()
-    return found
+@pytest.fixture(scope="module")
+def document(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """Hold what callers are given, worked out once: that takes half a second."""
+    services = FakeServices(tmp_path_factory.mktemp("document"))
+    found: dict[str, Any] = client_of(make_app(Parts(services, NamedKeeper()))).get("/openapi.json").json()
+    yield found
+    services.close()
 
 
 def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tests.interfaces.world import FakeServices
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "3"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "2"))
 """Requests of each kind to each operation; `make fuzz-http` sends many more, other ones each time."""
 
 

@@ -46,7 +46,7 @@ async def main() -> None:
         ClientSession(read, write) as session,
     ):
         found["http"] = await speak(session)
-    print(json.dumps(found))
+    json.dump(found, sys.stdout)
 
 
 asyncio.run(main())
