@@ -27,6 +27,9 @@ class Look(NamedTuple):
     cure: str | None = None
 
 
+_GO_ON: Final = "`promptyoself resume --all` lets them go on"
+
+
 def looks(tx: Tx, *, now: datetime, pid: int, targets: Collection[str]) -> Iterator[Look]:
     """Look at the work as the database shows it. `pid` is the service's own, `targets` those that it delivers to."""
     yield _executor(tx, now=now, pid=pid)
@@ -42,7 +45,7 @@ def looks(tx: Tx, *, now: datetime, pid: int, targets: Collection[str]) -> Itera
         yield Look("breaker", "ok", "no target refuses everybody")
     switch = tx.stop_switch()
     if switch is not None and switch.is_on(now=now):
-        yield Look("stop switch", "warn", f"all deliveries are stopped: {switch.reason}", "promptyoself resume --all")
+        yield Look("stop switch", "warn", f"all deliveries are stopped: {switch.reason}", _GO_ON)
     else:
         yield Look("stop switch", "ok", "deliveries may go out")
 
@@ -81,7 +84,10 @@ def _lanes(tx: Tx, *, now: datetime, targets: list[str]) -> Look:
         return Look("lanes", "ok", "none is stuck")
     said = f"{len(stuck)} agents have had something due for {limits.LANE_STUCK.total_seconds() / 60:.0f} minutes"
     return Look(
-        "lanes", "fail", f"{said}, and nobody works on it", "promptyoself deliveries --state pending; see the log"
+        "lanes",
+        "fail",
+        f"{said}, and nobody works on it",
+        "promptyoself deliveries --state pending shows what waits; the log may say why",
     )
 
 

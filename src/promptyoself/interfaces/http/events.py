@@ -24,6 +24,7 @@ from promptyoself.interfaces.http.api.routing import ApiRoute, answered, carried
 from promptyoself.interfaces.http.api.said import ALWAYS, problems, said
 from promptyoself.interfaces.http.asking import Asker, credentials_of
 from promptyoself.interfaces.http.parts import Parts, lives, parts_of
+from promptyoself.interfaces.http.wording import for_http
 from promptyoself.interfaces.why import sentence
 
 if TYPE_CHECKING:
@@ -245,7 +246,7 @@ def page_text(page: Page, wanted: Wanted) -> str:
         parts.append(f"event: gap\ndata: {wire.dumps(wire.gap(page.gap) or {})}\n\n")
     told = [one for one in page.told if wanted.includes(one)]
     for one in told:
-        shape = wire.event(one, sentence(one.fact))
+        shape = wire.event(one, for_http(sentence(one.fact)))
         parts.append(f"id: {shape['id']}\nevent: {shape['event']}\ndata: {wire.dumps(shape)}\n\n")
     if not told or told[-1].fact.id != page.until:
         parts.append(f": alive\nid: {page.until}\n\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -19,7 +18,7 @@ from promptyoself.domain import errors
 from promptyoself.domain.errors import PromptyoselfError
 from promptyoself.interfaces import wire
 from promptyoself.interfaces.call import INSTALL_HINT
-from promptyoself.interfaces.commands import COMMANDS
+from promptyoself.interfaces.http.wording import for_http
 from promptyoself.interfaces.parse import shown
 
 if TYPE_CHECKING:
@@ -90,9 +89,9 @@ class Problem(BaseModel):
                     "title": "No schedule has this id",
                     "status": 404,
                     "detail": "schedule 7 was not found",
-                    "error": "schedule 7 was not found; promptyoself list --all shows every schedule and its id",
+                    "error": "schedule 7 was not found; GET /api/v1/schedules?all=true shows every schedule and its id",
                     "code": "schedule_not_found",
-                    "hint": "promptyoself list --all shows every schedule and its id",
+                    "hint": "GET /api/v1/schedules?all=true shows every schedule and its id",
                 }
             ]
         },
@@ -162,8 +161,8 @@ def problem_response(
 def error_response(
     error: PromptyoselfError, *, headers: Mapping[str, str] | None = None, request: Request | None = None
 ) -> ProblemResponse:
-    """Return what an error of our tree answers, in the words of this door: `agent_id` for `--agent-id`."""
-    document = wire.problem(keys_said(error.message), code=error.code, hint=error.hint and keys_said(error.hint))
+    """Return what an error of our tree answers, in the words of this door."""
+    document = wire.problem(for_http(error.message), code=error.code, hint=error.hint and for_http(error.hint))
     return document_response(
         document, status=error.http_status, headers={**_headers(error), **(headers or {})}, request=request
     )
@@ -188,20 +187,6 @@ def _headers(error: PromptyoselfError) -> dict[str, str]:
     if isinstance(error, errors.StoreBusy):
         return {"Retry-After": "1"}
     return {}
-
-
-@cache
-def _options() -> re.Pattern[str]:
-    names = {one.name for command in COMMANDS for one in command.options}
-    longest_first = "|".join(sorted(map(re.escape, names), key=len, reverse=True))
-    return re.compile(rf"--({longest_first})(?![\w-])")
-
-
-def keys_said(text: str) -> str:
-    """Return a sentence with keys where it names options, unless it quotes a command line of ours."""
-    if "--" not in text or "promptyoself " in text:
-        return text
-    return _options().sub(lambda found: found[1].replace("-", "_"), text)
 
 
 # -- what FastAPI and Starlette refuse ----------------------------------------------------------------------
@@ -279,11 +264,12 @@ _WORDS: Final = {
     "greater_than": "must be more than {gt}",
     "greater_than_equal": "must be {ge} or more",
     "less_than": "must be less than {lt}",
-    "less_than_equal": "must be {le} or less",
+    "less_than_equal": "must be {le:g} or less",
     "string_too_long": "has more than {max_length} characters",
     "string_too_short": "has fewer than {min_length} characters",
     "too_long": "has more than {max_length} items",
     "too_short": "has fewer than {min_length} items",
+    "literal_error": "must be {expected}",
 }
 
 

@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from promptyoself.domain import limits
 from promptyoself.interfaces.commands import find_command
-from promptyoself.interfaces.http.problem import keys_said
+from promptyoself.interfaces.http.wording import keys_said
 from promptyoself.interfaces.parse import SECONDS_MAX, TEXTS_MAX, OptionValue, shown
 from promptyoself.interfaces.table import Command, Option
 

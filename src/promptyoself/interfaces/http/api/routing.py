@@ -15,6 +15,7 @@ from promptyoself.interfaces.http.api.forms import Query, unknown
 from promptyoself.interfaces.http.asking import asker
 from promptyoself.interfaces.http.problem import document_response, problem_response
 from promptyoself.interfaces.http.sending import Json
+from promptyoself.interfaces.http.wording import in_our_words
 
 if TYPE_CHECKING:
     from promptyoself.interfaces.identity import Identity
@@ -92,7 +93,8 @@ async def carried_out(
 def answered(
     document: Document, request: Request, *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """Return a handler's document as an answer."""
+    """Return a handler's document as an answer, in the words of this door."""
+    document = in_our_words(document)
     if "error" in document and "status" not in document:
         return document_response(document, request=request)
     return Json(document, status, headers=dict(headers or {}))

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from promptyoself.interfaces.commands import find_command
 from promptyoself.interfaces.http.api.answers import Shape
-from promptyoself.interfaces.http.problem import MEDIA_TYPE, Problem, keys_said
+from promptyoself.interfaces.http.problem import MEDIA_TYPE, Problem
+from promptyoself.interfaces.http.wording import keys_said
 
 ALWAYS: Final = (400, 401, 403, 422, 429, 500, 503)
 """How any request may be refused: by its form, its sender, the limits, or a server in trouble."""
