@@ -1,6 +1,6 @@
 // Which view stands there, the token, the one switch, and the stream that keeps it all fresh.
 
-import { forgetToken, get, keepToken, post, takeToken } from "./api.js";
+import { forgetToken, get, health, keepToken, post, takeToken } from "./api.js";
 import { deliveries } from "./deliveries.js";
 import { form } from "./form.js";
 import { follow } from "./live.js";
@@ -14,6 +14,8 @@ const EVENTS_BEFORE = 30;
 const main = document.getElementById("main");
 const live = document.getElementById("live");
 const switching = document.getElementById("switch");
+const stopped = document.getElementById("stopped");
+const gone = document.getElementById("gone");
 const events = [];
 let leave = () => {};
 let shown = 0;
@@ -25,7 +27,7 @@ const VIEWS = [
   [/^#?\/?$/, overview, true, "Overview"],
   [/^#\/schedules$/, schedules, true, "Schedules"],
   [/^#\/schedules\/(\d+)$/, schedule, true, "Schedule"],
-  [/^#\/deliveries$/, deliveries, true, "Deliveries"],
+  [/^#\/deliveries(?:\/(\w+))?$/, deliveries, true, "Deliveries"],
   [/^#\/new$/, form, false, "New schedule"],
   [/^#\/edit\/(\d+)$/, form, false, "Edit"],
 ];
@@ -45,22 +47,25 @@ async function view({ isFresh }) {
     if (mine !== shown) return;
     if (isFresh) {
       main.replaceChildren(place);
-      document.title = `${title} - promptyoself`;
-      mark();
+      mark(title);
       place.querySelector("[autofocus]")?.focus() ?? main.focus({ preventScroll: true });
     }
   } catch (error) {
     if (error.status === 401) return sign("This token is not valid any more.");
     if (mine !== shown) return;
-    if (isFresh) main.replaceChildren(h("p", { class: "empty" }, error.message));
-    else notice(error.message);
+    if (isFresh) {
+      main.replaceChildren(h("div", {}, h("h1", {}, title), h("p", { class: "empty" }, error.message)));
+      mark(title);
+      main.focus({ preventScroll: true });
+    } else if (error.status !== 0) notice(error.message);
   }
 }
 
-function mark() {
+function mark(title) {
+  document.title = `${title} - promptyoself`;
   for (const link of document.querySelectorAll("nav a")) {
     const at = link.getAttribute("href");
-    if (at === location.hash || (at === "#/schedules" && location.hash.startsWith("#/schedules/"))) link.setAttribute("aria-current", "page");
+    if (at === (location.hash || "#/") || (at === "#/schedules" && /^#\/(schedules|edit)\//.test(location.hash)) || (at === "#/deliveries" && location.hash.startsWith("#/deliveries/"))) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
 }
@@ -76,9 +81,11 @@ function soon() {
 /** Whether deliveries are stopped, as the warnings of every list say. */
 async function look() {
   const { warnings } = await get("schedules", { limit: 1 }).catch(() => ({ warnings: [] }));
-  isStopped = (warnings || []).some((one) => one.startsWith("all deliveries are stopped"));
+  const said = (warnings || []).find((one) => one.startsWith("all deliveries are stopped"));
+  isStopped = said !== undefined;
+  stopped.hidden = !isStopped;
+  stopped.textContent = isStopped ? `All deliveries are stopped${/ \(.*\)(?=: )/.exec(said)?.[0] ?? ""}: nothing goes out to any agent until they go on.` : "";
   switching.textContent = isStopped ? "Let deliveries go on" : "Stop all deliveries";
-  document.body.dataset.stopped = isStopped;
 }
 
 switching.addEventListener("click", async () => {
@@ -103,13 +110,15 @@ function sign(why) {
   shown += 1;
   forgetToken();
   events.length = 0;
-  for (const id of ["nav", "state"]) document.getElementById(id).hidden = true;
+  for (const id of ["nav", "state", "stopped", "gone", "switch"]) document.getElementById(id).hidden = true;
+  document.title = "Sign in - promptyoself";
   notice(why);
   const token = h("input", { type: "password", id: "token", autocomplete: "off", required: true });
   main.replaceChildren(h("section", { class: "sign" }, h("h1", {}, "promptyoself"),
     h("p", {}, "Open this page with ", h("code", {}, "promptyoself dashboard --open"), " on the machine of the service, or give a token:"),
     h("form", { onsubmit: (event) => { event.preventDefault(); keepToken(token.value.trim()); start(); } },
       h("div", { class: "field" }, h("label", { for: "token" }, "Token"), token), h("button", { type: "submit" }, "Sign in"))));
+  token.focus();
 }
 
 /** Begin with what happened last, and go on from there. */
@@ -123,7 +132,7 @@ async function start() {
   }
   for (const id of ["nav", "state"]) document.getElementById(id).hidden = false;
   notice("");
-  events.push(...before.events);
+  events.splice(0, events.length, ...before.events);
   leave = follow({
     last: before.next_after,
     onEvent: (name, one) => {
@@ -135,14 +144,22 @@ async function start() {
     onState: (state) => {
       live.textContent = { live: "live", away: "reconnecting", refused: "not allowed" }[state];
       live.className = `live ${state === "live" ? "on" : "off"}`;
+      gone.hidden = state !== "away";
       if (state === "live" && shown > 1) soon();
     },
   });
   look();
+  // The switch is an operator's: to others the service tells one word about itself, and no checks.
+  health().then((found) => { switching.hidden = !found.checks; }).catch(() => {});
   view({ isFresh: true });
 }
 
-window.addEventListener("hashchange", () => (takeToken() ? view({ isFresh: true }) : sign("")));
+window.addEventListener("hashchange", () => {
+  const brings = location.hash.startsWith("#token=");
+  if (!takeToken()) sign("");
+  else if (brings) start();
+  else view({ isFresh: true });
+});
 document.addEventListener("visibilitychange", () => { if (!document.hidden && takeToken()) soon(); });
 if (takeToken()) start();
 else sign("");

@@ -19,9 +19,9 @@ export async function form(place, { id, go }) {
   const input = (name, value, more = {}) => h("input", { type: "text", autocomplete: "off", spellcheck: "false", value: value ?? "", ...more });
   const kind = choose(KINDS, id ? STORED[old.schedule_type] : "every");
   const controls = {
-    agent_id: input("agent_id", old.agent_id, { list: "agents", required: true }), prompt: h("textarea", { required: true }, old.prompt_text || ""),
+    agent_id: input("agent_id", old.agent_id, { list: "agents", required: true }), prompt: h("textarea", { required: true, dir: "auto" }, old.prompt_text || ""),
     rule: input("rule", old.schedule_value, { required: true }), timezone: input("timezone", old.timezone),
-    name: input("name", old.name), key: input("key", old.key), quiet_hours: input("quiet_hours", old.quiet_hours),
+    name: input("name", old.name, { dir: "auto" }), key: input("key", old.key), quiet_hours: input("quiet_hours", old.quiet_hours),
     target: choose([["letta", "letta"], ["inbox", "inbox"]], old.target), max_repetitions: input("max_repetitions", old.max_repetitions, { inputmode: "numeric", pattern: "[0-9]*" }),
     start_at: input("start_at", old.start_at), end_at: input("end_at", old.end_at), jitter: input("jitter", old.jitter),
     catch_up: choose([["latest", "the latest"], ["skip", "skip them"], ["all", "all of them"]], old.catch_up),
@@ -75,10 +75,10 @@ export async function form(place, { id, go }) {
     field("prompt", "Prompt", controls.prompt)),
   h("section", {}, h("div", { class: "fields" }, field("kind", "When", kind), h("div", { class: "field" }, h("label", { for: "field-rule" }, "Rule"), named("rule", controls.rule), hint), field("timezone", "Time zone", controls.timezone, "such as Europe/Riga")), preview),
   h("details", { class: "card" }, h("summary", {}, "More"), h("div", { class: "fields" },
-    field("target", "Deliver to", controls.target), field("key", "Your own key", controls.key), field("max_repetitions", "At most so often", controls.max_repetitions),
+    field("target", "Deliver to", controls.target), field("key", "Your own key", controls.key), field("max_repetitions", "At most this many times", controls.max_repetitions),
     field("start_at", "Not before", controls.start_at), field("end_at", "Not after", controls.end_at), field("quiet_hours", "Quiet hours", controls.quiet_hours, "22:00-07:00"),
-    field("jitter", "Spread over", controls.jitter, "5m"), field("catch_up", "Missed ones", controls.catch_up), field("overlap", "When the last is unfinished", controls.overlap), field("envelope", "What the agent is told besides", controls.envelope))),
-  h("div", { class: "buttons" }, save, h("a", { href: id ? `#/schedules/${id}` : "#/schedules" }, "Leave it")));
+    field("jitter", "Spread over (jitter)", controls.jitter, "5m"), field("catch_up", "Missed fire times", controls.catch_up), field("overlap", "When the last is unfinished", controls.overlap), field("envelope", "Told to the agent besides", controls.envelope))),
+  h("div", { class: "buttons" }, save, h("a", { href: id ? `#/schedules/${id}` : "#/schedules" }, "Leave without saving")));
   replace(place, h("h1", {}, id ? `Edit schedule #${id}` : "New schedule"), made);
   hinted();
   if (id) show();

@@ -3,7 +3,7 @@
 
 import { headers } from "./api.js";
 
-const WAIT_MS = [500, 1000, 2000, 5000, 10000];
+const WAIT_MS = [500, 1000, 2000, 4000];
 
 /** `last` is the id after which to begin. Answers with what ends it. */
 export function follow({ last, onEvent, onState }) {

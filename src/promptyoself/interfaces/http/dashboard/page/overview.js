@@ -5,14 +5,15 @@ import { away, clock, comes, excerpt, h, local, pill, replace } from "./show.js"
 
 const FIRES = 12;
 const EVENTS = 60;
+const WORDS = { ready: "It delivers.", degraded: "It runs; deliveries are held up by something else.", unready: "It cannot do its part; an operator sees why." };
 
 export async function overview(place, { events }) {
   const [state, { found }, dead] = await Promise.all([health(), all("schedules", "schedules", {}), get("deliveries", { state: "dead", limit: 100 })]);
   const coming = found.filter((one) => one.state === "active" && comes(one)).sort((a, b) => Date.parse(comes(a)) - Date.parse(comes(b))).slice(0, FIRES);
   const active = found.filter((one) => one.state === "active").length;
-  const dying = dead.deliveries.length ? h("a", { href: "#/deliveries" }, `${dead.deliveries.length}${dead.next_cursor ? " and more" : ""} given up`) : "none given up";
+  const dying = dead.deliveries.length ? h("a", { href: "#/deliveries/dead" }, `${dead.deliveries.length}${dead.next_cursor ? " and more" : ""} given up`) : "none given up";
   replace(place, h("h1", {}, "Overview"),
-    h("p", {}, h("a", { href: "#/schedules" }, `${active} active`), `, ${found.length - active} paused schedules; of the deliveries `, dying, "."),
+    h("p", {}, "Schedules: ", h("a", { href: "#/schedules" }, `${active} active`), `, ${found.length - active} paused. Deliveries: `, dying, "."),
     h("section", {}, h("h2", {}, "Next fires"), coming.length ? fires(coming) : h("p", { class: "empty" }, "Nothing is scheduled. ", h("a", { href: "#/new" }, "Make a schedule."))),
     h("div", { class: "two" },
       h("section", {}, h("h2", {}, "Health"), looks(state)),
@@ -25,7 +26,7 @@ function looks(state) {
   const problems = state.problems || [];
   const rows = [...checks.map((one) => [one.result || (one.ok ? "ok" : "fail"), one.name, one.found ?? one.detail ?? "", one.cure ?? one.hint]),
     ...problems.map((one) => (typeof one === "string" ? ["fail", "", one] : ["fail", one.name || one.what || "", one.error || one.found || one.detail || "", one.cure || one.hint]))];
-  if (!rows.length) return h("p", {}, pill(state.status === "ready" || state.status === "ok" || state.status === "success" ? "ok" : "warn"), " ", state.message || state.error || state.status || "It answers.");
+  if (!rows.length) return h("p", {}, pill(state.status === "ready" || state.status === "ok" || state.status === "success" ? "ok" : "warn"), " ", state.message || state.error || WORDS[state.status] || "It answers.");
   return h("ul", { class: "plain" }, rows.map(([result, name, found, cure]) => h("li", { class: "check" }, pill(result), h("span", {}, h("strong", {}, name), " ", found, cure && result !== "ok" && h("div", { class: "soft" }, cure)))));
 }
 
@@ -41,8 +42,14 @@ function fires(coming) {
     dot.style.left = place(Date.parse(comes(one)));
     line.append(dot);
   }
-  return [line, h("ol", { class: "plain" }, coming.map((one) => h("li", {}, h("span", { class: "when" }, clock(comes(one))), h("a", { href: `#/schedules/${one.id}` }, `#${one.id} ${one.name || excerpt(one.prompt_text, 50)}`), " ",
-    h("span", { class: "soft" }, `${away(comes(one), now)}, ${one.timezone}${one.snoozed_until === comes(one) ? ", put off" : ""}`))))];
+  return [line, h("ol", { class: "plain" }, coming.map((one) => h("li", {}, h("span", { class: "when" }, local(comes(one))), h("a", { href: `#/schedules/${one.id}` }, `#${one.id} `, h("bdi", {}, excerpt(one.name || one.prompt_text, 60))), " ",
+    h("span", { class: "soft" }, `${away(comes(one), now)}${elsewhere(one)}${one.snoozed_until === comes(one) ? ", put off" : ""}`))))];
+}
+
+/** The schedule's own clock, where that is not this browser's. */
+function elsewhere(one) {
+  const at = comes(one);
+  return local(at).slice(0, 16) === clock(at).slice(0, 16) ? "" : `; ${clock(at)} in ${one.timezone}`;
 }
 
 export function log(events) {

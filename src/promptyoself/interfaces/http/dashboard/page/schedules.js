@@ -42,11 +42,13 @@ export async function schedules(place, { refresh }) {
   which.dataset.key = "which";
   const rows = h("tbody");
   const count = h("p", { class: "soft", role: "status" });
+  const none = h("p", { class: "empty" }, "None of the schedules fits this filter.");
   const fill = () => {
     const words = chosen.text.toLowerCase().split(/\s+/).filter(Boolean);
     const shown = found.filter((one) => (chosen.which === "live" || chosen.which === "all" || one.state === chosen.which)
       && words.every((word) => [one.id, one.name, one.prompt_text, one.agent_id, rule(one), one.key].join(" ").toLowerCase().includes(word)));
     rows.replaceChildren(...shown.slice(0, 500).map((one) => row(one, refresh)));
+    none.hidden = shown.length > 0;
     count.textContent = `${shown.length} of ${found.length}${isCut ? " and more" : ""}${shown.length > 500 ? "; the first 500 are shown" : ""}`;
   };
   text.addEventListener("input", () => { chosen.text = text.value; fill(); });
@@ -54,16 +56,16 @@ export async function schedules(place, { refresh }) {
   fill();
   replace(place, h("h1", {}, "Schedules"),
     h("div", { class: "filters" }, field("filter", "Filter", text), field("which", "Show", which), count),
-    found.length ? h("section", {}, h("table", {}, h("thead", {}, h("tr", {}, ["Schedule", "Rule", "Next", "State", "Do"].map((one) => h("th", { scope: "col" }, one)))), rows))
+    found.length ? h("section", {}, h("table", { class: "wide" }, h("thead", {}, h("tr", {}, ["Schedule", "Rule", "Next", "State", "Do"].map((one) => h("th", { scope: "col" }, one)))), rows), none)
       : h("p", { class: "empty" }, "No schedules yet. ", h("a", { href: "#/new" }, "Make the first one.")));
 }
 
 function row(one, refresh) {
-  const next = comes(one);
+  const next = one.state === "paused" ? null : comes(one);
   return h("tr", {},
-    h("td", {}, h("a", { href: `#/schedules/${one.id}` }, `#${one.id} ${called(one)}`), h("div", { class: "soft" }, one.agent_id)),
+    h("td", {}, h("a", { href: `#/schedules/${one.id}` }, `#${one.id} `, h("bdi", {}, called(one))), h("div", { class: "soft" }, one.agent_id)),
     h("td", { "data-label": "Rule:" }, rule(one), h("div", { class: "soft" }, one.timezone)),
-    h("td", { "data-label": "Next:" }, next ? [clock(next), h("div", { class: "soft" }, away(next), one.snoozed_until === next && ", put off")] : "–"),
+    h("td", { "data-label": "Next:" }, next ? [h("span", { class: "at" }, clock(next)), h("div", { class: "soft" }, away(next), one.snoozed_until === next && ", put off")] : "–"),
     h("td", {}, pill(one.state), one.state_reason && h("div", { class: "soft" }, excerpt(one.state_reason))),
     h("td", {}, h("div", { class: "buttons" }, deeds(one, refresh, { isBrief: true }))));
 }
@@ -74,7 +76,7 @@ export async function schedule(place, { refresh, id }) {
   const open = new Set([...place.querySelectorAll("details[open]")].map((each) => each.dataset.key));
   const facts = { agent: one.agent_id, rule: rule(one), "in words": shown.description, zone: one.timezone, "fired": one.max_repetitions ? `${one.repetition_count} of ${one.max_repetitions}` : one.repetition_count, key: one.key, target: one.target, ...Object.fromEntries(Object.entries(shown.details).map(([name, value]) => [name.replaceAll("_", " "), /^\d{4}-\d\d-\d\dT/.test(value) ? clock(value) : value])) };
   replace(place,
-    h("h1", {}, `#${one.id} ${called(one)} `, pill(one.state)),
+    h("h1", {}, `#${one.id} `, h("bdi", {}, called(one)), " ", pill(one.state)),
     one.state_reason && h("p", { class: "soft" }, one.state_reason),
     h("section", { "aria-label": "What can be done" }, h("div", { class: "buttons" }, deeds(one, refresh, { isBrief: false }))),
     shown.warnings.length > 0 && h("section", { class: "banner" }, h("ul", { class: "plain" }, shown.warnings.map((each) => h("li", {}, each)))),
@@ -82,7 +84,7 @@ export async function schedule(place, { refresh, id }) {
       h("section", {}, h("h2", {}, "Next"), shown.next_runs.length || one.snoozed_until
         ? h("ul", { class: "plain" }, [...new Set([one.snoozed_until, ...shown.next_runs].filter(Boolean))].map((at) => h("li", {}, clock(at), " ", h("span", { class: "soft" }, away(at), at === one.snoozed_until && ", put off until then"))))
         : h("p", { class: "empty" }, "It does not fire again.")),
-      h("section", {}, h("h2", {}, "Prompt"), h("pre", { tabindex: "0", "aria-label": "Prompt" }, one.prompt_text))),
+      h("section", {}, h("h2", {}, "Prompt"), h("pre", { tabindex: "0", role: "region", "aria-label": "Prompt", dir: "auto" }, one.prompt_text))),
     h("section", {}, h("h2", {}, "What happened, and why"), h("ul", { class: "plain log" }, why.sentences.map((each) => h("li", {}, each)))),
     h("section", {}, h("h2", {}, "Receipts"), history.deliveries.length
       ? history.deliveries.map((each) => receipt(each, open, refresh)) : h("p", { class: "empty" }, "Nothing was delivered yet, and nothing is on its way.")),
