@@ -93,6 +93,7 @@ class World:
         self._shared: LendingStore | None = None
         self._check_agent: Callable[[str], AgentInfo] = self._ask_for_agent
         self._owner = settings.acting_agent or OPERATOR
+        self._defaults: Defaults | None = None
 
     @property
     def clock(self) -> Clock:
@@ -107,15 +108,17 @@ class World:
     @property
     def defaults(self) -> Defaults:
         """What a request that says nothing means."""
-        from promptyoself.application.requests import Defaults
+        if self._defaults is None:
+            from promptyoself.application.requests import Defaults
 
-        return Defaults(
-            timezone=self._settings.timezone.value,
-            target=self._default_target,
-            targets=self._targets,
-            agent_id=self._settings.agent_id.value,
-            callback_allow=self._callback_allow(),
-        )
+            self._defaults = Defaults(
+                timezone=self._settings.timezone.value,
+                target=self._default_target,
+                targets=self._targets,
+                agent_id=self._settings.agent_id.value,
+                callback_allow=self._callback_allow(),
+            )
+        return self._defaults
 
     @property
     def timezone_source(self) -> str:
@@ -563,6 +566,7 @@ class _Seat(World):
     def __init__(self, world: World, owner: str, timezone: str | None) -> None:
         self.__dict__.update(world.__dict__)
         self._owner = owner
+        self._defaults = None
         settings = world._settings  # noqa: SLF001  our own kind
         self._settings = settings._replace(
             agent_id=Value(None if owner == OPERATOR else owner, "caller"),

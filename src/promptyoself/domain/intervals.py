@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from promptyoself.domain import limits
@@ -18,6 +19,8 @@ _ISO: Final = re.compile(
 )
 _ISO_CALENDAR: Final = re.compile(r"P[0-9]+[YM].*", re.IGNORECASE)
 _UNITS_S: Final = (7 * 86400, 86400, 3600, 60, 1)
+_USUAL_CHARS_MAX: Final = 20
+"""Longer texts are read anew each time: what is remembered stays small."""
 _HINT: Final = "write it as 90s, 5m, 1h30m, 2d, 1w, or in ISO 8601 as PT45M"
 
 
@@ -28,8 +31,10 @@ def parse_duration(text: str, *, what: str = "interval") -> timedelta:
     `what` in its message, for anything else: a number without a unit, months and years (whose length varies), and
     what lies outside limits.INTERVAL_MIN..INTERVAL_MAX.
     """
-    shown = repr(text[: limits.NAME_CHARS_MAX])
     stripped = text.strip()
+    if len(stripped) <= _USUAL_CHARS_MAX and (known := _compact(stripped)) is not None:
+        return known
+    shown = repr(text[: limits.NAME_CHARS_MAX])
     if re.fullmatch(r"[+-]?[0-9]+", stripped):
         digits = stripped.lstrip("+-")[: limits.DURATION_DIGITS_MAX].lstrip("0") or "60"
         raise InvalidInterval(
@@ -52,6 +57,17 @@ def parse_duration(text: str, *, what: str = "interval") -> timedelta:
             hint=_HINT,
         )
     return timedelta(seconds=seconds)
+
+
+@lru_cache(maxsize=1024)
+def _compact(text: str) -> timedelta | None:
+    """Return the duration of a text as most are written, None for any other: one request asks for it several times."""
+    found = _COMPACT.fullmatch(text)
+    if found is None or not text:
+        return None
+    seconds = sum(int(number) * unit_s for number, unit_s in zip(found.groups("0"), _UNITS_S, strict=True))
+    is_within = limits.INTERVAL_MIN.total_seconds() <= seconds <= limits.INTERVAL_MAX.total_seconds()
+    return timedelta(seconds=seconds) if is_within else None
 
 
 def format_duration(duration: timedelta) -> str:

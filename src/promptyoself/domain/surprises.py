@@ -50,8 +50,8 @@ def warnings_for(trigger: Trigger, *, now: datetime, clock_changes_within: timed
     found += (
         _once_moved(trigger) if trigger.kind is TriggerKind.ONCE else _clock_changes(trigger, now, clock_changes_within)
     )
-    soon = list(islice(fire_times(trigger, after=now), 2))
-    if trigger.jitter and soon[1:] and trigger.jitter >= soon[1] - soon[0]:
+    soon = list(islice(fire_times(trigger, after=now), 2)) if trigger.jitter else []
+    if soon[1:] and trigger.jitter >= soon[1] - soon[0]:
         found.append(f"the jitter of {format_duration(trigger.jitter)} is as long as the time between two fires")
     return found
 

@@ -90,23 +90,31 @@ else:
     def _init(
         title: str, names: tuple[str, ...], defaults: dict[str, Any], *, kw_only: bool, ends: bool
     ) -> Callable[..., None]:
+        known = frozenset(names)
+
         def __init__(self: Any, *args: Any, **given: Any) -> None:  # noqa: N807  it becomes the class's
             if args:
                 _place(title, () if kw_only else names, args, given)
+            if given.keys() != known:
+                _complete(title, names, defaults, given)
             for name in names:
-                if name in given:
-                    _set(self, name, given[name])
-                elif name in defaults:
-                    default = defaults[name]
-                    _set(self, name, default.make() if type(default) is _Factory else default)
-                else:
-                    raise TypeError(f"{title} needs {name!r}")
-            if len(given) > len(names) or not given.keys() <= set(names):
-                raise TypeError(f"{title} has no field {', '.join(sorted(given.keys() - set(names)))}")
+                _set(self, name, given[name])
             if ends:
                 self.__post_init__()
 
         return __init__
+
+    def _complete(title: str, names: tuple[str, ...], defaults: dict[str, Any], given: dict[str, Any]) -> None:
+        """Add the defaults of what was not given; refuse what is missing, and what is no field."""
+        for name in names:
+            if name in given:
+                continue
+            if name not in defaults:
+                raise TypeError(f"{title} needs {name!r}")
+            default = defaults[name]
+            given[name] = default.make() if type(default) is _Factory else default
+        if len(given) > len(names):
+            raise TypeError(f"{title} has no field {', '.join(sorted(given.keys() - set(names)))}")
 
     def _place(title: str, names: tuple[str, ...], args: tuple[Any, ...], given: dict[str, Any]) -> None:
         """Put positional arguments under their names."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, TextIO
 
 from promptyoself.domain.errors import Forbidden
@@ -176,13 +176,20 @@ def carry_out(call: Call) -> Document:
 
     The same for every door; `call` is closed in any case.
     """
-    from importlib import import_module
-
     from promptyoself.interfaces import wire
 
-    module, _, function = call.command.handler.partition(":")
     try:
-        document: Document = getattr(import_module(f"promptyoself.interfaces.{module}"), function)(call)
+        document = _handler_of(call.command.handler)(call)
         return wire.with_bounds(document, call.understood)
     finally:
         call.close()
+
+
+@cache
+def _handler_of(place: str) -> Callable[[Call], Document]:
+    """Return the `module:function` that the table names; there are as many as commands."""
+    from importlib import import_module
+
+    module, _, function = place.partition(":")
+    handler: Callable[[Call], Document] = getattr(import_module(f"promptyoself.interfaces.{module}"), function)
+    return handler

@@ -42,13 +42,13 @@ def register(call: Call) -> Document:
             made = _recalled(tx, call, asked, now=services.clock.now())
     if made is None:
         request = exact_request_of(call)
-        warnings = _check_agent(call, define(request, services.defaults, now=services.clock.now()))
+        warnings = _check_agent_of(call, request)
     with services.store.transaction() if made is None else services.store.reading() as tx:
         now = services.clock.now()
         # Another may have been quicker with the same key meanwhile.
         made = made or _recalled(tx, call, asked, now=now) or _register(tx, call, request, asked, now=now)
         warnings += running_warnings(tx, now=now)
-        put_off = schedules.snoozed_until(tx, made.schedule.id, now=now)
+        put_off = None if made.is_new and not made.is_repeat else schedules.snoozed_until(tx, made.schedule.id, now=now)
     stored = made.schedule
     warnings = zone_warnings(services, call.text("timezone")) + warnings
     what = f"Prompt scheduled with ID {stored.id}" if made.is_new else f"Prompt updated, ID {stored.id}"
@@ -350,6 +350,14 @@ def _skip_on(call: Call) -> Holidays | Literal[""] | None:
     from promptyoself.interfaces.holiday_files import read_holidays
 
     return read_holidays(name, now=call.services.clock.now())
+
+
+def _check_agent_of(call: Call, request: ScheduleRequest) -> list[str]:
+    """Ask Letta about the agent of a new schedule, once the whole request is known to be sound. Raises as define."""
+    defaults = call.services.defaults
+    if (request.target or defaults.target) != _LETTA or call.is_set("skip_validation"):
+        return []  # storing it looks through the request anyway
+    return _check_agent(call, define(request, defaults, now=call.services.clock.now()))
 
 
 def _check_agent(call: Call, definition: Definition) -> list[str]:

@@ -516,7 +516,9 @@ COMMANDS: Final = (
     ),
 )
 
+_BY_NAME: Final = {command.name: command for command in COMMANDS}
+
 
 def find_command(name: str) -> Command | None:
     """Return the command of this name, or None."""
-    return next((command for command in COMMANDS if command.name == name), None)
+    return _BY_NAME.get(name)

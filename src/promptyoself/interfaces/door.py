@@ -7,7 +7,7 @@ line.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from promptyoself.domain import limits
@@ -55,8 +55,8 @@ class Door:
         found = find_command(command)
         given = {key: value for key, value in options.items() if value is not None}
         assert found is not None, command  # noqa: S101  a door names commands that exist
-        known = {one.key for one in found.options} | {one.key for one in found.arguments}
-        assert given.keys() <= known - _NOT_FOR_CALLERS, given.keys() - known  # noqa: S101  and their options
+        known = _keys_of(command)
+        assert given.keys() <= known, given.keys() - known  # noqa: S101  and their options
         if identity.is_nobody:
             raise Forbidden(
                 f"{identity.means} speaks for agents of a Letta server, and the request names none",
@@ -98,6 +98,14 @@ class Door:
 
     def _services(self, identity: Identity, flags: Flags) -> Services:
         return self.services.acting_as(identity.owner, timezone=flags.get("timezone"))
+
+
+@cache
+def _keys_of(command: str) -> frozenset[str]:
+    """Return what a caller may give to a command of the table."""
+    found = find_command(command)
+    keys = {one.key for one in (*found.options, *found.arguments)} if found is not None else set()
+    return frozenset(keys - _NOT_FOR_CALLERS)
 
 
 def _check_texts(given: Mapping[str, OptionValue]) -> None:
