@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from promptyoself.domain.secret import Secret
     from promptyoself.interfaces.services import LoopReport, Setting
     from promptyoself.storage.lending import LendingStore
-    from promptyoself.storage.writer import ThreadWriter
+    from promptyoself.storage.writer import BodyThread, ThreadWriter
+    from promptyoself.targets.letta_seen import AgentsSeen
     from promptyoself.targets.letta_settings import LettaSettings
 
 
@@ -91,7 +92,8 @@ class World:
         self._chance = SystemChance()
         self._store: SqliteStore | None = None
         self._shared: LendingStore | None = None
-        self._check_agent: Callable[[str], AgentInfo] = self._ask_for_agent
+        self._bodies: BodyThread | None = None
+        self._agents: AgentsSeen | None = None
         self._owner = settings.acting_agent or OPERATOR
         self._defaults: Defaults | None = None
 
@@ -141,6 +143,15 @@ class World:
         return _Seat(self, owner, timezone)
 
     @property
+    def bodies(self) -> BodyThread | None:
+        """Where short bodies run while doors are open."""
+        return self._bodies
+
+    def has_seen_agent(self, agent_id: str) -> bool:
+        """Return whether Letta has named the agent within the last minute."""
+        return self._agents is not None and self._agents.has(agent_id)
+
+    @property
     def letta_url(self) -> str:
         """The Letta server's address."""
         return self._letta().base_url
@@ -155,7 +166,7 @@ class World:
 
     def check_agent(self, agent_id: str) -> AgentInfo:
         """Ask Letta about an agent, 2 s at most; in a process that serves many, not again within a minute."""
-        return self._check_agent(agent_id)
+        return self._ask_for_agent(agent_id) if self._agents is None else self._agents.check(agent_id)
 
     def check_letta_key(self, key: Secret | None) -> KeyVerdict:
         """Ask Letta what it makes of a caller's key, or of none."""
@@ -306,7 +317,7 @@ class World:
 
         # From now on all threads, and the engine, share commits.
         self._shared = LendingStore(self._sqlite(), self._clock)
-        self._check_agent = AgentsSeen(self._ask_for_agent, self._clock).check
+        self._agents = AgentsSeen(self._ask_for_agent, self._clock)
         return asyncio.run(self._with_doors(doors, interval=interval, on_entry=on_entry))
 
     def zone_data_version(self) -> str:
@@ -369,9 +380,12 @@ class World:
         import asyncio
 
         from promptyoself.interfaces.services import LoopReport
+        from promptyoself.storage.writer import BodyThread
 
+        assert self._shared is not None  # noqa: S101  as the caller has set it
         stopping = asyncio.Event()
         disarm = _signalled(stopping)
+        self._bodies = bodies = BodyThread(self._shared)
         engine = asyncio.ensure_future(
             self.run_until(partial(_follow, stopping), interval=interval, mode="serve", on_entry=on_entry)
         )
@@ -387,6 +401,9 @@ class World:
         finally:
             asked.cancel()
             disarm()
+            self._bodies = None
+        # A thread that hangs is left: it is a daemon, and nobody waits for its answers any longer.
+        await asyncio.wait({asyncio.ensure_future(bodies.close())}, timeout=limits.THREADS_END_FOR.total_seconds())
         if opened.done():
             opened.result()
         report = engine.result() if engine.done() else LoopReport(deliveries=0, accepted=0, is_clean=False)

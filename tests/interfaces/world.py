@@ -20,7 +20,7 @@ from promptyoself.domain.models import OPERATOR
 from promptyoself.domain.ports import AgentInfo, TargetStatus
 from promptyoself.domain.secret import Secret
 from promptyoself.interfaces.cli import run
-from promptyoself.interfaces.services import LoopReport, Services, Setting
+from promptyoself.interfaces.services import Bodies, LoopReport, Services, Setting
 from promptyoself.storage.older import read_older_rows
 from promptyoself.storage.sqlite import SqliteStore
 from tests.fakes.letta_desk import FakeLettaDesk, FakeServiceDesk
@@ -63,6 +63,7 @@ class FakeServices:
         self.zone_data = "2026a"
         self.waited: timedelta | None = None
         self.desk, self.service = FakeLettaDesk(), FakeServiceDesk()
+        self.bodies: Bodies | None = None
         self._store: SqliteStore | None = None
         self._uids = 0
 
@@ -103,6 +104,9 @@ class FakeServices:
         if isinstance(self.letta, Exception):
             raise self.letta
         return self.letta
+
+    def has_seen_agent(self, agent_id: str) -> bool:
+        return agent_id in self.asked
 
     def check_letta_key(self, key: Secret | None) -> KeyVerdict:
         self.keys_asked.append(None if key is None else key.reveal())

@@ -34,11 +34,13 @@ class Watched(SqliteStore):
 
     gate: threading.Event
     commits: int = 0
+    began: threading.Event
     failure: Exception | None = None
 
     @contextmanager
     def transaction(self) -> Iterator[SqliteTx]:
         with super().transaction() as tx:
+            self.began.set()
             yield tx
             assert self.gate.wait(WITHIN_S)
             if self.failure is not None:
@@ -105,7 +107,7 @@ def open_bench(path: Path) -> Iterator[Callable[..., Bench]]:
         ) -> Bench:
             store = Watched.open(path, new_uid=lambda: "1" * 32)
             assert isinstance(store, Watched)
-            store.gate = threading.Event()
+            store.gate, store.began = threading.Event(), threading.Event()
             store.gate.set()
             bench = Bench(store, busy_for=busy_for, loan_for=loan_for)
             stack.callback(bench.close)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Iterator, Mapping
+from functools import cache, partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -178,7 +178,9 @@ def _options(entry: object) -> dict[str, OptionValue]:
     return found
 
 
-def _known() -> dict[str, Option]:
+@cache
+def _known() -> Mapping[str, Option]:
+    """Return by key what an entry may say."""
     register = find_command("register")
     assert register is not None  # noqa: S101  it is in the table
     return {one.key: one for one in register.options if one.key not in _LEFT_OUT}

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from promptyoself.interfaces.wire import Document
 
 T = TypeVar("T")
+_SHORT: Final = frozenset({"register"})
+"""Commands of which many may come at once, each with one short transaction."""
+_TAKES_TIME: Final = ("content", "rrule", "skip_on", "quiet_hours")
+"""Options that may have a command read a file, resolve a name, or look far ahead."""
 _NOT_FOR_CALLERS: Final = frozenset({"db", "base_url", "json", "help", "demo"})
 
 
@@ -85,7 +89,11 @@ class Door:
 
         A caller that goes away does not stop it: what has begun is finished, stored or refused as a whole.
         """
-        return await self.in_thread(partial(self.answer, command, options, identity, content=content))
+        act = partial(self.answer, command, options, identity, content=content)
+        bodies = self.services.bodies
+        if bodies is not None and content is None and self._is_short(command, options, identity):
+            return await bodies.run(act)
+        return await self.in_thread(act)
 
     async def in_thread(self, act: Callable[[], T]) -> T:
         """Run what calls `answer`, perhaps more than once, in a thread of its own, as `carry_out` does."""
@@ -96,6 +104,15 @@ class Door:
         # anyio shields a thread that has begun from cancellation; waiting for room is given up.
         return await anyio.to_thread.run_sync(act, limiter=self._room)
 
+    def _is_short(self, command: str, options: Mapping[str, OptionValue | None], identity: Identity) -> bool:
+        """Return whether a command surely waits for nothing outside and works out little: a common creation."""
+        if command not in _SHORT or any(options.get(key) is not None for key in _TAKES_TIME):
+            return False
+        if (options.get("target") or self.services.defaults.target) != "letta" or options.get("skip_validation"):
+            return True
+        agent_id = options.get("agent_id") or (None if identity.is_operator else identity.owner)
+        return isinstance(agent_id, str) and self.services.has_seen_agent(agent_id)
+
     def _services(self, identity: Identity, flags: Flags) -> Services:
         return self.services.acting_as(identity.owner, timezone=flags.get("timezone"))
 
@@ -104,8 +121,8 @@ class Door:
 def _keys_of(command: str) -> frozenset[str]:
     """Return what a caller may give to a command of the table."""
     found = find_command(command)
-    keys = {one.key for one in (*found.options, *found.arguments)} if found is not None else set()
-    return frozenset(keys - _NOT_FOR_CALLERS)
+    options, arguments = (found.options, found.arguments) if found is not None else ((), ())
+    return frozenset({one.key for one in options} | {one.key for one in arguments}) - _NOT_FOR_CALLERS
 
 
 def _check_texts(given: Mapping[str, OptionValue]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from promptyoself.domain.values import dataclass
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from promptyoself.domain.ports import AgentInfo, Clock, Store, TargetStatus
     from promptyoself.domain.ports_attach import LettaDesk, ServiceDesk
     from promptyoself.domain.secret import Secret
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +41,14 @@ class LoopReport:
     accepted: int
     is_clean: bool
     """True when all that was in flight finished, or was left accepted with its run recorded, within the bound."""
+
+
+class Bodies(Protocol):
+    """A thread for short bodies, whose transactions share commits."""
+
+    async def run(self, body: Callable[[], T]) -> T:
+        """Run a body; return when what it has written is durable. Raises what it raises, and StoreError kin."""
+        ...
 
 
 class Services(Protocol):
@@ -79,6 +89,15 @@ class Services(Protocol):
 
         `timezone` is the request's own default. Both share one store; closing what is returned closes nothing.
         """
+        ...
+
+    @property
+    def bodies(self) -> Bodies | None:
+        """Where short bodies run that wait for nothing outside; None in a process that serves nobody."""
+        ...
+
+    def has_seen_agent(self, agent_id: str) -> bool:
+        """Return whether `check_agent` would answer without asking Letta."""
         ...
 
     @property

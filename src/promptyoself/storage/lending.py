@@ -3,23 +3,27 @@
 One commit to a disk takes milliseconds however much is in it. So a thread that has done its part hands the open
 transaction to the next that waits, and only the last commits, for all. Who finds nobody waiting is alone, and pays what
 it would have paid without this. The bodies run in their own threads, one at a time.
+
+A thread that has many bodies to run one after the other need not wait in between: `together` leaves the transaction
+open from one to the next, for whoever wants it meanwhile, and waits for the commits of all of them at the end.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final, Protocol, Self
+from typing import Final, Generic, Protocol, Self, TypeVar
 
 from promptyoself.domain import limits
 from promptyoself.domain.errors import PromptyoselfError, StoreBusy, StoreError
 from promptyoself.domain.ports import Clock, Tx
 from promptyoself.storage.writer import GroupTx
 
+T = TypeVar("T")
 _LOOK_EVERY_S: Final = 0.5
 """How often those who wait look whether somebody has kept the transaction for too long."""
 
@@ -83,6 +87,21 @@ class _Round:
     settled: threading.Event = field(default_factory=threading.Event)
 
 
+@dataclass(slots=True)
+class Outcome(Generic[T]):
+    """What became of a body: its value, or what it raised, or why nothing of it is stored."""
+
+    value: T | None = None
+    error: BaseException | None = None
+
+
+class _Together(threading.local):
+    """Whether this thread waits for its commits later, and for which: those of the body that runs now."""
+
+    rounds: list[tuple[_Round, bool]] | None = None
+    """Each with whether something was to be kept there. A refusal, too, waits until what it saw is durable."""
+
+
 @dataclass(slots=True, eq=False)
 class _Loan:
     """One body's turn."""
@@ -119,6 +138,9 @@ class LendingStore:
         self._loan: _Loan | None = None
         """Whose turn it is; it stays while the commit runs."""
         self._waiting: deque[_Loan] = deque()
+        self._parked: _Round | None = None
+        """Open, with nobody's turn: a thread that runs bodies together comes back to it, unless another was quicker."""
+        self._together = _Together()
 
     @property
     def uid(self) -> str:
@@ -131,7 +153,15 @@ class LendingStore:
         return self._store.location
 
     def reading(self) -> AbstractContextManager[Tx]:
-        """Open a transaction that sees one state of the database and writes nothing."""
+        """Open a transaction that sees one state of the database and writes nothing.
+
+        What the same body has written before is stored by then, and seen.
+        """
+        rounds, loan = self._together.rounds, self._loan
+        if rounds and (loan is None or loan.is_over or loan.thread != threading.get_ident()):
+            self._settle_parked()
+            for shared, _ in rounds:
+                self._wait_for(shared, matters=False)
         return self._store.reading()
 
     def glancing(self) -> AbstractContextManager[Tx]:
@@ -158,6 +188,30 @@ class LendingStore:
             raise
         self._give_back(loan, is_kept=True)
 
+    def together(self, bodies: Sequence[Callable[[], T]]) -> list[Outcome[T]]:
+        """Run bodies one after the other in this thread; return when what each has written is durable, or is not.
+
+        Each may open transactions, one at a time, and returns before they are stored: what it does after them nobody
+        may see yet. None may wait for anything outside: others' commits wait for it. Raises nothing of theirs.
+        """
+        outcomes: list[Outcome[T]] = []
+        joined: list[list[tuple[_Round, bool]]] = []
+        try:
+            for body in bodies:
+                self._together.rounds = []
+                outcomes.append(_outcome(body))
+                joined.append(self._together.rounds)
+        finally:
+            self._together.rounds = None
+            self._settle_parked()
+        for outcome, rounds in zip(outcomes, joined, strict=True):
+            for shared, is_kept in rounds:
+                try:
+                    self._wait_for(shared, matters=is_kept)
+                except StoreError as error:
+                    outcome.error = outcome.error or error
+        return outcomes
+
     # -- turns ----------------------------------------------------------------------------------------------
 
     def _borrow(self) -> _Loan:
@@ -165,6 +219,7 @@ class LendingStore:
         with self._mutex:
             if self._loan is None:
                 self._loan = loan
+                loan.round, self._parked = self._parked, None
                 loan.granted.set()
             elif self._loan.thread == loan.thread and not self._loan.is_over:
                 raise StoreError("a transaction was opened within another of the same thread")
@@ -219,10 +274,16 @@ class LendingStore:
                 hint="do less at once",
             )
         self._take_back(loan, is_kept=is_kept)
-        shared = loan.round
+        if self._together.rounds is None:
+            self._wait_for(loan.round, matters=is_kept)
+        else:
+            self._together.rounds.append((loan.round, is_kept))
+
+    def _wait_for(self, shared: _Round, *, matters: bool = True) -> None:
+        """Wait for the commit; raises when what was to be kept is not stored."""
         if not self._wait(shared.settled, self._loan_s + self._busy_s):
             raise StoreError(f"the commit at {self.location} hangs: what was written may be stored or not")
-        if is_kept and shared.error is not None:
+        if matters and shared.error is not None:
             raise _copied(shared.error, self.location) from shared.error
 
     def _claim_end(self, loan: _Loan) -> bool:
@@ -261,7 +322,22 @@ class LendingStore:
         if shared.error is not None or is_full or is_old:
             return False
         with self._mutex:
+            if self._together.rounds is not None and not self._waiting:
+                self._parked, self._loan = shared, None
+                return True
             return self._grant_next(shared)
+
+    def _settle_parked(self) -> None:
+        """Commit what was left open, unless somebody else has taken it up: he ends it."""
+        with self._mutex:
+            shared = self._parked
+            if shared is None:
+                return
+            self._parked, self._loan = None, _Loan(threading.get_ident(), is_over=True)
+        self._settle(shared)
+        with self._mutex:
+            self._grant_next(None)
+        shared.settled.set()
 
     def _grant_next(self, shared: _Round | None) -> bool:
         if shared is not None and not self._waiting:
@@ -298,6 +374,13 @@ class LendingStore:
         loan = self._loan
         if loan is not None and self._clock.monotonic() >= loan.until_s and self._claim_end(loan):
             self._take_back(loan, is_kept=False)
+
+
+def _outcome(body: Callable[[], T]) -> Outcome[T]:
+    try:
+        return Outcome(body())
+    except Exception as error:  # noqa: BLE001  it is the caller's, who gets it
+        return Outcome(error=error)
 
 
 def _copied(error: BaseException, location: str) -> PromptyoselfError:

@@ -52,6 +52,33 @@ class GroupStore(Protocol):
         ...
 
 
+class BodyOutcome(Protocol):
+    """What became of a body."""
+
+    @property
+    def value(self) -> Any:  # noqa: ANN401  whatever the body returned
+        """What it returned."""
+        ...
+
+    @property
+    def error(self) -> BaseException | None:
+        """What it raised, or why nothing of it is stored."""
+        ...
+
+
+class TogetherStore(Protocol):
+    """A store that runs bodies whose transactions share commits."""
+
+    @property
+    def location(self) -> str:
+        """Where it is, as people read it."""
+        ...
+
+    def together(self, bodies: Sequence[Callable[[], Any]]) -> Sequence[BodyOutcome]:
+        """Run bodies one after the other; return when what each has written is durable, or is not."""
+        ...
+
+
 class InlineWriter:
     """The same promises without threads: each act runs at once, in a transaction of its own. For simulations."""
 
@@ -103,6 +130,29 @@ class ThreadWriter:
             await one.ended()
 
 
+class BodyThread:
+    """One thread that runs short bodies with transactions of their own, all that wait at a time: they share commits.
+
+    A thread for each of them costs more than what most of them do: of ten that wait for one commit, each has to be
+    woken, and all want the interpreter at once.
+    """
+
+    def __init__(self, store: TogetherStore) -> None:
+        self._bodies = _Queue("promptyoself-bodies", _Bodies(store), store.location)
+
+    async def run(self, body: Callable[[], T]) -> T:
+        """Run a body and return when what it has written is durable. What it raises undoes its transaction alone.
+
+        It may wait for nothing outside of the database. A caller that is cancelled does not stop it.
+        """
+        return await self._bodies.run(body)
+
+    async def close(self) -> None:
+        """Finish what is queued, then end the thread; bodies that come later raise StoreError."""
+        self._bodies.stop()
+        await self._bodies.ended()
+
+
 # -- acts and their batches ---------------------------------------------------------------------------------
 
 
@@ -110,7 +160,8 @@ class ThreadWriter:
 class _Act(Generic[T]):
     """What to do, and for whom. `answer` is set by the loop's thread only."""
 
-    run: Callable[[Tx], T]
+    run: Callable[..., T]
+    """Takes a Tx; of a body thread, nothing."""
     answer: asyncio.Future[T]
     value: T | None = None
     error: BaseException | None = field(default=None)
@@ -149,6 +200,17 @@ class _Writes:
                     raise act.error or StoreError(f"the transaction at {self._store.location} was undone")
 
 
+class _Bodies:
+    """All acts one after the other, each with transactions of its own that share commits."""
+
+    def __init__(self, store: TogetherStore) -> None:
+        self._store = store
+
+    def __call__(self, batch: _Batch) -> None:
+        for act, outcome in zip(batch, self._store.together([act.run for act in batch]), strict=True):
+            act.value, act.error = outcome.value, outcome.error
+
+
 class _Reads:
     """All acts of a batch on one state of the database."""
 
@@ -185,7 +247,7 @@ class _Queue:
         self._ended: asyncio.Future[None] | None = None
         self._is_stopped = False
 
-    async def run(self, act: Callable[[Tx], T]) -> T:
+    async def run(self, act: Callable[..., T]) -> T:
         """Queue an act and wait for its answer."""
         async with self._room:
             self._start()

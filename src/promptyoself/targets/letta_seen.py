@@ -19,6 +19,11 @@ class AgentsSeen:
         self._lock = threading.Lock()
         self._seen: OrderedDict[str, tuple[float, AgentInfo]] = OrderedDict()
 
+    def has(self, agent_id: str) -> bool:
+        """Return whether `check` would answer without asking."""
+        found = self._seen.get(agent_id)
+        return found is not None and self._clock.monotonic() < found[0]
+
     def check(self, agent_id: str) -> AgentInfo:
         """Return the agent, asking when it was not asked for lately. Raises what asking raises."""
         with self._lock:

@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from promptyoself import __version__
 from promptyoself.interfaces.http import bulk, dashboard, events, feed, health, metrics, middleware, problem
 from promptyoself.interfaces.http.api import install as api
+from promptyoself.interfaces.http.api import shortcut
 from promptyoself.interfaces.http.letta import routes as letta
 from promptyoself.interfaces.http.middleware_pace import LearningGatekeeper, Pace
 from promptyoself.interfaces.http.parts import Life, Parts, lives, parts_of
@@ -26,6 +27,7 @@ from promptyoself.interfaces.mcp import http as mcp
 __all__ = ["Life", "Parts", "lives", "make_app", "parts_of"]
 
 _INSTALLERS: Final[tuple[Callable[[FastAPI], None], ...]] = (
+    shortcut.install,
     problem.install,
     health.install,
     metrics.install,
