@@ -39,9 +39,9 @@ def serve(call: Call) -> Document:
 def not_installed(module: str) -> Document:
     """Return what is said where the extra is missing."""
     return wire.problem(
-        f"the doors over the network are not installed: there is no module {module!r}",
+        f"what `serve` and `mcp` need is not installed: there is no module {module!r}",
         code="not_installed",
-        hint="pip install 'promptyoself[serve]'",
+        hint="install the extra: pip install 'promptyoself[serve]', or in a checkout pip install '.[serve]'",
     )
 
 
