@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
 import os
 import shutil
@@ -120,15 +121,53 @@ class PythonAsync:
             raise _refused(error) from error
 
 
+class Node:
+    """One node for all clients of TypeScript's (npm/driver.mjs): it takes longer to start than all that it is asked."""
+
+    _running: subprocess.Popen[str] | None = None
+    _calls = 0
+
+    @classmethod
+    def ask(cls, **asked: object) -> int:
+        """Write a line to it, and return the call's number."""
+        if cls._running is None:
+            atexit.register(cls.stop)
+            cls._running = subprocess.Popen(
+                ["node", "driver.mjs"],
+                cwd=NPM,
+                env={"PATH": os.environ["PATH"]},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        cls._calls += 1
+        assert cls._running.stdin is not None
+        cls._running.stdin.write(json.dumps({"id": cls._calls, **asked}) + "\n")
+        cls._running.stdin.flush()
+        return cls._calls
+
+    @classmethod
+    def line(cls) -> Mapping[str, Any]:
+        """Return the next line that it writes."""
+        assert cls._running is not None
+        assert cls._running.stdout is not None
+        line: Mapping[str, Any] = json.loads(cls._running.stdout.readline())
+        return line
+
+    @classmethod
+    def stop(cls) -> None:
+        """End it, if it runs."""
+        if cls._running is not None:
+            cls._running.communicate(timeout=END_S)
+            cls._running = None
+
+
 class TypeScript:
-    """@letta-ai/letta-client, in a node of its own (npm/driver.mjs)."""
+    """@letta-ai/letta-client."""
 
     def __init__(self, url: str, key: str | None = None, retries: int = 0) -> None:
-        environ = {"PATH": os.environ["PATH"], "STAND_URL": url, "STAND_KEY": key or "", "STAND_RETRIES": str(retries)}
-        self._node = subprocess.Popen(
-            ["node", "driver.mjs"], cwd=NPM, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        self._calls = 0
+        self._client = {"baseURL": url, "apiKey": key, "maxRetries": retries, "timeout": 30_000}
+        self._call = 0
 
     def agents(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self._value("agents.list")
@@ -136,7 +175,8 @@ class TypeScript:
 
     def create(self, agent_id: str, **body: Any) -> dict[str, Any]:  # noqa: ANN401  JSON
         more = body.pop("extra_body", {})  # TypeScript's client sends whatever keys it is given
-        return self._object("agents.schedule.create", agent_id, body | more)
+        headers = body.pop("extra_headers", {})
+        return self._object("agents.schedule.create", agent_id, body | more, {"headers": headers})
 
     def list(self, agent_id: str, **query: Any) -> dict[str, Any]:  # noqa: ANN401  as the client takes it
         return self._object("agents.schedule.list", agent_id, query)
@@ -153,7 +193,7 @@ class TypeScript:
             yield line["event"]
 
     def close(self) -> None:
-        self._node.communicate(timeout=END_S)
+        """Node goes on, for others."""
 
     def _object(self, call: str, *args: object) -> dict[str, Any]:
         value: dict[str, Any] = self._value(call, *args)
@@ -164,15 +204,11 @@ class TypeScript:
         return self._line()["value"]
 
     def _ask(self, call: str, *args: object) -> None:
-        self._calls += 1
-        assert self._node.stdin is not None
-        self._node.stdin.write(json.dumps({"id": self._calls, "call": call.split("."), "args": args}) + "\n")
-        self._node.stdin.flush()
+        self._call = Node.ask(client=self._client, call=call.split("."), args=args)
 
     def _line(self) -> Mapping[str, Any]:
-        assert self._node.stdout is not None
-        line: Mapping[str, Any] = json.loads(self._node.stdout.readline())
-        assert line["id"] == self._calls
+        line = Node.line()
+        assert line["id"] == self._call
         if "error" in line:
             raise Refused(**line["error"])
         return line

@@ -18,12 +18,15 @@ import uvicorn
 from promptyoself.domain.errors import Unauthenticated
 from promptyoself.domain.models import OPERATOR
 from promptyoself.interfaces.http.app import Parts, make_app
+from promptyoself.interfaces.http.middleware_pace import Pace
+from promptyoself.interfaces.http.parts import pace_of
 from promptyoself.interfaces.identity import Credentials, Identity
 from tests.clients.upstream import WITHIN_S, Upstream
 from tests.interfaces.world import FakeServices
 
 TOKEN_OF_1 = "pys_" + "1" * 43
 TOKEN_OF_2 = "pys_" + "2" * 43
+TOKEN_OF_3 = "pys_" + "3" * 43
 
 
 @dataclass
@@ -31,7 +34,9 @@ class Keeper:
     """A gatekeeper that knows two agents' tokens, and Letta's password from the upstream itself."""
 
     upstream: Upstream
-    tokens: dict[str, str] = field(default_factory=lambda: {TOKEN_OF_1: "agent-1", TOKEN_OF_2: "agent-2"})
+    tokens: dict[str, str] = field(
+        default_factory=lambda: {TOKEN_OF_1: "agent-1", TOKEN_OF_2: "agent-2", TOKEN_OF_3: "agent-3"}
+    )
 
     async def identify(self, credentials: Credentials) -> Identity:
         owner = self.tokens.get(credentials.bearer or "")
@@ -73,6 +78,7 @@ class Stand:
 
     upstream: Upstream
     services: FakeServices
+    pace: Pace
     port: int
 
     @property
@@ -142,7 +148,7 @@ def standing(upstream: Upstream, folder: Path) -> Iterator[Stand]:
     thread.start()
     try:
         assert server.ready.wait(WITHIN_S)
-        yield Stand(upstream, services, listening.getsockname()[1])
+        yield Stand(upstream, services, pace_of(app), listening.getsockname()[1])
     finally:
         server.should_exit = True
         thread.join(WITHIN_S)

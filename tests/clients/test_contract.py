@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import letta_client
 import pytest
 
 from promptyoself.application.schedules import Caller, run_now
 from promptyoself.domain.models import OPERATOR as IDENTITY_OPERATOR
+from promptyoself.domain.ports import AgentInfo
 from promptyoself.interfaces.door import Door
 from promptyoself.interfaces.identity import Identity
 from promptyoself.interfaces.parse import OptionValue
-from tests.clients.drivers import CLIENTS, Client, Refused, why_absent
-from tests.clients.stand import TOKEN_OF_1, TOKEN_OF_2, Stand
-from tests.clients.upstream import Wire
+from tests.clients.drivers import CLIENTS, Client, Refused, TypeScript, why_absent
+from tests.clients.stand import TOKEN_OF_1, TOKEN_OF_2, TOKEN_OF_3, Stand
+from tests.clients.upstream import WITHIN_S, Wire
 from tests.interfaces.world import NOW
 
 OPERATOR = Caller(owner=IDENTITY_OPERATOR, door="test")
@@ -64,10 +68,11 @@ def test_agents_are_listed_by_letta_itself(client: Client, stand: Stand) -> None
     assert stand.upstream.last.header("x-stainless-package-version") == "1.12.1"
 
 
-@pytest.mark.parametrize("number", [SOON_MS, SOON_MS / 1000, SOON_MS // 1000, float(SOON_MS)])
-def test_a_one_time_schedule_is_created_shown_and_deleted(client: Client, agent: str, number: float) -> None:
-    made = client.create(agent, messages=HELLO, schedule={"scheduled_at": number})
-    assert made["next_scheduled_at"] == SOON.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+def test_a_one_time_schedule_is_created_shown_and_deleted(client: Client, agent: str) -> None:
+    made: dict[str, Any] = {}
+    for number in (SOON_MS, SOON_MS / 1000, SOON_MS // 1000, float(SOON_MS)):
+        made = client.create(agent, messages=HELLO, schedule={"scheduled_at": number})
+        assert made["next_scheduled_at"] == SOON.strftime("%Y-%m-%dT%H:%M:%S.000Z")
     found = client.retrieve(agent, made["id"])
     assert (found["id"], found["agent_id"]) == (made["id"], agent)
     assert found["schedule"] == {"type": "one-time", "scheduled_at": SOON_MS, "timezone": "UTC"}
@@ -85,23 +90,23 @@ def test_a_cron_schedule_is_in_utc_unless_it_names_a_zone(client: Client, agent:
     assert found["schedule"] == DAILY | {"timezone": "Europe/Riga"}
 
 
-@pytest.mark.parametrize(
-    ("said", "first"),
-    [
-        ("@daily", "2026-03-03T00:00:00.000Z"),
-        ("0 9 L * *", "2026-03-31T09:00:00.000Z"),
-        ("30 0 9 * * mon#1", "2026-03-02T09:00:30.000Z"),
-        ("@every 45m", "2026-03-02T09:45:00.000Z"),
-        ("RRULE:FREQ=MONTHLY;BYDAY=1TU;BYHOUR=9;BYMINUTE=0;BYSECOND=0", "2026-03-03T09:00:00.000Z"),
-    ],
-)
-def test_every_notation_comes_back_as_it_was_given(client: Client, agent: str, said: str, first: str) -> None:
-    made = client.create(agent, messages=HELLO, schedule={"type": "recurring", "cron_expression": said})
-    assert made["next_scheduled_at"] == first
-    found = client.retrieve(agent, made["id"])["schedule"]
-    assert found == {"type": "recurring", "cron_expression": said, "timezone": "UTC"}
-    again = client.create(agent, messages=HELLO, schedule=found)
-    assert client.retrieve(agent, again["id"])["schedule"] == found
+NOTATIONS = [
+    ("@daily", "2026-03-03T00:00:00.000Z"),
+    ("0 9 L * *", "2026-03-31T09:00:00.000Z"),
+    ("30 0 9 * * mon#1", "2026-03-02T09:00:30.000Z"),
+    ("@every 45m", "2026-03-02T09:45:00.000Z"),
+    ("RRULE:FREQ=MONTHLY;BYDAY=1TU;BYHOUR=9;BYMINUTE=0;BYSECOND=0", "2026-03-03T09:00:00.000Z"),
+]
+
+
+def test_every_notation_comes_back_as_it_was_given(client: Client, agent: str) -> None:
+    for said, first in NOTATIONS:
+        made = client.create(agent, messages=HELLO, schedule={"type": "recurring", "cron_expression": said})
+        assert made["next_scheduled_at"] == first
+        found = client.retrieve(agent, made["id"])["schedule"]
+        assert found == {"type": "recurring", "cron_expression": said, "timezone": "UTC"}
+        again = client.create(agent, messages=HELLO, schedule=found)
+        assert client.retrieve(agent, again["id"])["schedule"] == found
 
 
 def test_messages_parts_images_and_options_come_back_as_they_were_given(client: Client, agent: str) -> None:
@@ -153,11 +158,11 @@ def test_what_is_deleted_is_gone_and_a_second_delete_is_a_404(client: Client, ag
     assert client.list(agent) == {"has_next_page": False, "scheduled_messages": []}
 
 
-@pytest.mark.parametrize("schedule_id", ["999999", "0", "01", "none", "1e3", "9" * 30, "\u0661"])
-def test_an_id_that_names_nothing_is_a_404(client: Client, agent: str, schedule_id: str) -> None:
-    with pytest.raises(Refused) as refused:
-        client.retrieve(agent, schedule_id)
-    assert refused.value.name == "NotFoundError"
+def test_an_id_that_names_nothing_is_a_404(client: Client, agent: str) -> None:
+    for schedule_id in ("999999", "0", "01", "none", "1e3", "9" * 30, "\u0661"):
+        with pytest.raises(Refused) as refused:
+            client.retrieve(agent, schedule_id)
+        assert refused.value.name == "NotFoundError", schedule_id
 
 
 def test_another_agents_id_is_a_404(client: Client, agent: str) -> None:
@@ -169,29 +174,57 @@ def test_another_agents_id_is_a_404(client: Client, agent: str) -> None:
     assert client.retrieve(agent, made["id"])["id"] == made["id"]
 
 
-@pytest.mark.parametrize(
-    ("body", "name", "sentence"),
-    [
-        ({"schedule": {"scheduled_at": 1_600_000_000_000}}, "BadRequestError", "is not in the future"),
-        ({"schedule": {"scheduled_at": 1_600_000_000}}, "BadRequestError", "is not in the future"),
-        ({"schedule": {"scheduled_at": 0}}, "BadRequestError", "before the year 2001"),
-        ({"schedule": {"scheduled_at": 5e11}}, "BadRequestError", "ambiguous"),
-        ({"schedule": {"scheduled_at": SOON_MS * 1000}}, "BadRequestError", "microseconds"),
-        ({"schedule": DAILY | {"cron_expression": "61 * * * *"}}, "BadRequestError", "61"),
-        ({"schedule": DAILY | {"timezone": "Mars/Olympus"}}, "BadRequestError", "Mars/Olympus"),
-        ({"schedule": {"type": "recurring"}}, "UnprocessableEntityError", "does not say when"),
-        ({"messages": []}, "UnprocessableEntityError", "messages"),
-        ({"messages": [{"role": "tool", "content": "x"}]}, "UnprocessableEntityError", "tool"),
-        ({"max_steps": 2.5}, "UnprocessableEntityError", "max_steps"),
-    ],
-)
-def test_a_refusal_raises_the_right_class_with_our_sentence(
-    client: Client, agent: str, body: dict[str, Any], name: str, sentence: str
-) -> None:
-    with pytest.raises(Refused, match=sentence) as refused:
-        client.create(agent, **({"messages": HELLO, "schedule": ONCE} | body))
-    assert refused.value.name == name
+REFUSALS: list[tuple[dict[str, Any], str, str]] = [
+    ({"schedule": {"scheduled_at": 1_600_000_000_000}}, "BadRequestError", "is not in the future"),
+    ({"schedule": {"scheduled_at": 1_600_000_000}}, "BadRequestError", "is not in the future"),
+    ({"schedule": {"scheduled_at": 0}}, "BadRequestError", "before the year 2001"),
+    ({"schedule": {"scheduled_at": 5e11}}, "BadRequestError", "ambiguous"),
+    ({"schedule": {"scheduled_at": SOON_MS * 1000}}, "BadRequestError", "microseconds"),
+    ({"schedule": DAILY | {"cron_expression": "61 * * * *"}}, "BadRequestError", "61"),
+    ({"schedule": DAILY | {"cron_expression": "rate(5 minutes)"}}, "BadRequestError", "write .*@every 5m"),
+    ({"schedule": DAILY | {"timezone": "Mars/Olympus"}}, "BadRequestError", "Mars/Olympus"),
+    ({"schedule": {"type": "recurring"}}, "UnprocessableEntityError", "does not say when"),
+    ({"messages": []}, "UnprocessableEntityError", "messages"),
+    ({"messages": [{"role": "user", "content": " "}]}, "UnprocessableEntityError", "give messages"),
+    ({"messages": [{"role": "tool", "content": "x"}]}, "UnprocessableEntityError", "tool"),
+    ({"max_steps": 2.5}, "UnprocessableEntityError", "max_steps"),
+]
+
+
+def test_a_refusal_raises_the_right_class_with_our_sentence(client: Client, agent: str) -> None:
+    for body, name, sentence in REFUSALS:
+        with pytest.raises(Refused, match=sentence) as refused:
+            client.create(agent, **({"messages": HELLO, "schedule": ONCE} | body))
+        assert refused.value.name == name, body
+        assert "--" not in refused.value.message, "it speaks of keys, not of options"
     assert client.list(agent)["scheduled_messages"] == []
+
+
+def test_a_refusal_before_the_routes_raises_the_right_class_with_our_sentence(client: Client, agent: str) -> None:
+    for headers, sentence in (
+        ({"Host": "evil.example"}, "a name that is not its own"),
+        ({"Origin": "https://evil.example"}, "page of another origin"),
+    ):
+        if "Host" in headers and isinstance(client, TypeScript):
+            continue  # fetch writes Host by itself
+        with pytest.raises(Refused, match=sentence) as refused:
+            client.create(agent, messages=HELLO, schedule=DAILY, extra_headers=headers)
+        assert (refused.value.name, refused.value.status) == ("PermissionDeniedError", 403)
+
+
+@pytest.mark.parametrize("kind", sorted(CLIENTS))
+def test_who_asks_too_often_is_told_when_to_come_again(stand: Stand, kind: str) -> None:
+    if (absent := why_absent(kind)) is not None:
+        pytest.skip(absent)
+    hasty = CLIENTS[kind](stand.url, TOKEN_OF_3)
+    hasty.list("agent-3")
+    while not stand.pace.ask(TOKEN_OF_3, "127.0.0.1"):
+        pass
+    with pytest.raises(Refused, match="asks too often") as refused:
+        hasty.list("agent-3")
+    assert (refused.value.name, refused.value.status) == ("RateLimitError", 429)
+    stand.services.clock.at += timedelta(minutes=1)
+    hasty.close()
 
 
 def test_a_stream_of_letta_comes_chunk_by_chunk(client: Client, stand: Stand) -> None:
@@ -256,6 +289,71 @@ def test_a_refusal_is_not_repeated_by_a_client_that_repeats(stand: Stand, agent:
     client = CLIENTS["python"](stand.url, retries=2)
     with pytest.raises(Refused, match="after the year 9999"):
         client.create(agent, messages=HELLO, schedule={"scheduled_at": 10**20})
+
+
+def test_a_client_that_gave_up_waiting_and_repeats_makes_one_schedule(
+    stand: Stand, agent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again, asked = threading.Event(), []
+
+    def slow(agent_id: str) -> AgentInfo:
+        asked.append(agent_id)
+        if len(asked) == 1:
+            assert again.wait(WITHIN_S), "the repeat comes while the first is carried out"
+        again.set()
+        return AgentInfo(id=agent_id, name="one", description=None)
+
+    monkeypatch.setattr(stand.services, "check_agent", slow)
+    client = letta_client.Letta(base_url=stand.url, api_key=None, max_retries=1, timeout=0.5)
+    made = client.agents.schedule.create(agent, messages=HELLO, schedule=DAILY)  # type: ignore[arg-type]  # plain JSON
+    assert len(asked) == 2
+    client.close()
+    assert [one["id"] for one in stand.ask("GET", f"/v1/agents/{agent}/schedule").json["scheduled_messages"]] == [
+        made.id
+    ]
+
+
+def attempt(stand: Stand, agent: str, count: str) -> str:
+    """Return the id that an attempt of a client's is answered with."""
+    headers = {"x-stainless-retry-count": count}
+    answer = stand.ask("POST", f"/v1/agents/{agent}/schedule", {"messages": HELLO, "schedule": DAILY}, headers=headers)
+    found: str = answer.json["id"]
+    return found
+
+
+def lost(stand: Stand, agent: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make an attempt whose caller has gone before it is answered."""
+    asked, made = threading.Event(), threading.Event()
+    gone = threading.Event()
+
+    def slow(agent_id: str) -> AgentInfo:
+        asked.set()
+        assert gone.wait(WITHIN_S)
+        made.set()
+        return AgentInfo(id=agent_id, name="one", description=None)
+
+    body = json.dumps({"messages": HELLO, "schedule": DAILY}).encode()
+    head = f"POST /v1/agents/{agent}/schedule HTTP/1.1\r\nHost: 127.0.0.1\r\nx-stainless-retry-count: 0\r\n"
+    with monkeypatch.context() as patch:
+        patch.setattr(stand.services, "check_agent", slow)
+        with stand.wire() as bare:
+            bare.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+            assert asked.wait(WITHIN_S)
+        gone.set()
+        assert made.wait(WITHIN_S)
+
+
+def test_a_lost_creation_stands_for_one_repeat_and_an_answered_one_for_none(
+    stand: Stand, agent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost(stand, agent, monkeypatch)
+    first = attempt(stand, agent, "1")
+    second = attempt(stand, agent, "1")
+    assert first != second, "the lost one was taken"
+    assert attempt(stand, agent, "0") not in {first, second}
+    assert attempt(stand, agent, "2") not in {first, second}, "what was answered is no lost one"
+    listed = stand.ask("GET", f"/v1/agents/{agent}/schedule").json["scheduled_messages"]
+    assert len(listed) == 4
 
 
 def test_a_creation_that_is_repeated_under_its_key_is_one(stand: Stand) -> None:

@@ -8,12 +8,16 @@ import gzip
 import http.client
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
+import httpx
 import pytest
 
-from tests.clients.stand import TOKEN_OF_1, Stand, standing
+from promptyoself.interfaces.http.letta.passage import Passage
+from promptyoself.interfaces.http.letta.reception import Reception
+from tests.clients.stand import TOKEN_OF_1, Keeper, Stand, standing
 from tests.clients.upstream import WITHIN_S, Upstream, Wire
 
 PASSWORD = "sesame"  # noqa: S105  it opens nothing
@@ -185,6 +189,69 @@ def test_a_letta_that_dies_before_its_answer_is_a_502(
     answer = stand.ask(method, "/v1/die")
     assert (answer.status, answer.headers["x-should-retry"]) == (502, may_repeat)
     assert "may have acted all the same" in answer.json["detail"]
+
+
+async def passed(passage: Passage, method: str, body: bytes | AsyncIterator[bytes] | None = None) -> httpx.Response:
+    """Return what a passage with bounds of the test's own answers."""
+    try:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(passage), timeout=WITHIN_S) as client:
+            return await client.request(method, "http://127.0.0.1/v1/x", content=body)
+    finally:
+        await passage.close()
+
+
+def narrow(stand: Stand, url: str, **bounds: float) -> Passage:
+    return Passage(url, Reception(Keeper(stand.upstream)), **bounds)
+
+
+@pytest.mark.parametrize(("method", "may_repeat"), [("POST", "false"), ("GET", "true")])
+def test_a_letta_that_stays_silent_is_a_504(stand: Stand, upstream: Upstream, method: str, may_repeat: str) -> None:
+    async def silent(wire: Wire) -> None:
+        await wire.until_gone()
+        upstream.signal("gone").set()
+
+    upstream.acts["/v1/x"] = silent
+    answer = asyncio.run(passed(narrow(stand, upstream.url, idle_s=0.1), method))
+    assert (answer.status_code, answer.headers["x-should-retry"]) == (504, may_repeat)
+    assert "silent for too long" in answer.json()["detail"]
+    assert upstream.signal("gone").wait(WITHIN_S)
+
+
+def test_a_letta_that_stops_taking_the_body_is_a_504(stand: Stand, upstream: Upstream) -> None:
+    async def take_nothing(wire: Wire) -> None:
+        await upstream.heard("answered")
+        await wire.until_gone()
+        upstream.signal("gone").set()
+
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(1000):
+            yield b"x" * 1024 * 1024
+        raise AssertionError("somebody took all of it")
+
+    upstream.early["/v1/x"] = take_nothing
+
+    async def scene() -> httpx.Response:
+        try:
+            return await passed(narrow(stand, upstream.url, idle_s=0.3), "POST", endless())
+        finally:
+            upstream.signal("answered").set()
+            assert await asyncio.to_thread(upstream.signal("gone").wait, WITHIN_S)
+
+    answer = asyncio.run(scene())
+    assert (answer.status_code, answer.headers["x-should-retry"]) == (504, "false")
+
+
+def test_a_letta_that_takes_no_connection_is_a_502_that_may_be_repeated(stand: Stand) -> None:
+    with ExitStack() as held:
+        full = held.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(3):  # the kernel keeps one more than the backlog, and then answers nothing
+            waiting = held.enter_context(socket.socket())
+            waiting.settimeout(0)
+            waiting.connect_ex(full.getsockname())
+        url = f"http://127.0.0.1:{full.getsockname()[1]}"
+        answer = asyncio.run(passed(narrow(stand, url, connect_s=0.1), "POST", b"{}"))
+    assert (answer.status_code, answer.headers["x-should-retry"]) == (502, "true")
+    assert "cannot be reached" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize(

@@ -72,8 +72,11 @@ class Wire:
 
     async def until_gone(self) -> None:
         """Wait until the other side hangs up."""
-        with suppress(ConnectionError):
-            await self._reader.read()
+        with suppress(ConnectionError, TimeoutError):
+            async with asyncio.timeout(WITHIN_S):
+                await self._reader.read()
+                return
+        raise AssertionError("nobody hung up")
 
     def drop(self) -> None:
         self._writer.transport.abort()

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import PurePosixPath
+from posixpath import normpath
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from promptyoself.domain import limits
 from promptyoself.domain.errors import InvalidInput, InvalidTrigger, PromptyoselfError, TargetRefused
 from promptyoself.interfaces.http.letta import headers, instants, orders, paths
 from promptyoself.interfaces.http.letta.instants import read_scheduled_at
+from promptyoself.interfaces.http.letta.repeats import Repeats, digest_of, is_repeat
+from promptyoself.interfaces.http.letta.wording import in_lettas_words
+from promptyoself.interfaces.identity import Identity
+from tests.interfaces.world import StillClock
 
 NEW_YEAR_2030 = datetime(2030, 1, 1, tzinfo=UTC)
 HELLO = [{"role": "user", "content": "hello"}]
@@ -208,17 +217,112 @@ def test_a_plain_path_goes_on_as_it_is(path: str) -> None:
     assert paths.target("http://letta/base", path.encode(), b"a=%2e") == f"http://letta/base{path}?a=%2e"
 
 
-@given(st.text(alphabet="/.%2eEfF5cC\\v1:@#?;ax", max_size=24))
+STEPS = (
+    ".",
+    "..",
+    "/",
+    "\\",
+    "%2e",
+    "%2E",
+    "%2f",
+    "%5c",
+    "%252e",
+    "%252F",
+    "%25252e",
+    "%25252f",
+    "%25",
+    "a",
+    ";",
+    "v1",
+)
+"""What paths that lead elsewhere are made of, escaped once, twice and three times."""
+
+
+@given(st.lists(st.sampled_from(STEPS), max_size=10).map("".join))
+@example("%2e%2e/x")
+@example("%252e%252e/x")
+@example("%25252e%25252e/x")
+@example("a/..%2f../x")
+@example("..\\x")
+@example("a%2f%2fx")
 def test_no_path_leaves_v1(text: str) -> None:
     try:
         url = paths.target("http://letta", f"/v1/{text}".encode(), b"")
     except InvalidInput:
         return
-    from urllib.parse import unquote, urljoin
-
+    path = url.removeprefix("http://letta")
     for _ in range(4):
-        assert urljoin("http://letta/v1/", url).startswith("http://letta/v1/")
-        url = unquote(url)
+        for read in (path, path.replace("\\", "/")):
+            assert PurePosixPath(normpath(read)).is_relative_to("/v1"), "as a server may read it"
+            assert "//" not in read
+        path = unquote(path)
+
+
+class Caller:
+    """A caller that is there, until it hangs up."""
+
+    has_gone = False
+
+    async def is_gone(self) -> bool:
+        return self.has_gone
+
+
+def test_a_lost_creation_is_taken_once_by_its_like_and_not_for_ever() -> None:
+    async def scene() -> None:
+        clock, caller = StillClock(), Caller()
+        known = Repeats(clock)
+        known.begin("first", b"a", caller.is_gone)
+        assert await known.take(b"a") is None, "its caller still waits"
+        caller.has_gone = True
+        await known.end("first")
+        assert await known.take(b"b") is None, "another request"
+        assert await known.take(b"a") == "first"
+        assert await known.take(b"a") is None, "it stands for one"
+        known.begin("old", b"a", caller.is_gone)
+        clock.at += limits.REPEATED_FOR + timedelta(seconds=1)
+        assert await known.take(b"a") is None
+        for number in range(limits.REPEATS_KEPT_MAX + 1):
+            known.begin(str(number), b"a", caller.is_gone)
+        assert await known.take(b"a") == "1", "the oldest is dropped"
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize(
+    ("count", "repeated"), [(None, False), ("0", False), ("1", True), ("2", True), ("x", False), ("\u0661", False)]
+)
+def test_clients_number_their_attempts(count: str | None, repeated: bool) -> None:  # noqa: FBT001  a column of the table
+    assert is_repeat(count) is repeated
+
+
+def test_a_request_is_told_from_every_other() -> None:
+    asked = (Identity("agent-1", "token 1"), "/v1/agents/agent-1/schedule?", b"{}")
+    others = [
+        (Identity("agent-1", "token 2"), asked[1], asked[2]),
+        (Identity("agent-2", "token 1"), asked[1], asked[2]),
+        (asked[0], asked[1] + "timezone=UTC", asked[2]),
+        (asked[0], asked[1], b"{ }"),
+        (asked[0], asked[1] + "{", b"}"),
+    ]
+    assert len({digest_of(*one) for one in [asked, *others]}) == 1 + len(others)
+
+
+SPOKEN = {
+    "give an interval: --every 5m": 'write "cron_expression": "@every 5m"',
+    "such as --every 90s or --every 5m": 'such as "cron_expression": "@every 90s" or "cron_expression": "@every 5m"',
+    "--rrule 'FREQ=DAILY' is plain": '"cron_expression": "RRULE:FREQ=DAILY" is plain',
+    "beside it, with --timezone": "beside it, with schedule.timezone",
+    "bound it with --start-at and --end-at": "bound it with start_at and end_at of POST /api/v1/schedules",
+    "give --prompt with the text": "give messages with the text",
+    "agent x is not there; --skip-validation stores it all the same": "agent x is not there",
+    "`promptyoself agents` lists them": "GET /v1/agents/ lists them",
+    "an unknown --name": "an unknown name",
+}
+
+
+@pytest.mark.parametrize(("of_ours", "of_lettas"), SPOKEN.items())
+def test_options_become_keys_of_lettas_requests(of_ours: str, of_lettas: str) -> None:
+    assert in_lettas_words(of_ours) == of_lettas
 
 
 @pytest.mark.parametrize(

@@ -308,6 +308,9 @@ IDEMPOTENCY_FOR: Final = timedelta(hours=24)
 """How long a request that was answered is remembered by its Idempotency-Key."""
 ORDER_BYTES_MAX: Final = 10 * 1024 * 1024
 """Bytes of a request to Letta's schedule routes: a content with its images, and room around it."""
+REPEATED_FOR: Final = timedelta(minutes=5)
+"""How long a creation whose caller hung up before the answer waits for the repeat of it."""
+REPEATS_KEPT_MAX: Final = 1000
 SCHEDULED_PAGE_DEFAULT: Final = 50
 SCHEDULED_PAGE_MAX: Final = 200
 """Schedules, or receipts, of one page of Letta's schedule routes; whoever asks for more gets so many."""

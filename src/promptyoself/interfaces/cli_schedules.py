@@ -97,10 +97,12 @@ def _register(
 
 def list_schedules(call: Call) -> Document:
     """List schedules, with what people need to know to trust the list."""
-    services, is_full, limit = call.services, call.is_set("outlook"), call.number("limit")
+    services, limit, is_soonest = call.services, call.number("limit"), call.is_set("soonest")
+    if is_soonest and call.text("cursor") is not None:
+        raise UsageError("--soonest has no pages", hint="give --limit, or leave one of --soonest and --cursor out")
     with services.store.reading() as tx:
         now = services.clock.now()
-        wanted = _wanted(call, limit, now=now)
+        wanted = _wanted(call, None if is_soonest else limit, now=now)
         found = schedules.listed(
             tx,
             caller=call.caller,
@@ -110,21 +112,34 @@ def list_schedules(call: Call) -> Document:
         )
         warnings = running_warnings(tx, now=now)
         put_off = tx.snoozed(now=now)
-    shown, next_cursor = page(found, limit, kind=LISTED, ids=[one.id for one in found])
+    shown, next_cursor = page(found, None if is_soonest else limit, kind=LISTED, ids=[one.id for one in found])
+    count = len(shown)
+    if is_soonest:
+        shown, next_cursor = sorted(shown, key=_soonest)[:limit], None
     if limit is None and next_cursor is not None:
         warnings.append(f"only the first {limits.LIST_MAX} are listed; name an agent with --agent-id")
     return wire.success(
         schedules=[
-            wire.schedule(one, snoozed_until=put_off.get(one.id)) | (_coming(one, now=now) if is_full else {})
-            for one in shown
+            wire.schedule(one, snoozed_until=put_off.get(one.id)) | _besides(call, one, now=now) for one in shown
         ],
-        count=len(shown),
+        count=count,
         next_cursor=next_cursor,
         now=wire.instant(now, services.defaults.timezone),
         timezone=services.defaults.timezone,
         warnings=warnings,
         database=call.database,
     )
+
+
+def _besides(call: Call, stored: Schedule, *, now: datetime) -> Document:
+    """Return what a list tells of a schedule on request only."""
+    content = {"content": wire.content(stored.definition.content)} if call.is_set("full_content") else {}
+    return content | (_coming(stored, now=now) if call.is_set("outlook") else {})
+
+
+def _soonest(stored: Schedule) -> tuple[bool, datetime, int]:
+    at = next_to_send(stored) if stored.state is ScheduleState.ACTIVE else None
+    return at is None, at or stored.created_at, -stored.id
 
 
 def _wanted(call: Call, limit: int | None, *, now: datetime) -> ScheduleFilter:

@@ -136,6 +136,10 @@ COMMANDS: Final = (
             Option("all", "finished and cancelled ones too", "flag"),
             Option("outlook", "with each its rule in words and its next three fire times", "flag", is_tool=False),
             Option(
+                "full-content", "with each what it sends besides one plain prompt, images too", "flag", is_tool=False
+            ),
+            Option("soonest", "what fires next first, then what does not, the newest first", "flag", is_tool=False),
+            Option(
                 "state",
                 "only those: active, paused, completed or cancelled; several with commas",
                 is_tool=False,

@@ -1,6 +1,6 @@
 // Lets a test drive Letta's official TypeScript client: one JSON call a line on stdin, its answer as lines on stdout.
 //
-//   {"id": 1, "call": ["agents", "schedule", "create"], "args": ["agent-1", {...}]}
+//   {"id": 1, "client": {"baseURL": ..., ...}, "call": ["agents", "schedule", "create"], "args": ["agent-1", {...}]}
 //   -> {"id": 1, "value": ...}                     what it returned
 //   -> {"id": 1, "event": ...} ... {"id": 1, "end": true}   of a stream, each event as soon as it is there
 //   -> {"id": 1, "error": {"name": "NotFoundError", "status": 404, "message": "..."}}
@@ -8,18 +8,19 @@
 import { createInterface } from 'node:readline';
 import Letta from '@letta-ai/letta-client';
 
-const client = new Letta({
-  baseURL: process.env.STAND_URL,
-  apiKey: process.env.STAND_KEY || null,
-  maxRetries: Number(process.env.STAND_RETRIES || 0),
-  timeout: 30_000,
-});
+const clients = new Map();
+
+function clientOf(options) {
+  const name = JSON.stringify(options);
+  if (!clients.has(name)) clients.set(name, new Letta(options));
+  return clients.get(name);
+}
 
 const say = (line) => process.stdout.write(JSON.stringify(line) + '\n');
 
-async function carryOut({ id, call, args }) {
+async function carryOut({ id, client, call, args }) {
   const method = call.at(-1);
-  const owner = call.slice(0, -1).reduce((at, name) => at[name], client);
+  const owner = call.slice(0, -1).reduce((at, name) => at[name], clientOf(client));
   try {
     const value = await owner[method](...args);
     if (value && typeof value[Symbol.asyncIterator] === 'function' && !('items' in value)) {

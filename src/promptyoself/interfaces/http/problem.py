@@ -178,7 +178,9 @@ def bug(error: BaseException, request: Request | None = None) -> ProblemResponse
         return problem_response(message, status=500, code="not_installed", hint=INSTALL_HINT, request=request)
     message = f"promptyoself failed in a way nobody foresaw: {type(error).__name__}"
     hint = "the server's log shows where; please report it"
-    return problem_response(message, status=500, code="internal", hint=hint, request=request)
+    # It may have been carried out; clients of Letta's make repeat a 500 by themselves unless they are told.
+    headers = {"x-should-retry": "false"}
+    return problem_response(message, status=500, code="internal", hint=hint, headers=headers, request=request)
 
 
 def _headers(error: PromptyoselfError) -> dict[str, str]:

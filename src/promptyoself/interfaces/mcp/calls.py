@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from promptyoself.application.rules import read_when
@@ -75,8 +74,15 @@ def list_schedules(ask: Ask) -> Document:
     """List schedules, or show one."""
     if "schedule_id" in ask.given:
         return _one(ask)
-    found = ask.do("list", outlook=True, all=ask.given.get("include_finished") or None, **ask.pick("agent_id"))
-    rows = sorted(found["schedules"], key=_soonest)[: limits.MCP_ROWS_MAX]
+    found = ask.do(
+        "list",
+        outlook=True,
+        soonest=True,
+        limit=limits.MCP_ROWS_MAX,
+        all=ask.given.get("include_finished") or None,
+        **ask.pick("agent_id"),
+    )
+    rows = found["schedules"]
     for row in rows:
         row["prompt_text"] = excerpt(row["prompt_text"], limits.MCP_EXCERPT_CHARS_MAX)
     message = f"{counted(found['count'], 'schedule')}."
@@ -92,12 +98,6 @@ def _one(ask: Ask) -> Document:
     one = found["schedule"] | {"next_runs": found["next_runs"], "description": found["description"]}
     message = f"Schedule {one['id']} is {one['state']}."
     return found | {"schedules": [one], "count": 1, "message": message, "timezone": one["timezone"]}
-
-
-def _soonest(row: Document) -> tuple[bool, str, int]:
-    """Order by what fires next, in UTC; then what does not, the newest first."""
-    fires = row["next_runs"]
-    return (not fires, datetime.fromisoformat(fires[0]).astimezone(UTC).isoformat() if fires else "", -row["id"])
 
 
 def preview(ask: Ask) -> Document:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from promptyoself.domain.errors import InvalidInterval, InvalidTimezone, InvalidTrigger
 from promptyoself.interfaces import wire
+from promptyoself.interfaces.http.letta.wording import in_lettas_words
+from promptyoself.interfaces.http.problem import bug
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,20 +30,32 @@ def status_of(error: PromptyoselfError) -> int:
 
 
 async def refuse(
-    send: Send, error: PromptyoselfError, *, is_repeatable: bool | None = None, is_last: bool = False
+    send: Send,
+    error: PromptyoselfError,
+    *,
+    status: int | None = None,
+    is_repeatable: bool | None = None,
+    is_last: bool = False,
 ) -> None:
     """Send a refusal as the answer to a request.
 
+    `status` stands in place of the error's own.
     `is_repeatable` tells clients whether the same request may be sent again by itself; None: as its status says.
     `is_last` closes the connection: what follows on it may be the body of what was refused.
     """
-    status = status_of(error)
+    status = status or status_of(error)
     if is_repeatable is None and status in _RETRIED:
         is_repeatable = False  # a conflict or a limit of the guard is still there in a second
     headers = {} if is_repeatable is None else {SHOULD_RETRY: b"true" if is_repeatable else b"false"}
     if is_last:
         headers[b"connection"] = b"close"
-    await answer(send, status, {"detail": wire.failure(error)["error"], "code": error.code}, headers)
+    await answer(send, status, {"detail": in_lettas_words(wire.failure(error)["error"]), "code": error.code}, headers)
+
+
+async def fail(send: Send, error: Exception) -> None:
+    """Answer for a bug. It may have been carried out, so no client repeats it by itself."""
+    said = json.loads(bytes(bug(error).body))
+    await answer(send, said["status"], {"detail": said["error"], "code": said["code"]}, {SHOULD_RETRY: b"false"})
 
 
 async def answer(

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _KEEPALIVE_S: Final = 3.0
 """Letta (uvicorn) closes an idle connection after 5 s: ours must go first, or a request meets a closed one."""
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+_GATEWAY_TIMEOUT: Final = 504
 _NO_AUTO_HEADERS: Final = frozenset({"Accept", "Accept-Encoding", "Content-Type", "User-Agent"})
 
 
@@ -66,6 +67,9 @@ class Passage:
             await _with_caller(self._exchange(scope, url, body, length, answer), incoming.pump())
         except PromptyoselfError as error:
             await answer.fail(error, is_repeatable=isinstance(error, TargetUnreachable) or scope["method"] in _SAFE)
+        except TimeoutError:
+            silent = TargetError("Letta was silent for too long", hint="it may have acted all the same")
+            await answer.fail(silent, is_repeatable=scope["method"] in _SAFE, status=_GATEWAY_TIMEOUT)
 
     async def close(self) -> None:
         """Close every connection to Letta."""
@@ -76,7 +80,7 @@ class Passage:
     async def _exchange(
         self, scope: Scope, url: str, body: AsyncIterator[bytes] | None, length: int | None, answer: _Answer
     ) -> None:
-        """Ask Letta and hand its answer back. Raises kin of TargetError."""
+        """Ask Letta and hand its answer back. Raises kin of TargetError, and TimeoutError for silence."""
         import aiohttp
         from multidict import CIMultiDict
         from yarl import URL
@@ -94,7 +98,9 @@ class Passage:
             await answer.end()
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
             raise TargetUnreachable("Letta cannot be reached", hint="see that it runs, and try again") from None
-        except (TimeoutError, aiohttp.ClientError, ConnectionError):
+        except TimeoutError:
+            raise  # one that aiohttp takes for an error of the connection, too
+        except (aiohttp.ClientError, ConnectionError):
             raise TargetError("Letta broke off before it had answered", hint="it may have acted all the same") from None
 
     def _opened(self) -> aiohttp.ClientSession:
@@ -144,10 +150,10 @@ class _Answer:
         """Say that the answer is whole."""
         await self._hand({"type": "http.response.body", "body": b""})
 
-    async def fail(self, error: PromptyoselfError, *, is_repeatable: bool) -> None:
+    async def fail(self, error: PromptyoselfError, *, is_repeatable: bool, status: int | None = None) -> None:
         """Answer with a sentence; an answer that has begun is left torn, which its reader sees as an error."""
         if not self._is_begun:
-            await refuse(self._send, error, is_repeatable=is_repeatable)
+            await refuse(self._send, error, is_repeatable=is_repeatable, status=status)
 
     async def _hand(self, message: Message) -> None:
         async with asyncio.timeout(self._idle_s):
@@ -157,7 +163,8 @@ class _Answer:
 async def _with_caller(exchange: Coroutine[object, object, None], pump: Coroutine[object, object, None]) -> None:
     """Run an exchange beside the pump of its request; whichever ends first ends the other.
 
-    Raises what the exchange raises. A caller who is gone ends it in silence.
+    Raises what the exchange raises, and TimeoutError when Letta stops taking the body. A caller who is gone ends it in
+    silence.
     """
     tasks = asyncio.ensure_future(exchange), asyncio.ensure_future(pump)
     try:
@@ -169,4 +176,4 @@ async def _with_caller(exchange: Coroutine[object, object, None], pump: Coroutin
     if isinstance(exchanged, Exception):
         raise exchanged
     if isinstance(pumped, TimeoutError):
-        raise TargetError("Letta did not take the request's body", hint="it may have acted all the same")
+        raise pumped

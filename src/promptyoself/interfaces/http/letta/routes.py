@@ -12,6 +12,7 @@ from promptyoself.interfaces.door import Door
 from promptyoself.interfaces.http.letta.passage import Passage
 from promptyoself.interfaces.http.letta.paths import PREFIX
 from promptyoself.interfaces.http.letta.reception import Reception
+from promptyoself.interfaces.http.letta.repeats import Repeats
 from promptyoself.interfaces.http.letta.schedule_routes import Desk, routes
 from promptyoself.interfaces.http.parts import lives, parts_of
 
@@ -24,7 +25,8 @@ def install(app: FastAPI) -> None:
     parts = parts_of(app)
     reception = Reception(parts.gatekeeper)
     passage = Passage(parts.services.letta_url, reception)
-    app.router.routes.extend(routes(Desk(Door(parts.services, name="letta"), reception)))
+    desk = Desk(Door(parts.services, name="letta"), reception, Repeats(parts.services.clock))
+    app.router.routes.extend(routes(desk))
     for path in (PREFIX, PREFIX + "/{rest:path}"):
         app.router.routes.append(Route(path, passage, include_in_schema=False))
 

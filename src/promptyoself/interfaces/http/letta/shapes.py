@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from promptyoself.interfaces.http.letta import instants
 from promptyoself.interfaces.http.letta.orders import EVERY, RRULE
+from promptyoself.interfaces.http.letta.wording import in_lettas_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from promptyoself.interfaces.wire import Document
 
-_ADDED_AT_CREATION = ("timezone", "description", "next_runs", "warnings", "message", "created")
+_ADDED_AT_CREATION = ("timezone", "description", "next_runs", "message", "created")
 
 
 def created(registered: Mapping[str, Any]) -> Document:
@@ -25,6 +26,7 @@ def created(registered: Mapping[str, Any]) -> Document:
         "id": str(registered["id"]),
         "next_scheduled_at": _text(registered["next_run"]),
         **{key: registered[key] for key in _ADDED_AT_CREATION if key in registered},
+        "warnings": [in_lettas_words(one) for one in registered["warnings"]],
     }
 
 
