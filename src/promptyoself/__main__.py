@@ -89,8 +89,9 @@ def _leave_hung_threads(code: int, stderr: TextIO) -> None:
 
     monotonic = SystemClock().monotonic
     until_s = monotonic() + limits.THREADS_END_FOR.total_seconds()
-    for one in others:
-        one.join(max(0.0, until_s - monotonic()))
+    with suppress(KeyboardInterrupt):  # one more signal: not even so long
+        for one in others:
+            one.join(max(0.0, until_s - monotonic()))
     left = [one for one in others if one.is_alive()]
     if left:
         with suppress(OSError, ValueError):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from promptyoself.domain import limits
 from promptyoself.domain.errors import Conflict, StoreBusy, StoreError, StoreFull
 from promptyoself.domain.ports import ScheduleFilter, Tx
 from promptyoself.runtime import SystemClock
@@ -143,6 +144,25 @@ def test_threads_that_wait_share_one_commit(bench: Bench) -> None:
 
     assert bench.inner.commits == 1
     assert bench.uids() == set("f123")
+
+
+@pytest.mark.parametrize(
+    ("bound", "value", "commits"), [("WRITES_PER_COMMIT_MAX", 2, 3), ("ROUND_FOR", timedelta(0), 6)]
+)
+def test_a_round_has_an_end_however_many_wait(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, bound: str, value: object, commits: int
+) -> None:
+    monkeypatch.setattr(limits, bound, value)
+    if bound != "ROUND_FOR":
+        monkeypatch.setattr(limits, "ROUND_FOR", timedelta(seconds=WITHIN_S))
+    before = bench.inner.commits
+    may_end, held = bench.hold()
+    waiting = [bench.begin(adds(digit)) for digit in "23456"]
+    bench.wait_until_waiting(5)
+    may_end.set()
+    for one in (held, *waiting):
+        one.result(WITHIN_S)
+    assert bench.inner.commits - before == commits
 
 
 def test_nobody_returns_before_the_commit(bench: Bench) -> None:
@@ -300,7 +320,8 @@ def test_a_transaction_that_hangs_does_not_hold_the_end(path: Path) -> None:
     with ExitStack() as stack:
         tx = stack.enter_context(store.transaction())
         tx.add_schedule(a_new_schedule(uid="e" * 32))
-        store.close()
+        with ThreadPoolExecutor(1) as threads:
+            threads.submit(store.close).result(WITHIN_S)
     with pytest.raises(StoreError, match="closed"), store.transaction():
         pass
     with closing(SqliteStore.open(path, new_uid=lambda: "2" * 32)) as anew, anew.reading() as tx:

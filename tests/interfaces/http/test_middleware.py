@@ -315,6 +315,17 @@ def test_a_cancelled_request_stays_cancelled() -> None:
     asyncio.run(run())
 
 
+def test_a_request_that_was_given_up_does_not_leave_its_task_cancelled() -> None:
+    async def run() -> int:
+        scope = {"type": "http", "path": "/", "headers": []}
+        await bounded(hangs, answer_for=SOON)(scope, never, ignored)
+        task = asyncio.current_task()
+        assert task is not None
+        return task.cancelling()
+
+    assert asyncio.run(run()) == 0
+
+
 async def never() -> Message:
     await asyncio.Event().wait()
     raise AssertionError

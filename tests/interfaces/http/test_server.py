@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,9 +17,13 @@ from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
 from promptyoself.domain import limits
+from promptyoself.interfaces.http.app import Parts, make_app
 from promptyoself.interfaces.http.listening import listen
 from promptyoself.interfaces.http.parts import lives
 from promptyoself.interfaces.http.server import DoorsFailed, keep_open
+from tests.interfaces.http.conftest import NamedKeeper
+from tests.interfaces.test_listening import make_pem
+from tests.interfaces.world import FakeServices
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -131,6 +138,33 @@ def test_an_open_stream_does_not_hold_the_end(app: FastAPI, monkeypatch: pytest.
         assert b"200 OK" in await reader.readline()
 
     serving(app, test)
+
+
+def test_it_speaks_tls_and_the_newer_family_of_addresses(services: FakeServices, tmp_path: Path) -> None:
+    cert, key = make_pem(tmp_path)
+    trusting = ssl.create_default_context(cafile=cert)
+    stopping = asyncio.Event()
+
+    async def main() -> None:
+        secured, newer = listen(port=0, tls_cert=str(cert), tls_key=str(key)), listen(port=0, host="::1")
+        apps = [make_app(Parts(services, NamedKeeper())) for _ in range(2)]
+        doors = zip(apps, (secured, newer), strict=True)
+        kept_open = [asyncio.ensure_future(keep_open(app, one, stopping)) for app, one in doors]
+        try:
+            over_tls = await asyncio.open_connection("localhost", secured.port, ssl=trusting, family=socket.AF_INET)
+            assert b"200 OK" in await asked(over_tls, HEALTH.replace(b"localhost", b"localhost:%d" % secured.port))
+            plain = await asyncio.open_connection("127.0.0.1", secured.port)
+            with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+                await asked(plain, HEALTH)
+            over_ipv6 = await asyncio.open_connection("::1", newer.port)
+            assert b"200 OK" in await asked(over_ipv6, HEALTH.replace(b"localhost", b"[::1]:%d" % newer.port))
+            for _, writer in (over_tls, plain, over_ipv6):
+                writer.close()
+        finally:
+            stopping.set()
+            await asyncio.gather(*kept_open)
+
+    asyncio.run(asyncio.wait_for(main(), WITHIN_S))
 
 
 def test_a_part_that_cannot_start_fails_the_doors(app: FastAPI) -> None:
