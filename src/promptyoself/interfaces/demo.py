@@ -29,7 +29,7 @@ _ARRIVALS: Final = {1: 1, 2: 3, 3: 1}
 _NEXT: Final = """
 What to type next:
   promptyoself register --agent-id me --prompt "Stretch." --every 30s --target inbox   # your own first prompt
-  promptyoself execute --loop                             # deliver, until Ctrl-C; `serve` in its place: with a dashboard and an API
+  promptyoself execute --loop                             # deliver, until Ctrl-C; or `serve`: with a dashboard
   promptyoself inbox --agent-id me                        # read what arrived
   promptyoself list                                       # what is scheduled, and when it fires next
 
