@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from promptyoself.interfaces.http.problem import keys_said
+from promptyoself.interfaces.http.wording import for_http
 
 _SENTENCES: Final = (
     (re.compile(r"an interval, such as --every (\S+) or --every ([^\s;,]+)"), r'"@every \1" or "@every \2"'),
@@ -28,7 +28,7 @@ _SENTENCES: Final = (
 
 
 def in_lettas_words(sentence: str) -> str:
-    """Return a sentence of a command's with the keys of Letta's requests in place of options."""
+    """Return a sentence of a command's with the keys of Letta's requests; of our HTTP API where Letta's has none."""
     for pattern, said in _SENTENCES:
         sentence = pattern.sub(said, sentence)
-    return keys_said(sentence)
+    return for_http(sentence)
