@@ -50,6 +50,23 @@ class Clock(SystemClock):
         return EPOCH
 
 
+class SteppedClock(Clock):
+    """Elapsed time goes on when a test says so: what begins together has one age, however slow the machine is."""
+
+    def __init__(self) -> None:
+        self.elapsed_s = 0.0
+
+    def monotonic(self) -> float:
+        return self.elapsed_s
+
+    async def goes_on_until(self, is_over: Callable[[], bool]) -> None:
+        """Let elapsed time pass; the scene bounds it."""
+        await asyncio.sleep(0)  # what was begun takes its place at the instant at which it was begun
+        while not is_over():
+            self.elapsed_s += 0.01
+            await asyncio.sleep(0.01)
+
+
 def run(scene: Callable[[], Awaitable[None]]) -> None:
     """Play a scene within a bound."""
 
@@ -61,10 +78,22 @@ def run(scene: Callable[[], Awaitable[None]]) -> None:
 
 
 @asynccontextmanager
-async def target(fake: FakeLetta, mode: LettaMode = "auto", pace: LettaPace = QUICK) -> AsyncIterator[LettaTarget]:
-    key = Secret(fake.password) if fake.password else None
-    settings = LettaSettings(base_url=fake.base_url, mode=mode, api_key=key, accept_timeout_s=0.5, read_timeout_s=0.5)
-    made = LettaTarget(settings, Clock(), pace)
+async def target(
+    fake: FakeLetta,
+    mode: LettaMode = "auto",
+    pace: LettaPace = QUICK,
+    *,
+    clock: Clock | None = None,
+    answers_within_s: float = 0.5,
+) -> AsyncIterator[LettaTarget]:
+    settings = LettaSettings(
+        base_url=fake.base_url,
+        mode=mode,
+        api_key=Secret(fake.password) if fake.password else None,
+        accept_timeout_s=answers_within_s,
+        read_timeout_s=answers_within_s,
+    )
+    made = LettaTarget(settings, clock or Clock(), pace)
     try:
         yield made
     finally:
@@ -480,19 +509,19 @@ def test_a_hundred_runs_are_followed_by_lists_and_not_one_by_one() -> None:
     async def scene() -> None:
         fake = FakeLetta()
         fake.agents = {f"agent-{n}" for n in range(100)}
-        pace = LettaPace(look_first_s=0.05, look_last_s=0.05)
-        async with fake, target(fake, pace=pace) as letta:
+        pace, clock = LettaPace(look_first_s=0.05, look_last_s=0.05), SteppedClock()
+        async with fake, target(fake, pace=pace, clock=clock, answers_within_s=WITHIN_S) as letta:
             taken = [await letta.send(message(f"key{n}#0", agent_id=f"agent-{n}")) for n in range(100)]
             run_ids = [result.run_id for result in taken if isinstance(result, Accepted)]
             assert len(run_ids) == 100
             fake.requests.clear()
             following = [asyncio.ensure_future(letta.follow(sent(run_id))) for run_id in run_ids]
-            while fake.requests.count("GET /v1/runs/") < 5:  # noqa: ASYNC110  bounded by the scene
-                await asyncio.sleep(0.01)
+            await clock.goes_on_until(lambda: fake.requests.count("GET /v1/runs/") >= 5)
             assert sum(request.startswith("GET /v1/runs/run-") for request in fake.requests) == 0
             for run_id in run_ids:
                 fake.finish(run_id)
-            assert all(isinstance(result, Done) for result in await asyncio.gather(*following))
+            await clock.goes_on_until(lambda: all(one.done() for one in following))
+            assert all(isinstance(one.result(), Done) for one in following)
 
     run(scene)
 
@@ -501,7 +530,8 @@ def test_runs_that_are_older_than_a_thousand_others_are_still_followed_by_lists(
     async def scene() -> None:
         fake = FakeLetta()
         fake.agents = {f"agent-{n}" for n in range(20)}
-        async with fake, target(fake, pace=LettaPace(look_first_s=0.05, look_last_s=0.05)) as letta:
+        pace, clock = LettaPace(look_first_s=0.05, look_last_s=0.05), SteppedClock()
+        async with fake, target(fake, pace=pace, clock=clock, answers_within_s=WITHIN_S) as letta:
             taken = [await letta.send(message(f"key{n}#0", agent_id=f"agent-{n}")) for n in range(20)]
             run_ids = [result.run_id for result in taken if isinstance(result, Accepted)]
             assert len(run_ids) == 20
@@ -509,12 +539,12 @@ def test_runs_that_are_older_than_a_thousand_others_are_still_followed_by_lists(
                 fake.add_run("agent-busy")
             fake.requests.clear()
             following = [asyncio.ensure_future(letta.follow(sent(run_id))) for run_id in run_ids]
-            while fake.requests.count("GET /v1/runs/") < 6:  # noqa: ASYNC110  bounded by the scene
-                await asyncio.sleep(0.01)
+            await clock.goes_on_until(lambda: fake.requests.count("GET /v1/runs/") >= 6)
             assert sum(request.startswith("GET /v1/runs/run-") for request in fake.requests) == 0
             for run_id in run_ids:
                 fake.finish(run_id)
-            assert all(isinstance(result, Done) for result in await asyncio.gather(*following))
+            await clock.goes_on_until(lambda: all(one.done() for one in following))
+            assert all(isinstance(one.result(), Done) for one in following)
 
     run(scene)
 
