@@ -293,9 +293,6 @@ AGENT_REQUESTS_BURST: Final = 200
 STRANGER_REQUESTS_PER_S: Final = 20.0
 STRANGER_REQUESTS_BURST: Final = 200
 """Of one address, together, by whoever presents nothing or something unknown."""
-GUESSES_PER_S: Final = 0.2
-GUESSES_BURST: Final = 50
-"""Tokens of nobody that are looked up for one address; then none that is new, for a while."""
 HTTP_TEXT_CHARS_MAX: Final = 8192
 """Characters of a text in a request that is no prompt; what it means has bounds of its own."""
 HTTP_WAIT_S_MAX: Final = 60

@@ -29,11 +29,11 @@ class Failures:
 
     def is_over(self, address: str | None) -> bool:
         """Return whether this address has failed too often of late."""
-        return self._count(_origin(address)) >= limits.FAILURES_PER_ADDRESS_MAX
+        return self._count(origin_of(address)) >= limits.FAILURES_PER_ADDRESS_MAX
 
     def note(self, address: str | None) -> None:
         """Count a failure; the one that reaches the limit is told to the log, once."""
-        origin = _origin(address)
+        origin = origin_of(address)
         count = self._count(origin) + 1
         began_s = self._counts[origin][1] if count > 1 else self._clock.monotonic()
         self._counts[origin] = (min(count, limits.FAILURES_PER_ADDRESS_MAX), began_s)
@@ -64,8 +64,8 @@ def is_loopback(address: str | None) -> bool:
     return found is not None and found.is_loopback
 
 
-def _origin(address: str | None) -> str:
-    """Return what is counted: an IPv4 address, or the /64 of IPv6 that one machine has to itself."""
+def origin_of(address: str | None) -> str:
+    """Return what is counted: an IPv4 address, or the /64 of IPv6 that one machine has to itself; one for none."""
     found = _parsed(address)
     if found is None:
         return _UNKNOWN

@@ -12,13 +12,21 @@ import pytest
 from starlette.responses import PlainTextResponse
 
 from promptyoself.domain import limits
+from promptyoself.domain.errors import LimitExceeded, PromptyoselfError, Unauthenticated
 from promptyoself.domain.models import OPERATOR
 from promptyoself.interfaces.http.middleware_bounds import Bounds, Room, room_of
 from promptyoself.interfaces.http.middleware_origin import Origins
-from promptyoself.interfaces.http.middleware_pace import AGENT_RATE, GUESS_RATE, STRANGER_RATE, Buckets, Pace, Rate
+from promptyoself.interfaces.http.middleware_pace import (
+    AGENT_RATE,
+    STRANGER_RATE,
+    Buckets,
+    LearningGatekeeper,
+    Pace,
+    Rate,
+)
 from promptyoself.interfaces.http.reach import Reach
 from promptyoself.interfaces.identity import Credentials, Identity
-from tests.interfaces.http.conftest import client_of
+from tests.interfaces.http.conftest import NamedKeeper, client_of
 from tests.interfaces.world import StillClock
 
 if TYPE_CHECKING:
@@ -202,24 +210,27 @@ def test_an_operator_may_ask_more_often_than_an_agent_and_that_more_often_than_a
     assert asks_until_refused(pace, "unknown") == 0, "whoever presents something unknown counts as a stranger"
 
 
-def test_guessing_ends_soon_and_harms_nobody_who_is_known() -> None:
+def test_one_networks_strangers_share_a_pace_and_harm_nobody_who_is_known() -> None:
     pace = Pace(StillClock())
     pace.learn(Credentials(bearer="boss"), Identity(OPERATOR, "token 1"))
 
-    def guess(number: int) -> bool:
-        if pace.ask(f"guess {number}", "10.0.0.1"):
-            return False
-        pace.refused(f"guess {number}", "10.0.0.1")
-        return True
-
-    assert sum(guess(number) for number in range(1000)) == GUESS_RATE.burst
-    assert not pace.ask("boss", "10.0.0.1")
+    let_in = sum(pace.ask(f"guess {number}", f"2001:db8::{number:x}") == 0 for number in range(1000))
+    assert let_in == STRANGER_RATE.burst, "whoever has one address of IPv6 has 2**64"
+    assert pace.ask(None, "2001:db8::1") > 0
+    assert not pace.ask("boss", "2001:db8::1")
+    assert not pace.ask(None, "2001:db8:0:1::1")
 
 
-def test_a_revoked_token_loses_its_pace() -> None:
-    pace = Pace(StillClock())
-    pace.learn(Credentials(bearer="boss"), Identity(OPERATOR, "token 1"))
-    pace.refused("boss", "10.0.0.1")
+@pytest.mark.parametrize("refusal", [Unauthenticated("no", hint="yes"), LimitExceeded("no", hint="yes")])
+def test_a_revoked_token_loses_its_pace(refusal: PromptyoselfError) -> None:
+    class Refusing(NamedKeeper):
+        async def identify(self, credentials: Credentials) -> Identity:  # noqa: ARG002  whoever it is
+            raise refusal
+
+    pace, credentials = Pace(StillClock()), Credentials(bearer="boss")
+    pace.learn(credentials, Identity(OPERATOR, "token 1"))
+    with pytest.raises(type(refusal)):
+        asyncio.run(LearningGatekeeper(Refusing(), pace).identify(credentials))
 
     assert asks_until_refused(pace, "boss") == STRANGER_RATE.burst
 

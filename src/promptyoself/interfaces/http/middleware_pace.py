@@ -1,7 +1,8 @@
-"""How often one caller may ask: a bucket of tokens each, refilled steadily, and few guesses at tokens.
+"""How often one caller may ask: a bucket of tokens each, refilled steadily.
 
-Callers are told apart by what they present, as a digest; who presents nothing, by address. The table is bounded: when
-it is full, who has been silent longest is forgotten, with a full bucket the next time.
+Callers are told apart by what they present, as a digest; who presents nothing, or something unknown, by the network
+that the address stands for. The table is bounded: when it is full, who has been silent longest is forgotten, with a
+full bucket the next time. Who presents what is refused again and again is the gatekeeper's to hold back.
 """
 
 from __future__ import annotations
@@ -12,16 +13,19 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from promptyoself.domain import limits
+from promptyoself.domain.errors import LimitExceeded, Unauthenticated
+from promptyoself.interfaces.failures import origin_of
 from promptyoself.interfaces.http.problem import problem_response
 from promptyoself.interfaces.http.reach import is_near
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from collections.abc import Awaitable
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from promptyoself.domain.ports import Clock
     from promptyoself.interfaces.identity import Credentials, Gatekeeper, Identity
 
-_UNAUTHENTICATED: Final = 401
 _LETTA_PATHS: Final = "/v1/"
 
 
@@ -35,7 +39,6 @@ class Rate(NamedTuple):
 OPERATOR_RATE: Final = Rate(limits.OPERATOR_REQUESTS_PER_S, limits.OPERATOR_REQUESTS_BURST)
 AGENT_RATE: Final = Rate(limits.AGENT_REQUESTS_PER_S, limits.AGENT_REQUESTS_BURST)
 STRANGER_RATE: Final = Rate(limits.STRANGER_REQUESTS_PER_S, limits.STRANGER_REQUESTS_BURST)
-GUESS_RATE: Final = Rate(limits.GUESSES_PER_S, limits.GUESSES_BURST)
 
 
 class Buckets:
@@ -57,11 +60,6 @@ class Buckets:
             self._buckets.popitem(last=False)
         return wait_s
 
-    def wait_s(self, key: str, rate: Rate) -> float:
-        """Return in how many seconds there will be a token, and take none."""
-        left, _ = self._left(key, rate)
-        return 0.0 if left >= 1 else (1 - left) / rate.per_s
-
     def __len__(self) -> int:
         """Return how many are known."""
         return len(self._buckets)
@@ -77,7 +75,6 @@ class Pace:
 
     def __init__(self, clock: Clock) -> None:
         self._asked = Buckets(clock)
-        self._guesses = Buckets(clock)
         self._known: OrderedDict[str, Rate] = OrderedDict()
 
     def learn(self, credentials: Credentials, identity: Identity) -> None:
@@ -94,22 +91,17 @@ class Pace:
         `is_passing`: made on this machine, to Letta's routes. Whether it is known is Letta's business, which could be
         asked without us: it is no stranger, and what it presents no guess.
         """
-        if is_passing and (bearer is None or _digest(bearer) not in self._known):
-            return self._asked.take(f"passing {address}", OPERATOR_RATE)
-        if bearer is None:
-            return self._asked.take(f"from {address}", STRANGER_RATE)
-        key = _digest(bearer)
+        key = _digest(bearer) if bearer is not None else ""
         rate = self._known.get(key)
-        if rate is None:
-            # Nobody knows this token: few may be tried from one address, whatever they are.
-            return self._guesses.wait_s(address, GUESS_RATE) or self._asked.take(f"from {address}", STRANGER_RATE)
-        return self._asked.take(key, rate)
+        if rate is not None:
+            return self._asked.take(key, rate)
+        if is_passing:
+            return self._asked.take(f"passing {address}", OPERATOR_RATE)
+        return self._asked.take(f"from {origin_of(address)}", STRANGER_RATE)
 
-    def refused(self, bearer: str | None, address: str) -> None:
-        """Note that nobody is known by what was presented."""
-        if bearer is not None:
-            self._known.pop(_digest(bearer), None)
-            self._guesses.take(address, GUESS_RATE)
+    def forget(self, credentials: Credentials) -> None:
+        """Note that nobody is known by these credentials any more."""
+        self._known.pop(_digest(credentials.bearer or ""), None)
 
 
 class LearningGatekeeper:
@@ -121,21 +113,26 @@ class LearningGatekeeper:
 
     async def identify(self, credentials: Credentials) -> Identity:
         """Return the caller, strictly."""
-        return self._learned(credentials, await self._inner.identify(credentials))
+        return await self._learned(credentials, self._inner.identify(credentials))
 
     async def admit(self, credentials: Credentials) -> Identity:
         """Return the caller; NOBODY for a Letta server's token that names no agent."""
-        return self._learned(credentials, await self._inner.admit(credentials))
+        return await self._learned(credentials, self._inner.admit(credentials))
 
     async def identify_as_letta(self, credentials: Credentials) -> Identity:
         """Return the caller for Letta's own schedule routes."""
-        return self._learned(credentials, await self._inner.identify_as_letta(credentials))
+        return await self._learned(credentials, self._inner.identify_as_letta(credentials))
 
     async def close(self) -> None:
         """Finish what was begun on behalf of callers."""
         await self._inner.close()
 
-    def _learned(self, credentials: Credentials, identity: Identity) -> Identity:
+    async def _learned(self, credentials: Credentials, identifying: Awaitable[Identity]) -> Identity:
+        try:
+            identity = await identifying
+        except (Unauthenticated, LimitExceeded):
+            self._pace.forget(credentials)
+            raise
         if credentials.bearer is not None:
             self._pace.learn(credentials, identity)
         return identity
@@ -161,13 +158,7 @@ class Pacing:
         if wait_s:
             await _too_often(wait_s)(scope, receive, send)
             return
-
-        async def watched(message: Message) -> None:
-            if message["type"] == "http.response.start" and message["status"] == _UNAUTHENTICATED and not is_passing:
-                self._pace.refused(bearer, address)
-            await send(message)
-
-        await self._app(scope, receive, watched)
+        await self._app(scope, receive, send)
 
 
 def _too_often(wait_s: float) -> ASGIApp:
