@@ -92,6 +92,7 @@ class World:
         self._chance = SystemChance()
         self._store: SqliteStore | None = None
         self._shared: LendingStore | None = None
+        self._address: str | None = None
         self._bodies: BodyThread | None = None
         self._agents: AgentsSeen | None = None
         self._owner = settings.acting_agent or OPERATOR
@@ -306,6 +307,7 @@ class World:
         self,
         doors: Doors,
         *,
+        address: str,
         interval: timedelta,
         on_entry: Callable[[Entry], None] | None = None,
     ) -> LoopReport:
@@ -315,6 +317,7 @@ class World:
         from promptyoself.storage.lending import LendingStore
         from promptyoself.targets.letta_seen import AgentsSeen
 
+        self._address = address
         # From now on all threads, and the engine, share commits.
         self._shared = LendingStore(self._sqlite(), self._clock)
         self._agents = AgentsSeen(self._ask_for_agent, self._clock)
@@ -574,6 +577,7 @@ class World:
             mode=mode,
             started_at=now,
             heartbeat_at=now,
+            address=self._address,
         )
 
 

@@ -184,6 +184,7 @@ class FakeServices:
         self,
         doors: Callable[[asyncio.Event], Coroutine[None, None, None]],
         *,
+        address: str,  # noqa: ARG002  nobody looks for it
         interval: timedelta,
         on_entry: Callable[[Entry], None] | None = None,
     ) -> LoopReport:

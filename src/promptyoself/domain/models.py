@@ -372,6 +372,8 @@ class Executor:
     """`execute`, `loop`, `serve` or `worker`."""
     started_at: datetime
     heartbeat_at: datetime
+    address: str | None = None
+    """The URL at which it answers over HTTP, when it does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

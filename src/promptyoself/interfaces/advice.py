@@ -23,6 +23,14 @@ def lasting_executors(tx: Tx, *, now: datetime) -> list[Executor]:
     return [executor for executor in alive if executor.mode != _PASSING]
 
 
+def service_address(services: Services) -> str | None:
+    """Return where a running service of this database answers, as its heartbeat says; the newest, when several do."""
+    now = services.clock.now()
+    with services.store.reading() as tx:
+        served = [one for one in lasting_executors(tx, now=now) if one.address]
+    return max(served, key=lambda one: one.started_at).address if served else None
+
+
 def running_warnings(tx: Tx, *, now: datetime) -> list[str]:
     """Warn when nothing is running that would deliver, and when deliveries are stopped."""
     warnings = []

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from promptyoself.domain.errors import ConfigError, InvalidInput
 from promptyoself.interfaces import wire
+from promptyoself.interfaces.advice import service_address
 
 if TYPE_CHECKING:
     from promptyoself.interfaces.call import Call
@@ -19,7 +20,7 @@ _PAGE: Final = '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" 
 def dashboard(call: Call) -> Document:
     """Answer with the address; the token stands after `#`, which no browser sends and no server logs."""
     services = call.services
-    base = _base(call.text("url") or _URL)
+    base = _base(call.text("url") or service_address(services) or _URL)
     token = services.filed_operator_token()
     if token is None:
         raise ConfigError(

@@ -8,6 +8,7 @@ from promptyoself.application import attaching
 from promptyoself.domain.errors import UsageError
 from promptyoself.domain.ports_attach import Way
 from promptyoself.interfaces import wire
+from promptyoself.interfaces.advice import service_address
 from promptyoself.interfaces.http.listening import HOST_DEFAULT, PORT_DEFAULT
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _AUTO = "auto"
 def attach(call: Call) -> Document:
     """Give an agent the tools."""
     agent_id, way = _agent_id(call), _way(call)
-    url = call.text("url") or f"http://{HOST_DEFAULT}:{PORT_DEFAULT}"
+    url = call.text("url") or service_address(call.services) or f"http://{HOST_DEFAULT}:{PORT_DEFAULT}"
     steps: list[str] = []
     with call.services.setting_up() as letta:
         done = attaching.attach(_parts(call, letta, steps), agent_id, way=way, url=url)

@@ -377,7 +377,7 @@ COMMANDS: Final = (
         "cli_dashboard:dashboard",
         (
             Option("open", "open it in this machine's browser, and print no token", "flag"),
-            Option("url", "where `serve` answers (default http://127.0.0.1:8289)"),
+            Option("url", "where `serve` answers (default: where it says that it does, else http://127.0.0.1:8289)"),
         ),
         example="dashboard --open",
         is_operators=True,

@@ -22,7 +22,10 @@ LETTA: Final = (
                 "or auto (default)",
                 choices=("auto", "mcp", "tools"),
             ),
-            Option("url", "the service's address as Letta sees it (default http://127.0.0.1:8289)"),
+            Option(
+                "url",
+                "the service's address as Letta sees it (default: the running service's, else http://127.0.0.1:8289)",
+            ),
         ),
         example="letta attach --agent-id agent-...",
         is_operators=True,

@@ -109,10 +109,11 @@ def _deliveries(services: Services) -> Iterator[Check]:
 def _executor(tx: Tx, *, now: datetime) -> Check:
     alive = lasting_executors(tx, now=now)
     if not alive:
-        return Check("executor", "warn", "nothing is running that would deliver", "start promptyoself execute --loop")
+        return Check("executor", "warn", "nothing is running that would deliver", "start promptyoself serve")
     newest = max(alive, key=lambda executor: executor.heartbeat_at)
     age = max(timedelta(0), now - newest.heartbeat_at).total_seconds()
     found = f"{len(alive)} running; {newest.id} ({newest.mode}, {newest.version}) was heard of {age:.0f} s ago"
+    found += "".join(f"; the service answers at {one.address}" for one in alive if one.address)
     if any(executor.version != __version__ for executor in alive):
         return Check("executor", "warn", f"{found}; versions differ", "restart it, so that all run the same version")
     return Check("executor", "ok", found)

@@ -70,7 +70,7 @@ def _served(call: Call, listening: Listening) -> Document:
 
     _tell(call, listening, token_file=services.file_operator_token())
     interval = timedelta(seconds=call.seconds("interval", limits.INTERVAL_DEFAULT_S))
-    report = services.run_with_doors(doors, interval=interval, on_entry=watch)
+    report = services.run_with_doors(doors, address=listening.url, interval=interval, on_entry=watch)
     return wire.success(
         url=listening.url,
         count=report.accepted,

@@ -186,13 +186,14 @@ class Services(Protocol):
         self,
         doors: Callable[[asyncio.Event], Coroutine[None, None, None]],
         *,
+        address: str,
         interval: timedelta,
         on_entry: Callable[[Entry], None] | None = None,
     ) -> LoopReport:
         """Plan and deliver as `run_loop` does, with `doors` open beside in the same event loop.
 
-        `doors` runs until the event that it is given gets set, which a signal does, and the end of the engine. When
-        either of the two fails, both end, and what it raised is raised.
+        The heartbeat says `address`, the doors' URL. `doors` runs until the event that it is given gets set, which a
+        signal does, and the end of the engine. When either of the two fails, both end, and what it raised is raised.
         """
         ...
 

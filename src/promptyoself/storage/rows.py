@@ -402,6 +402,7 @@ def executor_values(executor: Executor) -> Values:
         "mode": executor.mode,
         "started_at": micros(executor.started_at),
         "heartbeat_at": micros(executor.heartbeat_at),
+        "address": executor.address,
     }
 
 
@@ -415,6 +416,7 @@ def executor_of(row: Row) -> Executor:
         mode=row["mode"],
         started_at=instant(row["started_at"]),
         heartbeat_at=instant(row["heartbeat_at"]),
+        address=row["address"],
     )
 
 

@@ -465,11 +465,11 @@ SELECT seq FROM sqlite_sequence WHERE name = 'schedules'
 
 -- name: heartbeat
 -- A restart under the same id replaces the row whole.
-INSERT INTO executors (id, host, pid, version, mode, started_at, heartbeat_at)
-VALUES (:id, :host, :pid, :version, :mode, :started_at, :heartbeat_at)
+INSERT INTO executors (id, host, pid, version, mode, started_at, heartbeat_at, address)
+VALUES (:id, :host, :pid, :version, :mode, :started_at, :heartbeat_at, :address)
 ON CONFLICT (id) DO UPDATE SET
     host = excluded.host, pid = excluded.pid, version = excluded.version, mode = excluded.mode,
-    started_at = excluded.started_at, heartbeat_at = excluded.heartbeat_at
+    started_at = excluded.started_at, heartbeat_at = excluded.heartbeat_at, address = excluded.address
 
 -- name: remove_executor
 -- At a clean stop; after a crash the row grows old, and retention takes it.

@@ -7,6 +7,9 @@ ALTER TABLE schedules ADD COLUMN content TEXT;
 -- Whether directives in what the agent answers are obeyed.
 ALTER TABLE schedules ADD COLUMN replies TEXT NOT NULL DEFAULT 'ignore' CHECK (replies IN ('ignore', 'obey'));
 
+-- Where an executor with doors answers, so that people and commands of this machine find it.
+ALTER TABLE executors ADD COLUMN address TEXT;
+
 -- Nonces of envelopes are made with it; it is never shown or exported.
 INSERT INTO meta (name, value) VALUES ('reply_secret', lower(hex(randomblob(32))));
 
