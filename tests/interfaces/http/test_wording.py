@@ -77,6 +77,13 @@ def test_refusals_and_warnings_name_no_command_and_no_option(client: TestClient)
     assert any("/api/v1/resume" in one for one in answers[-1].json()["warnings"])
 
 
+def test_what_a_route_does_is_said_of_the_route_alone(app: FastAPI) -> None:
+    operations = [one for methods in app.openapi()["paths"].values() for one in methods.values()]
+    summaries = [one["summary"] for one in operations]
+    assert len(set(summaries)) == len(summaries)
+    assert not [one for one in summaries if re.search(r"JSON file|\bwith (all|loop)\b|--", one)]
+
+
 def test_an_agent_is_told_whose_its_token_is(app: FastAPI) -> None:
     from tests.interfaces.http.conftest import client_of
 

@@ -17,6 +17,19 @@ WRITES: Final = (507,)
 ONE: Final = (404,)
 CHANGES: Final = (404, 409, 412, 507)
 ASKS_LETTA: Final = (502,)
+_SUMMARIES: Final = {
+    "register-all": "Make up to 10,000 schedules in one request, all or none",
+    "update": "Change what you name of a schedule and leave the rest; null clears what can be cleared",
+    "pause": "Pause a schedule",
+    "resume": "Resume a paused schedule",
+    "pause-all": "Stop every delivery at once, and leave the schedules as they are",
+    "resume-all": "Let all deliveries go on",
+    "execute": "Deliver what is due: one pass, one attempt for each due delivery",
+    "db-backup": "Copy the database, consistent, while it is in use, to a file beside it",
+    "import": "Make schedules of a crontab, of Letta Code's crons, or of what `export` wrote",
+    "errors": "List every error code, its status and what it means",
+}
+"""Where a command has several routes, or its help speaks of files and options that HTTP has not."""
 
 
 def said(
@@ -31,9 +44,10 @@ def said(
     found = find_command(command)
     assert found is not None, command  # noqa: S101  routes name commands that exist
     summary, _, rest = keys_said(found.help).partition(". ")
+    name = operation or command
     return {
-        "operation_id": operation or command,
-        "summary": summary.rstrip("."),
+        "operation_id": name,
+        "summary": _SUMMARIES.get(name, summary.rstrip(".")),
         "description": rest or None,
         "status_code": status,
         "response_model": shape,
