@@ -23,7 +23,7 @@ import threading
 from promptyoself.interfaces import cli_preview
 cli_preview.preview = lambda call: threading.Event().wait()
 """
-QUICK_LEASES = limits_of(lease=5, lease_renew_every=1, lease_margin=1, heartbeat_every=1)
+QUICK_LEASES = limits_of(lease=6, lease_renew_every=1, heartbeat_every=1)
 IMPATIENT = limits_of(store_gone_for=1, heartbeat_every=0.3)
 _POST = "POST {path} HTTP/1.1\nHost: localhost\n{auth}\nContent-Type: application/json\nContent-Length: {length}\n\n"
 
