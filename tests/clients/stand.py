@@ -89,8 +89,9 @@ class Stand:
         """Make one request; a body that is no bytes goes out as JSON."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WITHIN_S)
         data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+        kind = {} if data is body else {"Content-Type": "application/json"}
         try:
-            connection.request(method, path, body=data, headers=dict(headers or {}))
+            connection.request(method, path, body=data, headers={**kind, **(headers or {})})
             answer = connection.getresponse()
             return Reply(answer.status, {key.lower(): value for key, value in answer.getheaders()}, answer.read())
         finally:

@@ -79,6 +79,26 @@ def test_an_answers_status_headers_and_packed_body_come_back_untouched(stand: St
     assert upstream.last.header("cookie") is None, "no caller gets another's cookies"
 
 
+def test_what_letta_serves_is_no_page_of_ours_in_a_browser(stand: Stand, upstream: Upstream) -> None:
+    async def page(wire: Wire) -> None:
+        policy = ("Content-Security-Policy", "default-src *"), ("X-Content-Type-Options", "sniff-away")
+        await wire.answer(200, b"<script>1</script>", ("Content-Type", "text/html"), *policy)
+
+    upstream.acts["/v1/page"] = page
+    answer = stand.ask("GET", "/v1/page")
+    assert answer.headers["content-security-policy"] == "sandbox; default-src 'none'; frame-ancestors 'none'"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.body == b"<script>1</script>"
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
+def test_what_a_foreign_page_can_send_unasked_schedules_nothing(stand: Stand, kind: str) -> None:
+    order = b'{"messages": [{"role": "user", "content": "x"}], "schedule": {"cron_expression": "0 9 * * *"}}'
+    answer = stand.ask("POST", "/v1/agents/agent-1/schedule", order, headers={"Content-Type": kind})
+    assert (answer.status, "application/json" in answer.body.decode()) == (415, True)
+    assert not stand.ask("GET", "/v1/agents/agent-1/schedule").json["scheduled_messages"]
+
+
 @pytest.mark.parametrize("method", ["HEAD", "GET"])
 def test_an_answer_without_a_body_stays_one(stand: Stand, upstream: Upstream, method: str) -> None:
     async def bare(wire: Wire) -> None:
@@ -296,6 +316,7 @@ def test_a_letta_that_dies_in_mid_stream_leaves_a_torn_answer(stand: Stand, upst
         "/v1/../secret", "/v1/%2e%2e/secret", "/v1/.%2E/secret", "/v1/x/..", "/v1/%252e%252e/secret", "/v1/./x",
         "/v1//evil.example/x", "/v1/a%2f..%2f..%2fsecret", "/v1/..;/secret/..", "/v1/a\\..\\secret", "/v1/%5c..%5cx",
         "/v1/a%0d%0aX-Injected:%201", "/v1/a%00b", "/v1/#/../x", "/v1/x?a=b#c", "/v1/%2f%2fevil.example",
+        "/v1/..;/secret", "/v1/%2e%2e%3bx/secret",
     ],
 )  # fmt: skip
 def test_a_path_that_does_not_plainly_lie_below_v1_is_refused(stand: Stand, upstream: Upstream, path: str) -> None:
@@ -396,6 +417,18 @@ def test_from_elsewhere_only_whom_letta_vouches_for_is_passed_on(stand: Stand, u
     for path in ("/v1/agents/", "/v1/health/", "/v1/health"):
         upstream.acts[path] = echo
     forwarded = {"X-Forwarded-For": "203.0.113.9"}
+    for sign in (
+        "X-Forwarded-Proto",
+        "Forwarded",
+        "Via",
+        "CF-Connecting-IP",
+        "True-Client-IP",
+        "X-Envoy-Peer",
+        "CDN-Loop",
+    ):
+        assert stand.ask("GET", "/v1/agents/", headers={sign: "x"}).status == 401, sign
+    old = stand.raw(b"GET /v1/agents/ HTTP/1.0\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+    assert old.split(b" ")[1] == b"401", "nginx speaks HTTP/1.0 to what is behind it, and says nothing else"
     for path in ("/v1/agents/", "/v1/agents/a/schedule", "/v1/health/../agents/", "/v1/health/x"):
         assert stand.ask("GET", path, headers=forwarded).status in {401, 422}
     assert upstream.seen == [], "an open Letta is this machine's alone"

@@ -266,6 +266,16 @@ async def test_a_key_that_letta_refuses_is_forgotten_sooner(hall: Hall) -> None:
 
 
 @entered
+async def test_a_token_of_ours_is_shown_to_letta_in_no_wrapping(hall: Hall) -> None:
+    token = hall.token()
+    for text in (f'"{token}"', f"<{token}>", f"key, Bearer {token}", f"Bearer {token}", f"token={token.upper()}"):
+        for enter in (hall.enter, hall.as_letta):
+            with pytest.raises(Unauthenticated, match="a token of ours"):
+                await enter(text, address=f"192.0.2.{len(text)}")
+    assert hall.services.keys_asked == []
+
+
+@entered
 async def test_a_letta_that_lets_everybody_in_vouches_for_nobody(hall: Hall) -> None:
     hall.services.is_letta_open = True
     for address in (HERE, THERE):

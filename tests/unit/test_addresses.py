@@ -91,7 +91,7 @@ def test_plain_urls_are_taken_apart(url: str, parts: tuple[str, str, int]) -> No
 
 def test_an_operator_allows_hosts_and_blocks() -> None:
     allowed = read_allowed(" Hooks.LAN., 10.1.0.0/16 ,fd00::/8, localhost,, 127.0.0.1")
-    for url in ("http://10.1.2.3/", "http://[fd00::1]/", "http://localhost:9/", "http://127.0.0.1:9/"):
+    for url in ("http://10.1.2.3/", "http://[fd00::1]/", "http://localhost:8009/", "http://127.0.0.1:8009/"):
         read_url(url, allowed)
     for url in ("http://10.2.0.1/", "http://[::1]/", "http://a.localhost/", "http://[::ffff:10.1.2.3]/"):
         with pytest.raises(InvalidInput):
@@ -106,3 +106,10 @@ def test_an_operator_allows_hosts_and_blocks() -> None:
 def test_a_word_that_allows_nothing_is_refused(text: str) -> None:
     with pytest.raises(ConfigError):
         read_allowed(text)
+
+
+@pytest.mark.parametrize("port", [22, 25, 6379, 6667, 11211])
+def test_ports_where_other_protocols_are_spoken_are_refused_on_any_host(port: int) -> None:
+    for host in ("example.com", "hooks.lan"):
+        with pytest.raises(InvalidInput, match=f"port {port}"):
+            read_url(f"http://{host}:{port}/", read_allowed("hooks.lan"))

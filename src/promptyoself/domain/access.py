@@ -6,14 +6,17 @@ bits cannot be guessed from it, so it needs no slow hash.
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from promptyoself.domain.values import dataclass
 
 TOKEN_PREFIX = "pys_"  # noqa: S105  what every token begins with, so that people and scanners know one
 TOKEN_CHARS = 47
 """The prefix and 43 url-safe characters: 256 random bits."""
+_WITHIN: Final = re.compile(rf"{TOKEN_PREFIX}[A-Za-z0-9_-]{{{TOKEN_CHARS - len(TOKEN_PREFIX)}}}", re.IGNORECASE)
 
 
 class TokenKind(StrEnum):
@@ -82,6 +85,11 @@ class Claim:
 def is_token(text: str) -> bool:
     """Return whether a text says that it is a token of ours, true or not: nobody else is ever shown one."""
     return text[: len(TOKEN_PREFIX)].lower() == TOKEN_PREFIX
+
+
+def holds_token(text: str) -> bool:
+    """Return whether a whole token of ours stands anywhere in a text, in quotes or behind another key."""
+    return _WITHIN.search(text) is not None
 
 
 def digest_of(text: str) -> str:

@@ -23,6 +23,19 @@ _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _HOST_CHARS_MAX: Final = 253
 _PORTS: Final = {"http": 80, "https": 443}
 _PORT_MAX: Final = 65535
+_REFUSED_PORTS: Final = frozenset(
+    int(port)
+    for line in (
+        # The "bad ports" of the WHATWG's Fetch, which no browser sends to either.
+        "1 7 9 11 13 15 17 19 20 21 22 23 25 37 42 43 53 69 77 79 87 95 101 102 103 104 109 110 111 113 115 117 119",
+        "123 135 137 139 143 161 179 389 427 465 512 513 514 515 526 530 531 532 540 548 554 556 563 587 601 636 989",
+        "990 993 995 1719 1720 1723 2049 3659 4045 4190 5060 5061 6000 6566 6665 6666 6667 6668 6669 6679 6697 10080",
+        # Stores that read commands line by line.
+        "6379 11211",
+    )
+    for port in line.split()
+)
+"""Where services listen that might take the lines of a request for commands of their own."""
 _URL: Final = re.compile(r"(?P<scheme>https?)://(?P<authority>[^/?]+)(?P<rest>.*)", re.IGNORECASE)
 _AUTHORITY: Final = re.compile(r"(?P<host>\[[^\[\]]*\]|[^\[\]:]+)(:(?P<port>[0-9]{1,5}))?")
 _PUBLIC_ONLY: Final = "callbacks go to public addresses; an operator may allow others (PROMPTYOSELF_CALLBACK_ALLOW)"
@@ -135,6 +148,8 @@ def read_url(url: str, allowed: Allowed = NOTHING) -> CallbackUrl:
     port = int(found["port"] or _PORTS[scheme]) if found else 0
     if found is None or not 0 < port <= _PORT_MAX:
         raise _bad("cannot be read: its host or port is malformed")
+    if port in _REFUSED_PORTS:
+        raise _bad(f"has port {port}, where another protocol than HTTP is spoken")
     host = _host(found["host"])
     read = CallbackUrl(scheme=scheme, host=host, port=port, rest=rest if rest.startswith("/") else f"/{rest}")
     literal = read.literal

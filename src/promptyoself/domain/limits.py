@@ -243,7 +243,11 @@ READERS_MAX: Final = 4
 
 # -- doors that serve many ----------------------------------------------------------------------------------
 DOOR_THREADS_MAX: Final = 32
-"""Commands of one door that are carried out at once; further callers wait their turn."""
+"""Commands of one door that operators have carried out at once, and as many agents; further callers wait."""
+AGENT_THREADS_MAX: Final = 2
+"""Of these, the commands of one agent; its further ones wait for them."""
+AGENT_CALLS_MAX: Final = 64
+"""Commands of one agent at one door, at work or waiting; further ones are refused."""
 READINESS_KEPT_FOR: Final = timedelta(seconds=1)
 """How long one look at a service's readiness answers all who ask."""
 PLANNER_LATE: Final = timedelta(seconds=30)

@@ -91,7 +91,7 @@ def _again(call: Call, done: Document) -> Document:
         now=wire.instant(call.services.clock.now(), call.services.defaults.timezone),
         message=f"{counted(len(ids), 'schedule')}, stored by this very request before",
         warnings=[],
-        database=call.services.store.location,
+        database=call.database,
         replayed=True,
     )
 

@@ -10,17 +10,15 @@ from collections.abc import Callable, Mapping
 from functools import cache, partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from promptyoself.domain import limits
-from promptyoself.domain.errors import Forbidden, InvalidInput
+from promptyoself.domain.errors import Forbidden, InvalidInput, StoreError
 from promptyoself.interfaces.call import Call, Flags, carry_out
 from promptyoself.interfaces.commands import find_command
 
 if TYPE_CHECKING:
-    from anyio import CapacityLimiter
-
     from promptyoself.interfaces.identity import Identity
     from promptyoself.interfaces.parse import OptionValue
     from promptyoself.interfaces.services import Services
+    from promptyoself.interfaces.turns import Turns
     from promptyoself.interfaces.wire import Document
 
 T = TypeVar("T")
@@ -38,7 +36,7 @@ class Door:
         """`name` is the door's, as the journal shows it: `http`, `mcp`, `letta`."""
         self.services = services
         self._name = name
-        self._room: CapacityLimiter | None = None
+        self._turns: Turns | None = None
 
     def answer(
         self,
@@ -75,7 +73,12 @@ class Door:
             is_at_hand=False,
             content=content,
         )
-        return carry_out(call)
+        try:
+            return carry_out(call)
+        except StoreError as error:
+            if identity.is_operator:
+                raise
+            raise without_place(error, self.services.store.location) from error
 
     async def carry_out(
         self,
@@ -85,7 +88,7 @@ class Door:
         *,
         content: str | None = None,
     ) -> Document:
-        """Answer as `answer` does, in a thread of its own; at most DOOR_THREADS_MAX at once.
+        """Answer as `answer` does, in a thread of its own; at most DOOR_THREADS_MAX at once, and fewer of one agent.
 
         A caller that goes away does not stop it: what has begun is finished, stored or refused as a whole.
         """
@@ -93,24 +96,37 @@ class Door:
         bodies = self.services.bodies
         if bodies is not None and content is None and self._is_short(command, options, identity):
             return await bodies.run(act)
-        return await self.in_thread(act)
+        return await self.in_thread(act, identity)
 
-    async def in_thread(self, act: Callable[[], T]) -> T:
-        """Run what calls `answer`, perhaps more than once, in a thread of its own, as `carry_out` does."""
+    async def in_thread(self, act: Callable[[], T], identity: Identity) -> T:
+        """Run what calls `answer`, perhaps more than once, in a thread of its own, as `carry_out` does.
+
+        Raises LimitExceeded as `Turns.of` does.
+        """
         import anyio
 
-        if self._room is None:
-            self._room = anyio.CapacityLimiter(limits.DOOR_THREADS_MAX)
-        # anyio shields a thread that has begun from cancellation; waiting for room is given up.
-        return await anyio.to_thread.run_sync(act, limiter=self._room)
+        from promptyoself.interfaces.turns import Turns
+
+        if self._turns is None:
+            self._turns = Turns()
+        async with self._turns.of(identity.owner) as room:
+            # anyio shields a thread that has begun from cancellation; waiting for room is given up.
+            return await anyio.to_thread.run_sync(act, limiter=room)
 
     def _is_short(self, command: str, options: Mapping[str, OptionValue | None], identity: Identity) -> bool:
-        """Return whether a command surely waits for nothing outside and works out little: a common creation."""
-        if command not in _SHORT or any(options.get(key) is not None for key in _TAKES_TIME):
+        """Return whether a command surely waits for nothing outside and works out little: a common creation.
+
+        Never an agent's: a rule may be slow to read, and one agent's slow rules would hold up everybody's creations.
+        """
+        if (
+            not identity.is_operator
+            or command not in _SHORT
+            or any(options.get(key) is not None for key in _TAKES_TIME)
+        ):
             return False
         if (options.get("target") or self.services.defaults.target) != "letta" or options.get("skip_validation"):
             return True
-        agent_id = options.get("agent_id") or (None if identity.is_operator else identity.owner)
+        agent_id = options.get("agent_id")
         return isinstance(agent_id, str) and self.services.has_seen_agent(agent_id)
 
     def _services(self, identity: Identity, flags: Flags) -> Services:
@@ -123,6 +139,15 @@ def _keys_of(command: str) -> frozenset[str]:
     found = find_command(command)
     options, arguments = (found.options, found.arguments) if found is not None else ((), ())
     return frozenset({one.key for one in options} | {one.key for one in arguments}) - _NOT_FOR_CALLERS
+
+
+def without_place(error: StoreError, location: str) -> StoreError:
+    """Return an error as agents from afar and strangers may hear it: without the path of the database."""
+    message, hint = (
+        text and text.replace(f"the database {location}", "the database").replace(location, "the database")
+        for text in (error.message, error.hint)
+    )
+    return type(error)(message or "", hint=hint)
 
 
 def _check_texts(given: Mapping[str, OptionValue]) -> None:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, assert_never
 import anyio
 
 from promptyoself.domain import limits
-from promptyoself.domain.access import KeyVerdict, Token, TokenKind, digest_of, is_token
+from promptyoself.domain.access import KeyVerdict, Token, TokenKind, digest_of, holds_token, is_token
 from promptyoself.domain.agents import validate_agent_id
 from promptyoself.domain.errors import Forbidden, PromptyoselfError, StoreError, Unauthenticated
 from promptyoself.domain.models import OPERATOR
+from promptyoself.interfaces.door import without_place
 from promptyoself.interfaces.failures import Failures, is_loopback
 from promptyoself.interfaces.identity import NOBODY, Credentials, Identity
 from promptyoself.interfaces.letta_keys import LettaKeys
@@ -104,6 +105,8 @@ class TokenGatekeeper:
             )
         if key is not None and len(key) > limits.BEARER_CHARS_MAX:
             raise self._refused("the key is too long to be one", credentials)
+        if key is not None and holds_token(key):  # in quotes, or behind another key: Letta is not shown it
+            raise self._refused("there is more in Authorization than a token of ours", credentials)
         if self._keys.known(key) is None and self._failures.is_over(credentials.address):
             raise self._failures.refusal()
         verdict = await self._keys.verdict(key)
@@ -180,8 +183,11 @@ class _Tokens:
         if known is not None and known[0] == mark:
             return known[1]
         # Here, and in no thread: each creation is a commit, after which every caller's token is looked up anew.
-        with self._store.glancing() as tx:
-            token = tx.token_by_digest(digest)
+        try:
+            with self._store.glancing() as tx:
+                token = tx.token_by_digest(digest)
+        except StoreError as error:  # a stranger hears of it
+            raise without_place(error, self._store.location) from error
         if token is None:
             self._known.pop(digest, None)
             return None

@@ -13,9 +13,9 @@ from promptyoself.application.readiness import ClockWatch, Look, looks
 from promptyoself.domain import limits
 from promptyoself.domain.errors import StoreError, Unauthenticated
 from promptyoself.interfaces import wire
-from promptyoself.interfaces.http.asking import address_of, asker, credentials_of
+from promptyoself.interfaces.http.asking import asker, credentials_of
 from promptyoself.interfaces.http.parts import parts_of
-from promptyoself.interfaces.http.reach import is_loopback
+from promptyoself.interfaces.http.reach import is_near
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -92,6 +92,6 @@ async def _is_known(request: Request) -> bool:
     """Return whether an operator asks. Raises Unauthenticated for other machines' strangers."""
     if credentials_of(request.headers).bearer is not None:
         return (await asker(request)).is_operator
-    if is_loopback(address_of(request) or ""):
+    if is_near(request.scope):
         return False
     raise Unauthenticated("the request came without a token", hint="send one as Authorization: Bearer ...")

@@ -37,13 +37,20 @@ _HEADERS: Final = {
     "x-frame-options": "DENY",
 }
 """On every answer of ours that does not say otherwise (the dashboard has its own policy)."""
+_HEADERS_OF_LETTAS: Final = {
+    "content-security-policy": "sandbox; default-src 'none'; frame-ancestors 'none'",
+    "cross-origin-resource-policy": "same-origin",
+    "x-content-type-options": "nosniff",
+}
+"""On every answer below /v1, whatever Letta says: a file of an agent's that a browser shows from our address would else
+be a page of ours, with the dashboard's token in its reach. Programs do not look at them."""
 
 
 def wrap(app: FastAPI) -> None:
     """Put everything in this room around an application that is otherwise complete."""
     services, pace = parts_of(app).services, pace_of(app)
     app.add_middleware(Bounds)
-    app.add_middleware(Pacing, pace=pace)
+    app.add_middleware(Pacing, pace=pace, gatekeeper=parts_of(app).gatekeeper)
     app.add_middleware(Origins, reach=parts_of(app).reach)
     app.add_middleware(Marking, services=services, traffic=traffic_of(app), stopping=parts_of(app).stopping)
 
@@ -69,7 +76,7 @@ class Marking:
         self._count += 1
         request_id = f"{self._process}-{self._count}"
         scope.setdefault("state", {})["request_id"] = request_id
-        is_ours = not scope["path"].startswith("/v1/")  # Letta's answers go through as they are
+        is_lettas = scope["path"].startswith("/v1/") or scope["path"] == "/v1"
         begun, status = services.clock.monotonic(), 0
 
         async def marked(message: Message) -> None:
@@ -78,7 +85,9 @@ class Marking:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["x-request-id"] = request_id
-                if is_ours:
+                if is_lettas:
+                    headers.update(_HEADERS_OF_LETTAS)
+                else:
                     for name, value in _HEADERS.items():
                         headers.setdefault(name, value)
             await send(message)

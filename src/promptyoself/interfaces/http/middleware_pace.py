@@ -12,9 +12,13 @@ import math
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from starlette.datastructures import Headers
+
 from promptyoself.domain import limits
-from promptyoself.domain.errors import LimitExceeded, Unauthenticated
+from promptyoself.domain.access import is_token
+from promptyoself.domain.errors import LimitExceeded, PromptyoselfError, Unauthenticated
 from promptyoself.interfaces.failures import origin_of
+from promptyoself.interfaces.http.asking import credentials_of
 from promptyoself.interfaces.http.problem import problem_response
 from promptyoself.interfaces.http.reach import is_near
 
@@ -103,6 +107,10 @@ class Pace:
         """Note that nobody is known by these credentials any more."""
         self._known.pop(_digest(credentials.bearer or ""), None)
 
+    def knows(self, bearer: str | None) -> bool:
+        """Return whether this was presented before, and belonged to somebody."""
+        return bearer is not None and _digest(bearer) in self._known
+
 
 class LearningGatekeeper:
     """A gatekeeper that tells the pace whom it let in, at whichever door."""
@@ -141,9 +149,10 @@ class LearningGatekeeper:
 class Pacing:
     """Refuses who asks too often."""
 
-    def __init__(self, app: ASGIApp, *, pace: Pace) -> None:
+    def __init__(self, app: ASGIApp, *, pace: Pace, gatekeeper: Gatekeeper) -> None:
         self._app = app
         self._pace = pace
+        self._gatekeeper = gatekeeper
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or refuse it."""
@@ -155,10 +164,25 @@ class Pacing:
         address = str((scope.get("client") or ("", 0))[0])
         is_passing = scope["path"].startswith(_LETTA_PATHS) and is_near(scope)
         wait_s = self._pace.ask(bearer, address, is_passing=is_passing)
+        if wait_s and not self._pace.knows(bearer) and await self._is_right(bearer, address, scope):
+            wait_s = self._pace.ask(bearer, address, is_passing=is_passing)
         if wait_s:
             await _too_often(wait_s)(scope, receive, send)
             return
         await self._app(scope, receive, send)
+
+    async def _is_right(self, bearer: str | None, address: str, scope: Scope) -> bool:
+        """Return whether a token that was not seen yet is a right one: others' guesses must not keep it out.
+
+        A look at the database, as for any token; Letta is not asked on behalf of somebody who is held back.
+        """
+        if bearer is None or not is_token(bearer):
+            return False
+        try:
+            await self._gatekeeper.admit(credentials_of(Headers(scope=scope), address))
+        except PromptyoselfError:
+            return False
+        return True
 
 
 def _too_often(wait_s: float) -> ASGIApp:

@@ -8,7 +8,25 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from starlette.types import Scope
 
-_FORWARDED: Final = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip"})
+_FORWARDED: Final = frozenset(
+    {
+        b"forwarded",
+        b"via",
+        b"cdn-loop",
+        b"x-real-ip",
+        b"x-client-ip",
+        b"x-cluster-client-ip",
+        b"x-original-forwarded-for",
+        b"x-original-host",
+        b"true-client-ip",
+        b"cf-connecting-ip",
+        b"fastly-client-ip",
+        b"fly-client-ip",
+        b"tailscale-user-login",
+    }
+)
+_FORWARDED_BEGINS: Final = (b"x-forwarded-", b"x-envoy-")
+"""What proxies and tunnels add to requests that they pass on."""
 
 
 class Reach(NamedTuple):
@@ -38,8 +56,14 @@ def is_loopback(address: str) -> bool:
 
 
 def is_near(scope: Scope) -> bool:
-    """Return whether a request was made on this machine; one that a proxy has forwarded was not."""
-    if any(name in _FORWARDED for name, _ in scope["headers"]):
+    """Return whether a request was made on this machine; one that a proxy has forwarded was not.
+
+    A proxy that adds nothing to what it forwards cannot be told from a program here (docs/access.md). One sign is left:
+    HTTP/1.0, which nginx speaks to what is behind it unless it is told otherwise, and hardly a program does.
+    """
+    if any(name in _FORWARDED or name.startswith(_FORWARDED_BEGINS) for name, _ in scope["headers"]):
+        return False
+    if scope.get("http_version") == "1.0":
         return False
     return is_loopback((scope.get("client") or ("", 0))[0])
 

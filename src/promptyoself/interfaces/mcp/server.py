@@ -121,7 +121,7 @@ class ToolServer:
             if tool is None:
                 return _refused(_no_tool(name))
             identity = self._who(ctx)
-            return await self._door.in_thread(lambda: _carried_out(self._door, tool, arguments, identity))
+            return await self._door.in_thread(lambda: _carried_out(self._door, tool, arguments, identity), identity)
         except PromptyoselfError as error:
             return _refused(_sentence(error))
         except Exception as error:  # noqa: BLE001  a bug is told as a sentence, and what it says stays here

@@ -16,6 +16,8 @@ from promptyoself.domain.errors import InvalidInput, TargetRefused
 PREFIX: Final = "/v1"
 _VISIBLE: Final = re.compile(rb"[\x21-\x7e]*")
 _STRANGE: Final = re.compile(rb"[\x00-\x1f\x7f\\]")
+_DOTS: Final = frozenset({b".", b".."})
+"""Also before a `;`: some servers take off what follows it before they resolve dots."""
 _DECODINGS_MAX: Final = 3
 """Rounds of unescaping that a path is looked at in: a proxy before Letta may take one off."""
 
@@ -57,5 +59,10 @@ def location(base_url: str, given: str) -> str:
 def _check(path: bytes) -> None:
     first, *segments = path.split(b"/")
     plain = first == b"" and segments[:1] == [PREFIX[1:].encode()]
-    if not plain or _STRANGE.search(path) or any(one in {b".", b".."} for one in segments) or b"" in segments[:-1]:
+    if (
+        not plain
+        or _STRANGE.search(path)
+        or any(one.partition(b";")[0] in _DOTS for one in segments)
+        or b"" in segments[:-1]
+    ):
         raise InvalidInput("the path does not plainly lie below /v1", hint="write it without dots, // and backslashes")

@@ -15,6 +15,7 @@ from starlette.routing import Route
 from promptyoself.domain import limits
 from promptyoself.domain.agents import validate_agent_id
 from promptyoself.domain.errors import Conflict, Forbidden, InvalidInput, PromptyoselfError, ScheduleNotFound
+from promptyoself.interfaces.http.api.routing import is_json
 from promptyoself.interfaces.http.letta import orders, shapes
 from promptyoself.interfaces.http.letta.answers import answer, fail, refuse
 from promptyoself.interfaces.http.letta.reception import Reception
@@ -33,6 +34,7 @@ _LETTA: Final = "letta"
 _LIVE: Final = frozenset({"active", "paused"})
 _ID_DIGITS_MAX: Final = 18
 _CREATED: Final = 201
+_NOT_JSON: Final = 415
 
 
 class Desk(NamedTuple):
@@ -115,6 +117,10 @@ class _Endpoint:
 
 
 async def _create(asked: _Asked) -> tuple[int, Document]:
+    if not is_json(asked.request):
+        # What a page of another site can send unasked is never JSON; a Letta that is open has no other lock.
+        said = "the body must be JSON, and its Content-Type application/json"
+        return _NOT_JSON, {"detail": said, "code": "unsupported_media_type"}
     body = await _body(asked.request)
     order = orders.read_order(asked.agent_id, orders.read_json(body), asked.request.query_params)
     order["idempotency_key"] = asked.request.headers.get("idempotency-key")

@@ -14,7 +14,8 @@ export class Refused extends Error {
 export function takeToken() {
   const found = /^#token=(pys_[\w-]+)$/.exec(location.hash);
   if (found) {
-    sessionStorage.setItem(KEY, found[1]);
+    // Not in place of another: a link must not make somebody else of a person who is signed in.
+    if (!sessionStorage.getItem(KEY)) sessionStorage.setItem(KEY, found[1]);
     history.replaceState(null, "", location.pathname + "#/");
   }
   return sessionStorage.getItem(KEY);
