@@ -14,6 +14,7 @@ from promptyoself.interfaces.table import Command
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from types import ModuleType
 
     from promptyoself.application.idempotency import Asked
     from promptyoself.application.requests import Understood
@@ -179,17 +180,18 @@ def carry_out(call: Call) -> Document:
     from promptyoself.interfaces import wire
 
     try:
-        document = _handler_of(call.command.handler)(call)
+        module, function = _place_of(call.command.handler)
+        handler: Callable[[Call], Document] = getattr(module, function)
+        document = handler(call)
         return wire.with_bounds(document, call.understood)
     finally:
         call.close()
 
 
 @cache
-def _handler_of(place: str) -> Callable[[Call], Document]:
-    """Return the `module:function` that the table names; there are as many as commands."""
+def _place_of(handler: str) -> tuple[ModuleType, str]:
+    """Return the module and the name that `module:function` of the table means; there are as many as commands."""
     from importlib import import_module
 
-    module, _, function = place.partition(":")
-    handler: Callable[[Call], Document] = getattr(import_module(f"promptyoself.interfaces.{module}"), function)
-    return handler
+    module, _, function = handler.partition(":")
+    return import_module(f"promptyoself.interfaces.{module}"), function

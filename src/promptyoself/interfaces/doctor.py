@@ -109,7 +109,9 @@ def _deliveries(services: Services) -> Iterator[Check]:
 def _executor(tx: Tx, *, now: datetime) -> Check:
     alive = lasting_executors(tx, now=now)
     if not alive:
-        return Check("executor", "warn", "nothing is running that would deliver", "start promptyoself serve")
+        return Check(
+            "executor", "warn", "nothing is running that would deliver", "start promptyoself serve, or execute --loop"
+        )
     newest = max(alive, key=lambda executor: executor.heartbeat_at)
     age = max(timedelta(0), now - newest.heartbeat_at).total_seconds()
     found = f"{len(alive)} running; {newest.id} ({newest.mode}, {newest.version}) was heard of {age:.0f} s ago"
