@@ -147,6 +147,62 @@ def test_a_tool_of_anothers_by_one_of_our_names_is_never_written_over(desk: Desk
     assert desk.live() == []
 
 
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"PROMPTYOSELF_TOKEN": "its own", "PROMPTYOSELF_URL": "its own"},
+        {"PROMPTYOSELF_TOKEN": "its own"},
+        {"PROMPTYOSELF_URL": "its own"},
+    ],
+)
+def test_secrets_of_its_own_by_our_names_are_neither_written_over_nor_taken(desk: Desk, own: dict[str, str]) -> None:
+    desk.before.secrets.update(own)
+    desk.letta.agents["agent-1"].secrets.update(own)
+    with pytest.raises(Conflict, match="not written over"):
+        desk.attach()
+    desk.assert_as_before()
+    assert not desk.detach().is_change
+    desk.assert_as_before()
+
+
+def test_a_token_that_a_person_issued_and_put_there_stays(desk: Desk) -> None:
+    request = access.TokenRequest(kind=TokenKind.AGENT, agent_id="agent-1", name="by hand")
+    with desk.store.transaction() as tx:
+        by_hand = access.create(tx, request, secret="x" * 43, caller=Caller(), now=desk.parts.clock.now())
+    desk.letta.agents["agent-1"].secrets["PROMPTYOSELF_TOKEN"] = by_hand.text.reveal()
+    with pytest.raises(Conflict, match="not written over"):
+        desk.attach()
+    desk.detach()
+    assert desk.letta.agents["agent-1"].secrets["PROMPTYOSELF_TOKEN"] == by_hand.text.reveal()
+
+
+def test_secrets_that_came_into_the_place_of_ours_stay_when_the_tools_go(desk: Desk) -> None:
+    desk.attach()
+    desk.letta.agents["agent-1"].secrets |= {"PROMPTYOSELF_TOKEN": "its own"}
+    assert desk.detach().tools
+    agent = desk.letta.agents["agent-1"]
+    assert (agent.tool_ids, agent.secrets["PROMPTYOSELF_TOKEN"]) == (desk.before.tool_ids, "its own")
+
+
+def test_what_another_promptyoself_gave_is_taken_over_with_a_word_and_never_taken_away(
+    desk: Desk, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    other = Desk(tmp_path / "other")
+    other.letta.agents = desk.letta.agents
+    other.letta.tools = desk.letta.tools
+    other._secrets = (f"{number:043d}" for number in range(1000, 2000))
+    desk.attach()
+    attached = desk.letta.agents["agent-1"]
+    assert not other.detach().is_change
+    assert desk.letta.agents["agent-1"] == attached
+    other.attach()
+    assert "The agent was attached to another promptyoself or database: this one takes its place" in other.said
+    assert desk.detach().tools == []
+    assert other.detach().tools
+    other.assert_as_before()
+
+
 def test_detach_gives_back_the_agent_as_it_was(desk: Desk) -> None:
     desk.attach()
     done = desk.detach()

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
-import sys
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,37 +15,42 @@ from promptyoself.application.attaching import TOOL_NAMES
 from promptyoself.domain.secret import Secret
 from promptyoself.targets.letta_attach_tool import source_of
 from promptyoself.targets.own_service import OwnService
-from tests.letta.test_main_job import Desk, until
+from tests.letta.desk import APART, PROGRAM, Desk, until
 from tests.letta_server.server import LettaServer
 
 pytestmark = pytest.mark.letta
 
-_LISTENING = re.compile(r"serve\.listening url=(\S+)")
-
 
 class Circle(Desk):
-    """A person who has a Letta and runs the service beside it."""
+    """A person whose agents are to schedule themselves."""
 
-    @contextmanager
-    def serving(self) -> Iterator[str]:
-        """A running `promptyoself serve`, ended by SIGTERM; gives its URL."""
-        log = self.db.parent / "serve.log"
-        command = [sys.executable, "-m", "promptyoself", "serve", "--port", "0"]
-        with log.open("w") as stderr:
-            process = subprocess.Popen(command, env=self.environ, stdout=subprocess.DEVNULL, stderr=stderr)
-        try:
-            until(lambda: _LISTENING.search(log.read_text()) is not None, within_s=60)
-            found = _LISTENING.search(log.read_text())
-            assert found is not None
-            until(lambda: status_of(f"{found[1]}/healthz") == 200, within_s=60)
-            yield found[1]
-        finally:
-            process.terminate()
-            process.wait(timeout=60)
+    def forget(self) -> None:
+        """Delete what a run that broke off has left at Letta: it knows one tool of a name, for all its agents."""
+        for one in self.server.call("GET", "/v1/mcp-servers/"):
+            self.server.call("DELETE", f"/v1/mcp-servers/{one['id']}")
+        names = "&".join(f"names={name}" for name in TOOL_NAMES)
+        for one in self.server.call("GET", f"/v1/tools/?{names}"):
+            self.server.call("DELETE", f"/v1/tools/{one['id']}")
 
     def agent_with_its_own(self, name: str) -> str:
         tool = self.server.call("PUT", "/v1/tools/", {"source_code": _OWN_TOOL})
         return self.server.create_agent(name, tool_ids=[tool["id"]], secrets={"OWN_KEY": "own value"})
+
+    def kill_at(self, line: str, *arguments: str) -> None:
+        """Run a command, and end it by SIGKILL as soon as it tells a step that begins with `line`."""
+        # On a terminal, and only there, each step is told as it is done.
+        reader, writer = os.openpty()
+        process = subprocess.Popen([*PROGRAM, *arguments], env=self.environ, stdout=writer, stderr=writer)
+        os.close(writer)
+        with open(reader, "rb", buffering=0) as told:  # noqa: PTH123  a descriptor
+            said = b""
+            while not any(one.startswith(line) for one in said.decode(errors="replace").splitlines()):
+                said += told.read(4096)
+        process.kill()
+        process.wait(timeout=10)
+
+    def live_tokens(self) -> list[int]:
+        return [one["id"] for one in self.run("token", "list")["tokens"] if one["name"] == "letta attach"]
 
     def holdings(self, agent: str) -> tuple[set[str], dict[str, str]]:
         """The agent's tools by name, and its secrets."""
@@ -77,19 +78,9 @@ def circle_own_tool() -> str:
 
 @pytest.fixture
 def circle(letta_server: LettaServer, tmp_path: Path) -> Circle:
-    return Circle(letta_server, tmp_path)
-
-
-def status_of(url: str, token: str | None = None) -> int:
-    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})  # noqa: S310
-    try:
-        with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310  ours, on loopback
-            return int(answer.status)
-    except urllib.error.HTTPError as refused:
-        refused.close()
-        return refused.code
-    except urllib.error.URLError:
-        return 0
+    made = Circle(letta_server, tmp_path)
+    made.forget()
+    return made
 
 
 def assert_arrives(circle: Circle, agent: str) -> None:
@@ -107,7 +98,8 @@ def assert_arrives(circle: Circle, agent: str) -> None:
 def test_on_an_unpatched_letta_an_agent_schedules_itself_by_custom_tools(circle: Circle) -> None:
     agent, other = circle.agent_with_its_own("circle"), circle.agent_with_its_own("circle-other")
     before = circle.holdings(agent)
-    with circle.serving() as url:
+    with circle.serving() as service:
+        url = service.url
         attached = circle.run("letta", "attach", "--agent-id", agent, "--url", url)
         assert (attached["via"], set(attached["tools"])) == ("tools", set(TOOL_NAMES))
         assert "not public" in attached["mcp_refused"]
@@ -129,14 +121,14 @@ def test_on_an_unpatched_letta_an_agent_schedules_itself_by_custom_tools(circle:
         assert_letta_reads_the_sources(circle, url, token)
         again = circle.run("letta", "attach", "--agent-id", agent, "--url", url)
         assert again["revoked_tokens"] == [attached["token_id"]]
-        assert status_of(f"{url}/api/v1/schedules", token) == 401
+        assert service.call("GET", "/api/v1/schedules", bearer=token)[0] == 401
         token = circle.holdings(agent)[1]["PROMPTYOSELF_TOKEN"]
-        assert status_of(f"{url}/api/v1/schedules", token) == 200
+        assert service.call("GET", "/api/v1/schedules", bearer=token)[0] == 200
 
         detached = circle.run("letta", "detach", "--agent-id", agent)
         assert (set(detached["tools"]), detached["deleted_tools"]) == (set(TOOL_NAMES), [])
         assert circle.holdings(agent) == before
-        assert status_of(f"{url}/api/v1/schedules", token) == 401
+        assert service.call("GET", "/api/v1/schedules", bearer=token)[0] == 401
     said = circle.tell(other, "schedule_prompt", prompt="x", when="in 1 hour")
     assert said.startswith("Failed: promptyoself cannot be reached, so nothing was changed")
     assert set(circle.run("letta", "detach", "--agent-id", other)["deleted_tools"]) == set(TOOL_NAMES)
@@ -152,11 +144,12 @@ def assert_letta_reads_the_sources(circle: Circle, url: str, token: str) -> None
         assert made["parameters"]["properties"].keys() == told.keys()
 
 
-@pytest.mark.letta_alone(local_mcp=True)
+@APART
 def test_where_letta_takes_our_address_an_agent_schedules_itself_by_mcp(circle: Circle) -> None:
     agent = circle.agent_with_its_own("circle-mcp")
     before = circle.holdings(agent)
-    with circle.serving() as url:
+    with circle.serving() as service:
+        url = service.url
         attached = circle.run("letta", "attach", "--agent-id", agent, "--url", url)
         assert (attached["via"], set(attached["tools"]), attached["mcp_refused"]) == ("mcp", set(TOOL_NAMES), None)
         assert_arrives(circle, agent)
@@ -165,3 +158,67 @@ def test_where_letta_takes_our_address_an_agent_schedules_itself_by_mcp(circle: 
         circle.run("letta", "detach", "--agent-id", agent)
     assert circle.holdings(agent) == before
     assert circle.server.call("GET", "/v1/mcp-servers/") == []
+
+
+@APART
+def test_a_letta_with_a_proxy_token_speaks_for_each_of_its_agents_and_for_no_other(circle: Circle) -> None:
+    with circle.serving() as service:
+        token = circle.run("token", "create", "--letta-proxy", "--name", "the Letta")["token"]
+        config = {
+            "mcp_server_type": "streamable_http",
+            "server_url": f"{service.url}/mcp",
+            "custom_headers": {"Authorization": f"Bearer {token}"},
+        }
+        made = circle.server.call("POST", "/v1/mcp-servers/", {"server_name": "by-proxy", "config": config})
+        tools = circle.server.call("GET", f"/v1/mcp-servers/{made['id']}/tools")
+        assert {tool["name"] for tool in tools} == set(TOOL_NAMES)
+        one, other = (circle.server.create_agent(name, tool_ids=[tool["id"] for tool in tools]) for name in "ab")
+        assert_arrives(circle, one)
+        assert "next_runs" in circle.tell(other, "schedule_prompt", prompt=f"{other} waters plants", when="in 1 hour")
+        (mine,) = circle.schedules(other)
+        assert mine["created_by"].startswith(f"{other} via mcp, token ")
+        assert "waters plants" not in circle.tell(one, "list_my_schedules", include_finished=True)
+        assert "waters plants" in circle.tell(other, "list_my_schedules")
+        assert "not found" in circle.tell(one, "cancel_schedule", schedule_id=mine["id"])
+        assert circle.schedules(other)[0]["state"] == "active"
+    circle.forget()
+
+
+@APART
+@pytest.mark.parametrize("via", ["tools", "mcp"])
+def test_an_attaching_killed_at_any_step_is_brought_to_its_end_or_undone(circle: Circle, via: str) -> None:
+    agent = circle.agent_with_its_own(f"killed-{via}")
+    before = circle.holdings(agent)
+    with circle.serving() as service:
+        command = ("letta", "attach", "--agent-id", agent, "--url", service.url, "--via", via)
+        circle.kill_at("Letta has", *command)
+        assert len(circle.live_tokens()) == 1, "it was killed in the middle, with a token that nobody revoked"
+        assert circle.run("letta", "detach", "--agent-id", agent)["revoked_tokens"]
+        assert circle.holdings(agent) == before
+        assert_nothing_is_left(circle)
+        circle.kill_at("Agent ", *command)
+        attached = circle.run(*command)
+        assert len(attached["revoked_tokens"]) == 1
+        assert circle.live_tokens() == [attached["token_id"]]
+        circle.run("letta", "detach", "--agent-id", agent)
+        assert circle.holdings(agent) == before
+        assert_nothing_is_left(circle)
+
+
+def assert_nothing_is_left(circle: Circle) -> None:
+    assert circle.live_tokens() == []
+    assert circle.server.call("GET", "/v1/mcp-servers/") == []
+    assert not {tool["name"] for tool in circle.server.call("GET", "/v1/tools/?limit=500")} & set(TOOL_NAMES)
+
+
+@APART
+def test_secrets_of_the_agent_s_own_by_our_names_are_left_alone(circle: Circle) -> None:
+    own = {"PROMPTYOSELF_TOKEN": "of another program", "PROMPTYOSELF_URL": "of another program"}
+    agent = circle.server.create_agent("own-secrets", secrets=own)
+    before = circle.holdings(agent)
+    with circle.serving() as service:
+        refused = circle.refused("letta", "attach", "--agent-id", agent, "--url", service.url)
+        assert "not written over" in refused["error"]
+        assert "nothing to undo" in circle.run("letta", "detach", "--agent-id", agent)["message"]
+    assert circle.holdings(agent) == before
+    assert_nothing_is_left(circle)

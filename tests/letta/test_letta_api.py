@@ -2,67 +2,51 @@
 
 from __future__ import annotations
 
-import os
-import re
-import signal
-import subprocess
-import sys
+import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.clients.drivers import CLIENTS, Refused, why_absent
+from tests.letta.desk import APART, PASSWORD, Desk, Service, until
+from tests.letta.test_outgoing_real import IMAGE
 from tests.letta_server.server import LettaServer
 
 pytestmark = pytest.mark.letta
 
 ARRIVES_S = 120.0
-PASSWORD = "sesame"  # noqa: S105  it opens a server of the test's own
+LEAD_S = 5.0
+"""How far ahead a prompt is put: a request takes that long on a busy machine, and a time that is past is refused."""
 
 
-@contextmanager
-def serving(server: LettaServer, folder: Path) -> Iterator[str]:
-    """Run `promptyoself serve` in front of the server, without any key of Letta's unless it delivers with one."""
-    environ = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(folder),
-        "PROMPTYOSELF_DB": str(folder / "promptyoself.db"),
-        "LETTA_BASE_URL": server.url,
-    }
-    if server.options.password is not None:
-        environ["LETTA_SERVER_PASSWORD"] = server.options.password
-    process = subprocess.Popen(
-        [sys.executable, "-m", "promptyoself", "serve", "--port", "0"],
-        env=environ,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stderr is not None
-        said = ""
-        while (found := re.search(r"url=(\S+)\n", said)) is None:
-            line = process.stderr.readline()
-            assert line, f"serve has ended: {said}"
-            said += line
-        yield found[1]
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)
+PICTURED = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": [{"type": "text", "text": "What is this?"}, IMAGE]},
+]
 
 
-def arrived(server: LettaServer, agent: str, text: str) -> bool:
-    messages = server.call("GET", f"/v1/agents/{agent}/messages?limit=100")
-    return any(one["message_type"] == "user_message" and one["content"] == text for one in messages)
+def arrived(server: LettaServer, agent: str) -> list[Any]:
+    """Return what the user said to the agent: texts, or lists of parts."""
+    messages = server.call("GET", f"/v1/agents/{agent}/messages?limit=100&order=asc")
+    return [one["content"] for one in messages if one["message_type"] == "user_message"]
+
+
+def assert_arrives(server: LettaServer, agent: str, text: str) -> None:
+    until(lambda: text in arrived(server, agent), within_s=ARRIVES_S)
 
 
 @pytest.fixture(scope="module")
-def url(running_letta: LettaServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serving(running_letta, tmp_path_factory.mktemp("serve")) as url:
-        yield url
+def service(running_letta: LettaServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with Desk(running_letta, tmp_path_factory.mktemp("serve")).serving() as service:
+        yield service
+
+
+@pytest.fixture
+def url(service: Service) -> str:
+    return service.url
 
 
 @pytest.mark.parametrize("kind", sorted(CLIENTS))
@@ -74,25 +58,27 @@ def test_a_client_lists_schedules_streams_and_its_prompt_arrives(
     agent = letta_server.create_agent(f"letta-api-{kind}")
     client = CLIENTS[kind](url)
     try:
-        assert all(one["id"].startswith("agent-") for one in client.agents())
+        assert agent in {one["id"] for one in client.agents()}
+        assert client.list(agent)["scheduled_messages"] == []
         text = f"said by {kind}"
-        at_ms = int((time.time() + 2) * 1000)
+        at_ms = int((time.time() + LEAD_S) * 1000)
         made = client.create(agent, messages=[{"role": "user", "content": text}], schedule={"scheduled_at": at_ms})
+        pictured = client.create(agent, messages=PICTURED, schedule={"scheduled_at": at_ms + 500})
         daily = client.create(
             agent,
             messages=[{"role": "user", "content": "daily"}],
             schedule={"type": "recurring", "cron_expression": "0 9 * * *"},
         )
-        assert [one["id"] for one in client.list(agent)["scheduled_messages"]] == [made["id"], daily["id"]]
+        ids = [made["id"], pictured["id"], daily["id"]]
+        assert [one["id"] for one in client.list(agent)["scheduled_messages"]] == ids
+        assert client.retrieve(agent, pictured["id"])["message"]["messages"] == PICTURED
         assert client.retrieve(agent, daily["id"])["schedule"]["cron_expression"] == "0 9 * * *"
         assert client.delete(agent, daily["id"]) == {"success": True}
-        end = time.monotonic() + ARRIVES_S
-        while not arrived(letta_server, agent, text):
-            assert time.monotonic() < end, "the prompt has not arrived"
-            time.sleep(0.2)
-        while client.list(agent)["scheduled_messages"]:
-            assert time.monotonic() < end, "what was sent is still listed"
-            time.sleep(0.2)
+        until(lambda: len(arrived(letta_server, agent)) == 2, within_s=ARRIVES_S)
+        first, second = arrived(letta_server, agent)
+        assert first == text
+        assert [part["type"] for part in second] == ["text", "image"]
+        until(lambda: client.list(agent)["scheduled_messages"] == [], within_s=ARRIVES_S)
         # The stub LLM sleeps within a turn: what comes before it has to come at once.
         stream = client.stream(agent, "SLEEP:2 talk")
         events = [(time.monotonic(), event.get("message_type")) for event in stream]
@@ -114,22 +100,29 @@ def test_an_agent_that_letta_does_not_know_is_refused(url: str) -> None:
     client.close()
 
 
-@pytest.mark.letta_alone(password=PASSWORD)
+@pytest.mark.parametrize("path", ["/api/v1/schedules", "/mcp"])
+def test_at_a_letta_that_asks_nobody_a_bearer_proves_nothing(service: Service, path: str) -> None:
+    for bearer, why in ((None, "without a token"), ("guess", "lets everybody in")):
+        status, answer = service.call("POST", path, {}, bearer=bearer)
+        assert status == 401
+        assert why in json.dumps(answer)
+        assert "promptyoself token create" in json.dumps(answer)
+
+
+@APART
 def test_a_password_works_for_everything_and_without_it_nothing_does(letta_server: LettaServer, tmp_path: Path) -> None:
     agent = letta_server.create_agent("letta-api-secure")
-    with serving(letta_server, tmp_path) as url:
+    with Desk(letta_server, tmp_path).serving() as service:
+        url = service.url
         for kind in ("python", "typescript"):
             if why_absent(kind) is not None:
                 continue
             client = CLIENTS[kind](url, PASSWORD)
-            assert client.agents()
+            assert agent in {one["id"] for one in client.agents()}
             said = [{"role": "user", "content": kind}]
-            made = client.create(agent, messages=said, schedule={"scheduled_at": time.time() + 2})
+            made = client.create(agent, messages=said, schedule={"scheduled_at": time.time() + LEAD_S})
             assert client.retrieve(agent, made["id"])["id"] == made["id"]
-            end = time.monotonic() + ARRIVES_S
-            while not arrived(letta_server, agent, kind):
-                assert time.monotonic() < end, "the prompt has not arrived"
-                time.sleep(0.2)
+            assert_arrives(letta_server, agent, kind)
             client.close()
         for key in (None, "guess"):
             stranger = CLIENTS["python"](url, key)
@@ -138,3 +131,17 @@ def test_a_password_works_for_everything_and_without_it_nothing_does(letta_serve
                     act()
                 assert refused.value.name == "AuthenticationError"
             stranger.close()
+        assert_letta_is_asked_about_keys(service, agent)
+
+
+def assert_letta_is_asked_about_keys(service: Service, agent: str) -> None:
+    """On our own API and MCP, too, the password makes an operator, and nothing else of Letta's does."""
+    wanted = {"agent_id": agent, "prompt": "by password", "every": "1d"}
+    listing = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
+    for bearer, statuses in ((PASSWORD, (201, 200)), ("guess", (401, 401)), (None, (401, 401))):
+        made, shown = service.call("POST", "/api/v1/schedules", wanted, bearer=bearer)
+        listed, _ = service.call("POST", "/mcp", listing, bearer=bearer)
+        assert (made, listed) == statuses, shown
+        if made == 201:
+            _, found = service.call("GET", f"/api/v1/schedules/{shown['id']}", bearer=PASSWORD)
+            assert found["schedule"]["created_by"] == "operator via http, letta key"

@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -23,87 +16,19 @@ from promptyoself.domain import limits
 from promptyoself.domain.answers import Target
 from promptyoself.domain.envelope import CLOSING, REPEAT_MARK
 from promptyoself.domain.ports import Clock, Writer
+from promptyoself.domain.secret import Secret
 from promptyoself.targets.letta import LettaTarget
 from promptyoself.targets.letta_runs import LettaPace
 from promptyoself.targets.letta_settings import LettaSettings
+from tests.letta.desk import APART, PROGRAM, Desk, soon, until
 from tests.letta_server.server import LettaServer
 
 pytestmark = pytest.mark.letta
-
-_PROGRAM = [sys.executable, "-m", "promptyoself"]
-
-
-class Desk:
-    """A person at a terminal: the command line on a database of its own, against the real server."""
-
-    def __init__(self, server: LettaServer, folder: Path) -> None:
-        self.server = server
-        self.db = folder / "promptyoself.db"
-        self.environ = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(folder),
-            "PROMPTYOSELF_DB": str(self.db),
-            "PROMPTYOSELF_TIMEZONE": "Europe/Riga",
-            "LETTA_BASE_URL": server.url,
-        }
-
-    def run(self, *arguments: str, timeout_s: float = 60.0) -> dict[str, Any]:
-        done = subprocess.run(
-            [*_PROGRAM, *arguments], env=self.environ, capture_output=True, text=True, timeout=timeout_s, check=False
-        )
-        answer: dict[str, Any] = json.loads(done.stdout)
-        assert done.returncode == 0, (answer, done.stderr)
-        return answer
-
-    @contextmanager
-    def loop(self) -> Iterator[subprocess.Popen[str]]:
-        """A running `execute --loop`, ended by SIGTERM if the test has not ended it."""
-        process = subprocess.Popen(
-            [*_PROGRAM, "execute", "--loop"],
-            env=self.environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=60)
-
-    def deliveries(self, agent_id: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.run("deliveries", "--agent-id", agent_id)["deliveries"]
-        return found[::-1]
-
-    def states(self, agent_id: str) -> list[str]:
-        return [delivery["state"] for delivery in self.deliveries(agent_id)]
-
-    def received(self, agent_id: str) -> list[tuple[str, str]]:
-        """What the agent holds beyond its own making: (type, text), oldest first."""
-        messages = self.server.call("GET", f"/v1/agents/{agent_id}/messages?limit=100&order=asc")
-        ours = [message for message in messages if "#" in (message.get("otid") or "")]
-        return [(message["message_type"], str(message["content"])) for message in ours]
-
-    def prompts(self, agent_id: str) -> list[str]:
-        return [text for kind, text in self.received(agent_id) if kind == "user_message"]
 
 
 @pytest.fixture
 def desk(letta_server: LettaServer, tmp_path: Path) -> Desk:
     return Desk(letta_server, tmp_path)
-
-
-def until(is_so: Callable[[], bool], *, within_s: float) -> None:
-    """Wait for a condition, within a bound."""
-    end = time.monotonic() + within_s
-    while not is_so():
-        assert time.monotonic() < end, f"not so within {within_s} s"
-        time.sleep(0.2)
-
-
-def soon(seconds: float) -> str:
-    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
 
 
 def test_prompts_by_once_interval_and_cron_arrive_with_envelope_and_verbatim(desk: Desk) -> None:
@@ -192,7 +117,7 @@ def test_an_agent_that_is_talked_to_is_waited_for_and_execute_answers_busy(desk:
 
 def test_execute_from_inside_the_agents_own_run_gets_an_answer(desk: Desk) -> None:
     """The agent's tool calls `execute` while the loop holds its lane for the very run that calls."""
-    command = [*_PROGRAM, "execute", "--wait", "5"]
+    command = [*PROGRAM, "execute", "--wait", "5"]
     source = f'''
 def call_execute() -> str:
     """Run promptyoself execute.
@@ -219,7 +144,7 @@ def call_execute() -> str:
     "has_redis",
     [
         pytest.param(True, marks=pytest.mark.letta_alone),
-        pytest.param(False, marks=pytest.mark.letta_alone(redis=False)),
+        pytest.param(False, marks=APART),
     ],
 )
 def test_letta_killed_in_mid_run_loses_nothing_and_the_repeat_says_so(
@@ -245,7 +170,7 @@ def test_letta_killed_in_mid_run_loses_nothing_and_the_repeat_says_so(
 
 async def _kill_letta_in_mid_run(desk: Desk, agent: str) -> None:
     def targets(_writer: Writer, clock: Clock) -> dict[str, Target]:
-        settings = LettaSettings(base_url=desk.server.url)
+        settings = LettaSettings(base_url=desk.server.url, api_key=_key(desk.server))
         return {"letta": LettaTarget(settings, clock, LettaPace(lost_after_s=5.0))}
 
     settings = load_settings(desk.environ, desk.db.parent, flags={})
@@ -271,6 +196,10 @@ async def _kill_letta_in_mid_run(desk: Desk, agent: str) -> None:
         stop.set()
         await serving
         world.close()
+
+
+def _key(server: LettaServer) -> Secret | None:
+    return None if server.options.password is None else Secret(server.options.password)
 
 
 async def _until_states(desk: Desk, agent: str, wanted: set[str], *, within_s: float) -> None:

@@ -20,7 +20,7 @@ import pytest
 from promptyoself.domain.answers import Accepted, Done, Message, Sent
 from promptyoself.domain.content import read_content, rendered
 from promptyoself.targets.letta_settings import LettaMode
-from tests.letta.test_main_job import Desk, until
+from tests.letta.desk import Desk, until
 from tests.letta.test_target_real import CLOCK, MODES, message, run, target
 from tests.letta_server.server import LettaServer
 
@@ -145,15 +145,16 @@ def test_an_agent_s_last_line_is_obeyed_and_its_end_is_posted(
     desk = Desk(letta_server, tmp_path)
     desk.environ["PROMPTYOSELF_CALLBACK_ALLOW"] = "127.0.0.1"
     agent = letta_server.create_agent("obeyed")
-    content = json.dumps({"callback_url": hook.url, "include_return_message_types": ["assistant_message"]})
+    content = {"callback_url": hook.url, "include_return_message_types": ["assistant_message"]}
+    common = {"agent_id": agent, "every": "1h", "replies": "obey", "content": content}
     asks = "SAY:I have looked.\n[promptyoself NONCE: again in 3h]"
-    common = ("--agent-id", agent, "--every", "1h", "--replies", "obey", "--content", content)
-    first = desk.run("register", "--prompt", asks, *common)["id"]
-    guessed = desk.run("register", "--prompt", "SAY:[promptyoself 00000000: done]", *common)["id"]
-    quiet = desk.run("register", "--prompt", "SAY:No news.\n[promptyoself NONCE: done; silent]", *common)["id"]
-    for id in (first, guessed, quiet):
-        desk.run("run-now", "--id", str(id))
-    with desk.loop():
+    prompts = (asks, "SAY:[promptyoself 00000000: done]", "SAY:No news.\n[promptyoself NONCE: done; silent]")
+    with desk.serving() as service:
+        made = [service.call("POST", "/api/v1/schedules", {"prompt": prompt, **common}) for prompt in prompts]
+        assert [status for status, _ in made] == [201] * 3, made
+        first, guessed, quiet = (answer["id"] for _, answer in made)
+        for id in (first, guessed, quiet):
+            service.call("POST", f"/api/v1/schedules/{id}/run-now", {})
         until(lambda: desk.states(agent) == ["delivered"] * 3 and len(hook.taken) == 2, within_s=WITHIN_S)
     one_off, *_ = [one for one in desk.run("list", "--all")["schedules"] if one["created_by"] == f"{agent} via reply"]
     wait = datetime.fromisoformat(one_off["next_run"]) - datetime.fromisoformat(one_off["created_at"])

@@ -38,6 +38,7 @@ from promptyoself.targets.letta import LettaTarget
 from promptyoself.targets.letta_check import check_agent, list_agents, ping, upload_tool
 from promptyoself.targets.letta_runs import LettaPace
 from promptyoself.targets.letta_settings import LettaMode, LettaSettings
+from tests.letta.desk import APART, PASSWORD
 from tests.letta_server.server import EMBEDDING, MODEL, LettaServer
 
 pytestmark = pytest.mark.letta
@@ -268,7 +269,7 @@ def test_a_run_killed_with_its_letta_is_lost_and_the_prompt_goes_out_again(letta
         letta_server.up(redis=True)
 
 
-@pytest.mark.letta_alone(redis=False, password="open-sesame")
+@APART
 @pytest.mark.slow
 def test_without_redis_the_choice_falls_on_async_and_a_password_is_needed_when_set(letta_server: LettaServer) -> None:
     agent = letta_server.create_agent(f"locked-{uuid.uuid4().hex[:8]}", include_base_tools=False)
@@ -278,7 +279,7 @@ def test_without_redis_the_choice_falls_on_async_and_a_password_is_needed_when_s
             refused = await letta.send(message(agent, "hello"))
             assert isinstance(refused, Refused)
             assert (refused.code, refused.is_target_wide) == ("unauthorized", True)
-        settings = LettaSettings(base_url=letta_server.url, api_key=Secret("open-sesame"))
+        settings = LettaSettings(base_url=letta_server.url, api_key=Secret(PASSWORD))
         letta = LettaTarget(settings, CLOCK)
         wanted = message(agent, "SLEEP:1 hello")
         result = await letta.send(wanted)

@@ -292,8 +292,10 @@ class LettaServer:
         return self.run_dir / "options.json"
 
     def _remember(self, options: Options) -> None:
-        self._options_file.touch(mode=0o600)  # it may hold a password
-        self._options_file.write_text(json.dumps(vars(options)))
+        written = self._options_file.with_suffix(".new")
+        written.touch(mode=0o600)  # it may hold a password
+        written.write_text(json.dumps(vars(options)))
+        written.replace(self._options_file)  # others read it without the lock, and must not find half of it
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:

@@ -12,6 +12,7 @@ from contextlib import ExitStack, suppress
 from typing import Final
 
 from promptyoself.application import access
+from promptyoself.application.attaching_secrets import SECRET_TOKEN, SECRET_URL, TOKEN_NAME, Whose, whose
 from promptyoself.application.schedules import Caller
 from promptyoself.domain.access import TokenKind
 from promptyoself.domain.errors import AgentNotFound, Conflict, PromptyoselfError, TargetError
@@ -28,9 +29,6 @@ from promptyoself.domain.ports_attach import (
 from promptyoself.domain.secret import Secret
 from promptyoself.domain.values import dataclass
 
-TOKEN_NAME: Final = "letta attach"  # noqa: S105  what these tokens are called, so that they are known again
-SECRET_TOKEN: Final = "PROMPTYOSELF_TOKEN"  # noqa: S105  a secret's name
-SECRET_URL: Final = "PROMPTYOSELF_URL"  # noqa: S105  as above
 TOOL_NAMES: Final = (
     "schedule_prompt", "list_my_schedules", "preview_schedule", "update_schedule", "pause_schedule", "resume_schedule",
     "cancel_schedule", "run_now", "schedule_history", "why", "read_inbox", "ack", "claim_once", "am_i_on_time",
@@ -88,10 +86,12 @@ def attach(parts: Parts, agent_id: str, *, way: Way | None, url: str) -> Attache
     """Give an agent our tools; `way` None: what this Letta has already, else MCP, else custom tools.
 
     `url` is the service's address as Letta sees it. Attaching again gives a new token, and revokes the one before.
-    Raises AgentNotFound, Conflict, InvalidInput and kin of TargetError; then nothing is left of it.
+    Raises AgentNotFound, Conflict (also for secrets of the agent's own by our names), InvalidInput and kin of
+    TargetError; then nothing is left of it.
     """
     here = parts.service.find(url)
     agent = parts.letta.agent(agent_id)
+    _leave_its_own(parts, agent)
     with ExitStack() as undo:
         issued = _issue(parts, agent_id)
         undo.callback(_quietly, lambda: _revoke(parts, [issued.token.id]))
@@ -219,10 +219,21 @@ def _clear(parts: Parts, others: Sequence[LettaTool]) -> None:
 def _relieve(parts: Parts, agent_id: str) -> list[str]:
     agent = parts.letta.agent(agent_id)
     ours = [tool for tool in agent.tools if tool.way is not None]
-    secrets = {key: value for key, value in agent.secrets.items() if key not in {SECRET_TOKEN, SECRET_URL}}
-    if ours or len(secrets) < len(agent.secrets):
+    kept_secrets = agent.secrets
+    match _whose(parts, agent):
+        case Whose.OTHERS:
+            parts.tell(
+                f"Agent {agent.id} ({agent.name}) is attached to another promptyoself, and stays so: "
+                "detach it there; or, where that is gone, attach it here first"
+            )
+            return []
+        case Whose.FOREIGN:
+            parts.tell(f"Left the agent's own secrets {SECRET_TOKEN} and {SECRET_URL} as they are")
+        case Whose.NOBODYS | Whose.OURS:
+            kept_secrets = {key: one for key, one in agent.secrets.items() if key not in {SECRET_TOKEN, SECRET_URL}}
+    if ours or len(kept_secrets) < len(agent.secrets):
         kept = [tool for tool in agent.tools if tool.way is None]
-        parts.letta.equip(agent.id, tools=kept, secrets=secrets)
+        parts.letta.equip(agent.id, tools=kept, secrets=kept_secrets)
         parts.tell(f"Took {len(ours)} tools and promptyoself's secrets from agent {agent.id} ({agent.name})")
     return sorted(tool.name for tool in ours)
 
@@ -234,6 +245,21 @@ def _drop_unused(parts: Parts) -> list[str]:
     parts.letta.drop(ours)
     parts.tell(f"Deleted the definitions of {len(ours)} tools at Letta: no agent has them any more")
     return sorted(tool.name for tool in ours)
+
+
+def _leave_its_own(parts: Parts, agent: LettaAgent) -> None:
+    """Raise Conflict when attaching would write over secrets of the agent's own."""
+    match _whose(parts, agent):
+        case Whose.FOREIGN:
+            raise Conflict(
+                f"agent {agent.id} ({agent.name}) has a secret {SECRET_TOKEN} or {SECRET_URL} that attaching did not "
+                "put there, and it is not written over",
+                hint="give it another name at Letta, or delete it there, and attach again",
+            )
+        case Whose.OTHERS:
+            parts.tell("The agent was attached to another promptyoself or database: this one takes its place")
+        case Whose.NOBODYS | Whose.OURS:
+            pass
 
 
 # -- tokens -----------------------------------------------------------------------------------------------------
@@ -257,6 +283,11 @@ def _revoke(parts: Parts, token_ids: Collection[int]) -> list[int]:
         for token_id in token_ids:
             access.revoke(tx, token_id, caller=parts.caller, now=parts.clock.now())
     return list(token_ids)
+
+
+def _whose(parts: Parts, agent: LettaAgent) -> Whose:
+    with parts.store.reading() as tx:
+        return whose(tx, agent)
 
 
 def _numbers(ids: Sequence[int]) -> str:

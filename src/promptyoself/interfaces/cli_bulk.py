@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from functools import cache, partial
 from itertools import islice
@@ -24,7 +25,7 @@ from promptyoself.interfaces.advice import running_warnings, zone_warnings
 from promptyoself.interfaces.call import Call
 from promptyoself.interfaces.cli_schedules import request_of
 from promptyoself.interfaces.commands import find_command
-from promptyoself.interfaces.parse import shown
+from promptyoself.interfaces.parse import JSON_OPTIONS, shown
 from promptyoself.interfaces.phrases import counted
 from promptyoself.interfaces.table import Option
 
@@ -200,6 +201,8 @@ def _checked(option: Option, value: object) -> OptionValue:
         case _:
             if isinstance(value, str):
                 return _text(option, value)
+            if isinstance(value, dict) and option.key in JSON_OPTIONS:
+                return json.dumps(value)
             what = "text"
     raise InvalidInput(f"{option.key} must be {what}")
 

@@ -17,6 +17,8 @@ DIGITS_MAX = 18
 SECONDS_MAX = 7 * 86400
 TEXTS_MAX = 1000
 """How often an option may be given that may be given more than once."""
+JSON_OPTIONS = frozenset({"content"})
+"""Texts that are JSON objects: where a request is JSON itself, they may come as the object."""
 _SHOWN_CHARS_MAX = 60
 
 OptionValue = str | int | float | bool | tuple[str, ...]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -52,6 +54,21 @@ def test_the_answer_is_the_command_lines(client: TestClient, services: FakeServi
     assert client.get(f"{AT}/1").json() == door.ok("show", "--id", "1")
 
 
+def test_content_comes_as_json_or_as_its_text_and_may_hold_pictures(client: TestClient) -> None:
+    picture = {"type": "base64", "media_type": "image/png", "data": base64.b64encode(bytes(100_000)).decode()}
+    parts = [{"type": "text", "text": "What is this?"}, {"type": "image", "source": picture}]
+    content = {"messages": [{"role": "user", "content": parts}]}
+    wanted = {"agent_id": "agent-1", "every": "1h"}
+    for given in (content, json.dumps(content)):
+        assert client.post(AT, json={**wanted, "content": given}).status_code == 201
+        assert client.post(f"{AT}/bulk", json={"schedules": [{**wanted, "content": given}]}).status_code == 200
+    assert client.patch(f"{AT}/1", json={"content": {"max_steps": 3}}).status_code == 200
+    shown = [client.get(f"{AT}/{id}").json()["details"]["content"] for id in (1, 2, 3, 4)]
+    assert shown == [{**content, "max_steps": 3}, content, content, content]
+    refused = client.post(AT, json={**wanted, "content": [1]})
+    assert (refused.status_code, "content" in refused.json()["detail"]) == (422, True)
+
+
 def test_a_known_key_is_updated_and_not_made_anew(client: TestClient) -> None:
     made(client, key="notes")
     again = client.post(AT, json={**GOOD, "key": "notes", "prompt": "Other words."})
@@ -60,7 +77,7 @@ def test_a_known_key_is_updated_and_not_made_anew(client: TestClient) -> None:
 
 WRONG: list[tuple[dict[str, object], int, str]] = [
     ({**GOOD, "promt": "x"}, 422, "did you mean prompt?"),
-    ({"every": "1h"}, 422, "prompt is missing"),
+    ({"agent_id": "agent-1", "every": "1h"}, 400, "prompt is missing"),
     ({**GOOD, "max_repetitions": True}, 422, "max_repetitions must be a whole number"),
     ({**GOOD, "max_repetitions": 1.0}, 422, "max_repetitions must be a whole number"),
     ({**GOOD, "max_repetitions": 0}, 422, "out of range"),
@@ -81,8 +98,6 @@ WRONG: list[tuple[dict[str, object], int, str]] = [
 def test_a_wrong_body_is_refused_with_a_sentence_and_stores_nothing(
     client: TestClient, body: dict[str, object], status: int, words: str
 ) -> None:
-    import json
-
     answer = client.post(AT, content=json.dumps(body), headers={"Content-Type": "application/json"})
     problem = answer.json()
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")

@@ -6,6 +6,7 @@ refused with the nearest that it has.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, ClassVar, Final, assert_never
@@ -16,13 +17,17 @@ from pydantic_core import PydanticCustomError
 from promptyoself.domain import limits
 from promptyoself.interfaces.commands import find_command
 from promptyoself.interfaces.http.wording import keys_said
-from promptyoself.interfaces.parse import SECONDS_MAX, TEXTS_MAX, OptionValue, shown
+from promptyoself.interfaces.parse import JSON_OPTIONS, SECONDS_MAX, TEXTS_MAX, OptionValue, shown
 from promptyoself.interfaces.table import Command, Option
 
 ID_MAX: Final = 2**63 - 1
 COUNT_MAX: Final = 10**18 - 1
 """As many digits as the command line reads."""
-_LONG: Final = {"prompt": limits.PROMPT_BYTES_MAX, "source_code": limits.PROMPT_BYTES_MAX}
+_LONG: Final = {
+    "prompt": limits.PROMPT_BYTES_MAX,
+    "source_code": limits.PROMPT_BYTES_MAX,
+    "content": limits.CONTENT_BYTES_MAX,
+}
 """Texts that are whole documents; every other is an expression, a name or a sentence."""
 
 Texts = Mapping[str, str]
@@ -92,6 +97,8 @@ def unknown(key: str, known: Mapping[str, object]) -> str:
 def _option_value(value: object) -> OptionValue:
     if isinstance(value, list):
         return tuple(value)
+    if isinstance(value, dict):
+        return json.dumps(value)
     assert isinstance(value, str | int | float), type(value)  # noqa: S101  forms hold nothing else
     return value
 
@@ -163,7 +170,7 @@ def _field(
     allows_null: bool = True,
 ) -> tuple[Any, Any]:
     description = words or keys_said(option.help)
-    if option.is_required:
+    if option.is_required and not option.stands_in:
         return kind, Field(description=description)
     clears = option.kind if option.kind == "text" or (option.kind == "count" and option.allows_zero) else ""
     extra: dict[str, Any] | None = {"x-clears": clears} if allows_null and clears else None
@@ -174,7 +181,8 @@ def _body_type(option: Option, most: int | None = None) -> Any:  # noqa: ANN401 
     least = 0 if option.allows_zero else 1
     match option.kind:
         case "text":
-            return Annotated[str, Field(max_length=_most(option.key))]
+            text = Annotated[str, Field(max_length=_most(option.key))]
+            return text | dict[str, Any] if option.key in JSON_OPTIONS else text
         case "texts":
             return Annotated[list[Annotated[str, Field(max_length=_most(option.key))]], Field(max_length=TEXTS_MAX)]
         case "id":
