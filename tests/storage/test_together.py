@@ -91,6 +91,28 @@ def test_nobody_hears_before_the_commit(store: LendingStore, inner: Watched, thr
     assert [outcome.value for outcome in together.result(WITHIN_S)] == ["1", None, None]
 
 
+def test_a_refusal_waits_for_another_threads_commit_of_what_it_saw(
+    store: LendingStore, inner: Watched, threads: ThreadPoolExecutor
+) -> None:
+    inner.gate.clear()
+    taken = threading.Event()
+
+    def other_takes_it_up() -> None:
+        threads.submit(adds(store, "2", then=lambda _: taken.set()))
+        assert taken.wait(WITHIN_S)
+
+    together = threads.submit(
+        store.together, [adds(store, "1", then=partial(refuses, Conflict("taken"))), other_takes_it_up]
+    )
+
+    assert taken.wait(WITHIN_S)
+    with pytest.raises(TimeoutError):
+        together.result(0.05)
+    inner.gate.set()
+    assert isinstance(together.result(WITHIN_S)[0].error, Conflict)
+    assert uids(inner) == "2"
+
+
 def test_what_one_body_raises_undoes_that_one_alone(store: LendingStore, inner: Watched) -> None:
     bodies = [adds(store, "1"), adds(store, "2", then=partial(refuses, Oops("no"))), adds(store, "3")]
 

@@ -7,7 +7,6 @@ nobody, or a careful caller could not edit a schedule of every second. A cache c
 
 from __future__ import annotations
 
-import hashlib
 from datetime import datetime
 
 from promptyoself.domain.errors import RevisionConflict
@@ -18,6 +17,8 @@ ANY = "*"
 
 def tag(schedule: Schedule, *, snoozed_until: datetime | None) -> str:
     """Return the tag of a schedule and of what was put off of it (aware UTC)."""
+    from hashlib import sha256  # loads OpenSSL, which a command that only lists has no time for
+
     rest = (
         schedule.uid,
         schedule.updated_at,
@@ -29,7 +30,7 @@ def tag(schedule: Schedule, *, snoozed_until: datetime | None) -> str:
         schedule.fire_count,
         snoozed_until,
     )
-    return f"{_guarded(schedule)}-{hashlib.sha256(repr(rest).encode()).hexdigest()[:16]}"
+    return f"{_guarded(schedule)}-{sha256(repr(rest).encode()).hexdigest()[:16]}"
 
 
 def refuse_changed(schedule: Schedule, wanted: str) -> None:

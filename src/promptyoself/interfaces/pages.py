@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final, TypeVar
@@ -41,9 +39,11 @@ def place(cursor: str | None, *, kind: str) -> int | None:
     """Return the id behind which a page begins. Raises InvalidInput for what is no cursor of such a list."""
     if cursor is None:
         return None
+    from base64 import urlsafe_b64decode  # few lists are longer than a page
+
     try:
-        text = base64.urlsafe_b64decode(cursor[:_CURSOR_CHARS_MAX].encode() + b"==").decode("ascii")
-    except (ValueError, binascii.Error):
+        text = urlsafe_b64decode(cursor[:_CURSOR_CHARS_MAX].encode() + b"==").decode("ascii")
+    except ValueError:  # binascii.Error is one
         text = ""
     number = text.removeprefix(kind)
     if len(cursor) > _CURSOR_CHARS_MAX or number == text or not (number.isdigit() and len(number) <= DIGITS_MAX):
@@ -55,7 +55,9 @@ def place(cursor: str | None, *, kind: str) -> int | None:
 
 def cursor(kind: str, id: int) -> str:
     """Return the cursor of what comes behind `id` in a list."""
-    return base64.urlsafe_b64encode(f"{kind}{id}".encode()).decode().rstrip("=")
+    from base64 import urlsafe_b64encode  # few lists are longer than a page
+
+    return urlsafe_b64encode(f"{kind}{id}".encode()).decode().rstrip("=")
 
 
 def words(text: str | None, kind: type[E], option: str) -> tuple[E, ...] | None:
