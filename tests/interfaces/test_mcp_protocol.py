@@ -186,6 +186,8 @@ def test_garbage_is_refused_in_the_protocols_own_words(services: FakeServices, v
             if refused.content and refused.status_code == 200:
                 assert "result" not in refused.json(), (body[:60], refused.text[:200])
             assert "Traceback" not in refused.text
+            assert "pydantic" not in refused.text
+            assert "validation error" not in refused.text.lower(), refused.text[:200]
         # And nothing is the worse for it.
         assert (await client.post(URL, json=request("tools/list"))).json()["result"]["tools"]
 

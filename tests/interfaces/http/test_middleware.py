@@ -221,6 +221,22 @@ def test_one_networks_strangers_share_a_pace_and_harm_nobody_who_is_known() -> N
     assert not pace.ask(None, "2001:db8:0:1::1")
 
 
+def test_agents_behind_one_servers_token_are_each_counted_by_themselves() -> None:
+    pace = Pace(StillClock())
+
+    def asks(agent: str | None) -> int:
+        return next(count for count in range(10_000) if pace.ask("proxy", "10.0.0.1", agent_header=agent))
+
+    for agent in ("agent-1", "agent-2"):
+        pace.learn(Credentials(bearer="proxy", agent_header=agent), Identity(agent, "token 1"))
+    assert asks("agent-1") == AGENT_RATE.burst
+    assert asks("agent-2") == AGENT_RATE.burst, "it pays for no other"
+    assert asks("made up 1") == AGENT_RATE.burst
+    assert asks("made up 2") == 0, "whom nobody let in counts with the token"
+    pace.forget(Credentials(bearer="proxy", agent_header="agent-2"))
+    assert asks("agent-1") == STRANGER_RATE.burst, "revoked for all of them"
+
+
 @pytest.mark.parametrize("refusal", [Unauthenticated("no", hint="yes"), LimitExceeded("no", hint="yes")])
 def test_a_revoked_token_loses_its_pace(refusal: PromptyoselfError) -> None:
     class Refusing(NamedKeeper):

@@ -82,23 +82,28 @@ class Pace:
         self._known: OrderedDict[str, Rate] = OrderedDict()
 
     def learn(self, credentials: Credentials, identity: Identity) -> None:
-        """Note whom these credentials belong to."""
-        key = _digest(credentials.bearer or "")
-        self._known[key] = OPERATOR_RATE if identity.is_operator else AGENT_RATE
-        self._known.move_to_end(key)
-        if len(self._known) > limits.CALLERS_KNOWN_MAX:
+        """Note whom these credentials belong to; an agent behind a Letta server's token is a caller of its own."""
+        bearer = credentials.bearer or ""
+        for key in {_digest(bearer), _digest(bearer, credentials.agent_header)}:
+            self._known[key] = OPERATOR_RATE if identity.is_operator else AGENT_RATE
+            self._known.move_to_end(key)
+        while len(self._known) > limits.CALLERS_KNOWN_MAX:
             self._known.popitem(last=False)
 
-    def ask(self, bearer: str | None, address: str, *, is_passing: bool = False) -> float:
+    def ask(
+        self, bearer: str | None, address: str, *, agent_header: str | None = None, is_passing: bool = False
+    ) -> float:
         """Count a request; return 0 to let it in, or in how many seconds it may come again.
 
+        An agent that was let in behind its server's token is counted by itself; one that was not, with the token.
         `is_passing`: made on this machine, to Letta's routes. Whether it is known is Letta's business, which could be
         asked without us: it is no stranger, and what it presents no guess.
         """
         key = _digest(bearer) if bearer is not None else ""
         rate = self._known.get(key)
         if rate is not None:
-            return self._asked.take(key, rate)
+            of_agent = _digest(bearer or "", agent_header)
+            return self._asked.take(of_agent if of_agent in self._known else key, rate)
         if is_passing:
             return self._asked.take(f"passing {address}", OPERATOR_RATE)
         return self._asked.take(f"from {origin_of(address)}", STRANGER_RATE)
@@ -159,13 +164,13 @@ class Pacing:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        bearer = next((value.decode("latin-1") for key, value in scope["headers"] if key == b"authorization"), None)
+        bearer, agent_header = _first(scope, b"authorization"), _first(scope, b"x-agent-id")
         bearer = bearer.partition(" ")[2].strip() if bearer is not None else None
         address = str((scope.get("client") or ("", 0))[0])
         is_passing = scope["path"].startswith(_LETTA_PATHS) and is_near(scope)
-        wait_s = self._pace.ask(bearer, address, is_passing=is_passing)
+        wait_s = self._pace.ask(bearer, address, agent_header=agent_header, is_passing=is_passing)
         if wait_s and not self._pace.knows(bearer) and await self._is_right(bearer, address, scope):
-            wait_s = self._pace.ask(bearer, address, is_passing=is_passing)
+            wait_s = self._pace.ask(bearer, address, agent_header=agent_header, is_passing=is_passing)
         if wait_s:
             await _too_often(wait_s)(scope, receive, send)
             return
@@ -196,5 +201,10 @@ def _too_often(wait_s: float) -> ASGIApp:
     )
 
 
-def _digest(bearer: str) -> str:
-    return hashlib.blake2b(bearer.encode(), digest_size=16).hexdigest()
+def _first(scope: Scope, name: bytes) -> str | None:
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), None)
+
+
+def _digest(bearer: str, agent: str | None = None) -> str:
+    whole = bearer if agent is None else f"{bearer}\0{agent}"
+    return hashlib.blake2b(whole.encode(), digest_size=16).hexdigest()

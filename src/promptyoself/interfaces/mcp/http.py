@@ -23,13 +23,19 @@ from promptyoself.interfaces.mcp.server import ToolServer
 if TYPE_CHECKING:
     from fastapi import FastAPI
     from mcp.server.context import ServerRequestContext
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from promptyoself.interfaces.identity import Gatekeeper, Identity
 
 PATHS: Final = ("/mcp", "/mcp/")
 """Both are routes of their own: a redirect from one to the other would come before the check of the Host."""
 _IDENTITY: Final = "promptyoself.identity"
+_BAD_REQUEST: Final = 400
+_PYDANTICS: Final = b'"Validation error: '
+_NO_MESSAGE: Final = (
+    "the body is no message of JSON-RPC; send one object, not several in a list, with jsonrpc 2.0, an id that is "
+    "text or a whole number, a method, and params that are an object"
+)
 _CHALLENGE: Final = 'Bearer realm="promptyoself"'
 
 
@@ -95,13 +101,37 @@ class _Guarded:
             challenge = {"WWW-Authenticate": _CHALLENGE} if isinstance(error, Unauthenticated) else {}
             await _refusal(said, error.http_status, **challenge)(scope, receive, send)
             return
-        await self._app(scope, receive, send)
+        await self._app(scope, receive, _in_words(send))
+
+
+def _in_words(send: Send) -> Send:
+    """Say in a sentence what the SDK says of an envelope in pydantic's words, a screen of them that quotes the body."""
+    held: Message | None = None
+
+    async def said(message: Message) -> None:
+        nonlocal held
+        if message["type"] == "http.response.start" and message["status"] == _BAD_REQUEST:
+            held = message  # its length is not known before the body is
+            return
+        if held is not None:
+            start, held = held, None
+            if _PYDANTICS in message.get("body", b""):
+                message = {"type": "http.response.body", "body": _document(_NO_MESSAGE)}
+                start["headers"] = [one for one in start["headers"] if one[0].lower() != b"content-length"]
+                start["headers"].append((b"content-length", b"%d" % len(message["body"])))
+            await send(start)
+        await send(message)
+
+    return said
 
 
 def _refusal(said: str, status: int, **headers: str) -> Response:
     """Return a refusal before any request was read, as JSON-RPC has it."""
-    body = {"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": said}}
-    return Response(json.dumps(body), status_code=status, media_type="application/json", headers=headers)
+    return Response(_document(said), status_code=status, media_type="application/json", headers=headers)
+
+
+def _document(said: str) -> bytes:
+    return json.dumps({"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": said}}).encode()
 
 
 def _visitor(ctx: ServerRequestContext[Any, Any]) -> Identity | None:
