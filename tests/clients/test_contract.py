@@ -333,7 +333,8 @@ def lost(stand: Stand, agent: str, monkeypatch: pytest.MonkeyPatch) -> None:
         return AgentInfo(id=agent_id, name="one", description=None)
 
     body = json.dumps({"messages": HELLO, "schedule": DAILY}).encode()
-    head = f"POST /v1/agents/{agent}/schedule HTTP/1.1\r\nHost: 127.0.0.1\r\nx-stainless-retry-count: 0\r\n"
+    head = f"POST /v1/agents/{agent}/schedule HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    head += "x-stainless-retry-count: 0\r\n"
     with monkeypatch.context() as patch:
         patch.setattr(stand.services, "check_agent", slow)
         with stand.wire() as bare:
