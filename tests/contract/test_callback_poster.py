@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -180,12 +181,18 @@ def test_an_answer_without_end_is_not_read() -> None:
     scene(play)
 
 
+def _closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+    return port
+
+
 def test_time_is_bounded_and_secrets_stay_out_of_reasons(monkeypatch: pytest.MonkeyPatch) -> None:
     async def play(listener: Listener) -> None:
         monkeypatch.setattr(callbacks, "TIMEOUT_S", 0.2)
         hung, _ = await post(f"http://127.0.0.1:{listener.port}/hang?token=s3cret", ALLOW)
         unknown, _ = await post("http://gone.example/s3cret", ALLOW)
-        closed, _ = await post("http://127.0.0.1:1/s3cret", ALLOW)
+        closed, _ = await post(f"http://127.0.0.1:{_closed_port()}/s3cret", ALLOW)
         for result in (hung, unknown, closed):
             assert isinstance(result, NotPosted)
             assert not result.is_final
