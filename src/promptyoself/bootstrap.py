@@ -1,4 +1,7 @@
-"""The one place that picks adapters and puts the parts together. Heavy imports happen where they are used."""
+"""The one place that picks adapters and puts the parts together. Heavy imports happen where they are used.
+
+Over 500 lines, for it is one class of short methods, a door's question each: what is put together must be seen at once.
+"""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -13,10 +14,12 @@ from pathlib import Path
 import pytest
 
 from promptyoself.domain import limits
-from promptyoself.domain.errors import Conflict, StoreError, StoreFull
+from promptyoself.domain.errors import Conflict, StoreBusy, StoreError, StoreFull
 from promptyoself.domain.ports import ScheduleFilter, Tx
 from promptyoself.runtime import SystemClock
 from promptyoself.storage.lending import LendingStore, Outcome
+from promptyoself.storage.sqlite import SqliteStore
+from promptyoself.storage.sqlite_tx import SqliteTx
 from promptyoself.storage.writer import BodyThread
 from tests.factories import a_new_schedule
 from tests.storage.test_lending import Oops, Watched
@@ -210,3 +213,26 @@ def test_a_thread_runs_what_waits_together_and_closes(store: LendingStore, inner
 
     asyncio.run(asyncio.wait_for(main(), WITHIN_S))
     assert (uids(inner), inner.commits) == ("12345", 2)
+
+
+def test_who_stands_behind_a_wait_in_vain_does_not_wait_as_long_again(path: Path) -> None:
+    tried = 0
+
+    class Locked(SqliteStore):
+        """A database that another process keeps locked."""
+
+        @contextmanager
+        def transaction(self) -> Iterator[SqliteTx]:
+            nonlocal tried
+            tried += 1
+            if tried:
+                raise StoreBusy("the database is busy", hint="try again")
+            with super().transaction() as tx:
+                yield tx
+
+    store = Locked.open(path, new_uid=lambda: "1" * 32)
+    lending = LendingStore(store, SystemClock())
+    outcomes = lending.together([adds(lending, digit) for digit in "abc"])
+    assert [type(one.error) for one in outcomes] == [StoreBusy] * 3
+    assert tried == 1
+    lending.close()

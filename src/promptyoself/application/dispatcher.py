@@ -3,6 +3,8 @@
 The order in every step is the guarantee: claim the delivery in a transaction, send outside of any, record in a
 second transaction that checks the claim still stands. What happens between two steps, a kill included, leaves
 a row that says so: a leased delivery without a runner is asked about before anything is sent again.
+
+A little over 500 lines: the steps of one delivery are read together, and their order is what matters.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 Rules of edits in flight (DESIGN.md): a cancel ends what is pending and lets the attempt in flight be the last;
 an edit that changes what would be sent does the same and moves what was due to the new revision; a pause keeps
 what is unsent until it is resumed.
+
+A little over 500 lines: the rules that several use cases share stand once, below them.
 """
 
 from __future__ import annotations

@@ -199,7 +199,7 @@ class LendingStore:
         try:
             for body in bodies:
                 self._together.rounds = []
-                outcomes.append(_outcome(body))
+                outcomes.append(self._refused_as_before(outcomes) or _outcome(body))
                 joined.append(self._together.rounds)
         finally:
             self._together.rounds = None
@@ -211,6 +211,11 @@ class LendingStore:
                 except StoreError as error:
                     outcome.error = outcome.error or error
         return outcomes
+
+    def _refused_as_before(self, outcomes: list[Outcome[T]]) -> Outcome[T] | None:
+        """Return the refusal of a body behind one that waited for the lock in vain: each would wait as long again."""
+        last = outcomes[-1].error if outcomes else None
+        return Outcome(error=_copied(last, self.location)) if isinstance(last, StoreBusy) else None
 
     # -- turns ----------------------------------------------------------------------------------------------
 

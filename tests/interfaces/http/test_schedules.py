@@ -133,12 +133,14 @@ def test_nobody_is_read_before_it_is_known_who_asks(app: FastAPI) -> None:
         (b"a=1", "application/x-www-form-urlencoded", 415),
         (b"{}", "", 415),
         (b"", "", 422),
+        (b'{"agent_id": "agent-1", "prompt": "x", "every": "1h", "prompt": "y"}', "application/json", 422),
     ],
 )
 def test_a_body_that_is_no_json_object_is_refused(client: TestClient, content: bytes, kind: str, status: int) -> None:
     answer = client.post(AT, content=content, headers={"Content-Type": kind} if kind else {})
     assert answer.status_code == status, answer.text
     assert answer.json()["error"]
+    assert client.get(AT, params={"all": "true"}).json()["count"] == 0
 
 
 @pytest.mark.parametrize("query", ["agent=agent-1", "all=yes", "all=true&all=true", "agent_id=a&agent_id=b"])

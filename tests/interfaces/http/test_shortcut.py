@@ -34,6 +34,7 @@ BODIES = [
     b'{"agent_id": "agent-1", "prompt": 7, "every": "1h"}',
     b'{"agent_id": "no agent", "prompt": "\\ud800", "every": "1h"}',
     b'{"agent_id": "agent-1", "prompt": "a\\u0000b", "every": "1h"}',
+    b'{"agent_id": "agent-1", "prompt": "a", "every": "1h", "prompt": "b"}',
     b'["agent-1"]',
     b"null",
     b"{",

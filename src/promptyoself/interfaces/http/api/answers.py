@@ -1,6 +1,7 @@
 """What goes out, for the OpenAPI document alone: wire.py shapes every answer, and no answer passes through here.
 
-Every model may have more keys than it names, for keys are only ever added.
+Every model may have more keys than it names, for keys are only ever added; a test holds that none is left untold. As
+long as there are answers.
 """
 
 from __future__ import annotations
@@ -147,6 +148,33 @@ class Run(Shape):
     utc: Instant
 
 
+class Opening(Run):
+    """A fire time, and what becomes of it where it is not sent at its instant."""
+
+    sent_at: Instant = Field(default="", description="only when it goes out later than it fires")
+    held: bool = Field(default=False, description="true when quiet hours put it off")
+    skipped: str = Field(default="", description="only when it is not sent: why")
+
+
+class Understood(Shape):
+    """What words for a rule were read as; `option` and `value` say it exactly."""
+
+    given: str
+    option: str
+    value: str
+    words: str
+    timezone: str
+
+
+class UnderstoodBound(Shape):
+    """What words for an instant were read as."""
+
+    given: str
+    option: str
+    value: str
+    timezone: str
+
+
 class Outlook(Success):
     """What lies ahead of a schedule."""
 
@@ -155,6 +183,10 @@ class Outlook(Success):
     description: str = Field(description="the rule in words")
     warnings: list[str]
     etag: str = Field(default="", description="stands for the schedule as it is now, as the `ETag` header does")
+    understood: Understood | None = Field(default=None, description="only of a rule that was given in words")
+    understood_bounds: list[UnderstoodBound] = Field(default=[], description="only of instants given in words")
+    skip_on: str | None = Field(default=None, description="the calendar on whose days it does not fire")
+    skip_on_until: str | None = Field(default=None, description="the last day that the calendar knows")
 
 
 class Registered(Outlook):
@@ -165,6 +197,8 @@ class Registered(Outlook):
     message: str
     timezone: str
     created: bool = Field(description="false when the key was known, and its schedule was updated")
+    database: str | None = Field(default=None, description="where it is kept; for operators")
+    replayed: bool = Field(default=False, description="true when this Idempotency-Key was answered before")
 
 
 class Page(Success):
@@ -179,7 +213,9 @@ class Schedules(Page):
 
     schedules: list[Schedule]
     now: Instant
+    timezone: str
     warnings: list[str]
+    database: str | None = Field(default=None, description="where they are kept; for operators")
 
 
 class Shown(Outlook):
@@ -189,10 +225,11 @@ class Shown(Outlook):
     details: Details
 
 
-class Cancelled(Success):
+class Cancelled(Outlook):
     """A schedule was cancelled."""
 
     cancelled_id: int
+    schedule: Schedule
     message: str
 
 
@@ -203,11 +240,12 @@ class Updated(Outlook):
     message: str
 
 
-class Changed(Success):
+class Changed(Outlook):
     """A schedule was paused or resumed."""
 
     schedule: Schedule
     message: str
+    until: Instant | None = Field(default=None, description="when a pause ends by itself")
 
 
 class ChangedAll(Success):
@@ -215,14 +253,16 @@ class ChangedAll(Success):
 
     schedule: None
     message: str
+    reason: str | None = None
+    until: Instant | None = Field(default=None, description="when deliveries go on by themselves")
 
 
-class RunNow(Success):
+class RunNow(Outlook):
     """A delivery was opened."""
 
     delivery: Delivery
     message: str
-    warnings: list[str]
+    timezone: str
 
 
 class Skipped(Success):
@@ -253,6 +293,7 @@ class History(Success):
     deliveries: list[Receipt]
     count: int
     timezone: str
+    next_cursor: str | None = Field(description="give it as `cursor` for the next page; null on the last one")
 
 
 class Why(Success):
@@ -282,6 +323,8 @@ class Inbox(Success):
     messages: list[Message]
     count: int
     agent_id: str
+    now: Instant
+    timezone: str
 
 
 class Acked(Success):
@@ -293,16 +336,26 @@ class Acked(Success):
 class Preview(Success):
     """When a rule would fire."""
 
-    runs: list[Run]
+    runs: list[Opening]
     description: str
     timezone: str
     now: Instant
     warnings: list[str]
+    understood: Understood | None = Field(default=None, description="only of a rule that was given in words")
+    understood_bounds: list[UnderstoodBound] = Field(default=[], description="only of instants given in words")
 
 
 class Explained(Success):
     """What a text for a rule means."""
 
+    given: str
+    is_phrase: bool = Field(description="true for plain words, false for a rule that is written exactly")
+    schedule_type: Literal["once", "cron", "interval", "rrule"]
+    schedule_value: str
+    understood: Understood
+    fields: list[dict[str, Any]] = Field(description="of a cron expression: each field in words")
+    next_runs: list[Instant]
+    is_last: bool = Field(description="true when it does not fire after those")
     description: str
     timezone: str
     now: Instant
@@ -310,8 +363,20 @@ class Explained(Success):
 
 
 class Simulated(Success):
-    """Every fire time of a span, and what would become of it."""
+    """Every fire time of a span, and what would become of it; docs/simulate.md has the keys within."""
 
+    from_: Instant = Field(alias="from")
+    until: Instant
+    timezone: str
+    runs: list[dict[str, Any]]
+    runs_left_out: int
+    days: list[dict[str, Any]]
+    totals: dict[str, Any]
+    schedules: int = Field(description="how many were looked at")
+    collisions: list[dict[str, Any]]
+    completed: list[dict[str, Any]]
+    paused: list[dict[str, Any]]
+    database: str | None = Field(default=None, description="where the schedules are kept; for operators")
     now: Instant
     warnings: list[str]
 
@@ -383,6 +448,7 @@ class Config(Success):
     """Every setting."""
 
     settings: list[Setting]
+    token_file: str | None = Field(description="where the operator's token of this machine is kept")
 
 
 class Upgraded(Success):
@@ -421,6 +487,8 @@ class Exported(Success):
     format: Literal["json", "ics"]
     count: int
     warnings: list[str]
+    export: dict[str, Any] | None = Field(default=None, description="of format json: give it to POST /api/v1/import")
+    ics: str | None = Field(default=None, description="of format ics: the calendar")
 
 
 class ErrorKind(Shape):
@@ -482,10 +550,24 @@ class RegisteredAll(Success):
     warnings: list[str] = Field(description="the first of them; each said once")
 
 
-class Issued(Success):
-    """A token was issued; `token` is its text, shown this once."""
+class Token(Shape):
+    """A token, without its text."""
 
     id: int
+    kind: Literal["agent", "operator", "letta-proxy"]
+    agent_id: str | None
+    name: str | None
+    state: Literal["live", "expired", "revoked"]
+    created_by: str
+    created_at: Instant
+    expires_at: Instant | None
+    last_used_at: Instant | None
+    revoked_at: Instant | None
+
+
+class Issued(Token, Success):
+    """A token was issued; `token` is its text, shown this once."""
+
     token: str
     message: str
 
@@ -493,14 +575,14 @@ class Issued(Success):
 class Tokens(Success):
     """Tokens, without their texts."""
 
-    tokens: list[dict[str, Any]]
+    tokens: list[Token]
     count: int
 
 
 class Revoked(Success):
     """A token opens nothing any more."""
 
-    token: dict[str, Any]
+    token: Token
     message: str
 
 
@@ -509,6 +591,18 @@ class Claimed(Success):
 
     claimed: bool
     message: str
+    key: str
+    agent_id: str
+    claimed_at: Instant
+    expires_at: Instant | None
+    delivery_id: int | None = Field(description="the delivery that the agent worked on when it was claimed")
+
+
+class Coming(Run):
+    """What comes next to an agent."""
+
+    schedule_id: int
+    name: str | None
 
 
 class OnTime(Success):
@@ -518,3 +612,12 @@ class OnTime(Success):
     message: str
     now: Instant
     timezone: str
+    is_on_time: bool | None = Field(description="null when it works on nothing of ours")
+    late_s: float | None
+    delivery: Delivery | None
+    name: str | None
+    others_in_flight: int
+    waiting: int
+    unread: int
+    coming: list[Coming]
+    warnings: list[str]

@@ -54,6 +54,7 @@ ANSWERS: Final[dict[str, dict[str, Any]]] = {
         "count": 1,
         "next_cursor": "czc",
         "now": "2030-01-30T18:00:00+02:00",
+        "timezone": "Europe/Riga",
         "warnings": [],
     },
     "update": {
@@ -63,12 +64,20 @@ ANSWERS: Final[dict[str, dict[str, Any]]] = {
         **_OUTLOOK,
         "etag": _TAG,
     },
-    "cancel": {"status": "success", "cancelled_id": 7, "message": "Schedule 7 is cancelled"},
+    "cancel": {
+        "status": "success",
+        "cancelled_id": 7,
+        "message": "Schedule 7 is cancelled",
+        "schedule": {**_SCHEDULE, "active": False, "state": "cancelled", "state_reason": "cancelled", "next_run": None},
+        **_OUTLOOK,
+        "next_runs": [],
+    },
     "pause": {
         "status": "success",
         "schedule": {**_SCHEDULE, "active": False, "state": "paused", "state_reason": "on holiday"},
         "message": "Schedule 7 is paused: on holiday",
         "until": "2030-02-04T09:00:00+02:00",
+        **_OUTLOOK,
         "etag": "3-paused-5b6dd2f8c0a14e97",
     },
     "pause-all": {

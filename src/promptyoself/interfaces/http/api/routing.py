@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from fastapi import Request
@@ -12,6 +13,7 @@ from starlette.responses import Response
 from promptyoself.domain.errors import Forbidden, InvalidInput
 from promptyoself.interfaces.door import Door
 from promptyoself.interfaces.http.api.forms import Query, unknown
+from promptyoself.interfaces.http.api.strict import read_json
 from promptyoself.interfaces.http.asking import asker
 from promptyoself.interfaces.http.problem import document_response, problem_response
 from promptyoself.interfaces.http.sending import Json
@@ -49,9 +51,19 @@ class ApiRoute(APIRoute):
                     hint="send it with Content-Type: application/json",
                     request=request,
                 )
+            if takes_body:
+                await _read(request)
             return await answer(request)
 
         return handle
+
+
+async def _read(request: Request) -> None:
+    """Read a body strictly, once: FastAPI finds it read. What is no JSON at all, it refuses in its own way."""
+    body = await request.body()
+    if body:
+        with suppress(ValueError, RecursionError):
+            request._json = read_json(body)  # noqa: SLF001  where Starlette keeps it; there is no other way to hand it on
 
 
 def _query_keys(route: APIRoute) -> tuple[Mapping[str, object], frozenset[str]]:

@@ -7,15 +7,15 @@ address with a query) goes the usual way, where it is refused in the usual words
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
 from starlette.requests import ClientDisconnect, Request
 
-from promptyoself.domain.errors import PromptyoselfError
+from promptyoself.domain.errors import InvalidInput, PromptyoselfError
 from promptyoself.interfaces.http.api.bodies import RegisterBody
 from promptyoself.interfaces.http.api.schedules import AT, register
+from promptyoself.interfaces.http.api.strict import read_json
 from promptyoself.interfaces.http.asking import asker
 from promptyoself.interfaces.http.problem import error_response
 
@@ -70,8 +70,8 @@ def _is_plain(scope: Scope) -> bool:
 def _form_of(body: bytes) -> RegisterBody | None:
     """Return what the body asks for; None when the usual way has to say what is wrong with it."""
     try:
-        return RegisterBody.model_validate(json.loads(body))
-    except (ValidationError, ValueError, RecursionError):
+        return RegisterBody.model_validate(read_json(body))
+    except (InvalidInput, ValidationError, ValueError, RecursionError):
         return None
 
 
