@@ -27,6 +27,12 @@ from tests.storage.test_lending import Oops, Watched
 WITHIN_S = 30
 
 
+@pytest.fixture(autouse=True)
+def _no_haste(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a round end when nobody waits, and not because this machine is slow."""
+    monkeypatch.setattr(limits, "ROUND_FOR", timedelta(seconds=WITHIN_S))
+
+
 @pytest.fixture
 def inner(path: Path) -> Watched:
     store = Watched.open(path, new_uid=lambda: "1" * 32)
