@@ -28,7 +28,6 @@ from promptyoself.domain.errors import (
 from promptyoself.domain.models import OPERATOR
 from promptyoself.domain.secret import Secret
 from promptyoself.interfaces.door import Door as ServedDoor
-from promptyoself.interfaces.failures import is_loopback
 from promptyoself.interfaces.gatekeeper import TokenGatekeeper, stdio_identity
 from promptyoself.interfaces.identity import NOBODY, Credentials, Identity
 from promptyoself.storage.sqlite import SqliteStore
@@ -409,21 +408,6 @@ async def test_the_memory_for_failures_is_bounded(hall: Hall) -> None:
     finally:
         monkey.undo()
     assert len(hall.keeper._failures._counts) == 5
-
-
-@pytest.mark.parametrize(
-    ("address", "verdict"),
-    [
-        ("127.0.0.1", True),
-        ("::1", True),
-        ("::ffff:127.0.0.1", True),
-        ("192.0.2.1", False),
-        ("localhost", False),
-        (None, False),
-    ],
-)
-def test_this_machines_own_addresses_are_known(address: str | None, verdict: bool) -> None:  # noqa: FBT001  a table
-    assert is_loopback(address) is verdict
 
 
 # -- stdio --------------------------------------------------------------------------------------------------

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from promptyoself.domain.errors import ConfigError
+from promptyoself.interfaces.failures import is_loopback
 from promptyoself.interfaces.http.listening import Listening, listen
-from promptyoself.interfaces.http.reach import is_loopback
 from tests.interfaces.world import Door
 
 
@@ -133,11 +133,14 @@ def test_a_port_out_of_range_is_refused(port: int) -> None:
         ("::ffff:10.0.0.1", False),
         ("0.0.0.0", False),  # noqa: S104  every address
         ("10.0.0.1", False),
+        ("::1%lo", True),
+        ("fe80::1%eth0", False),
         ("localhost", False),
         ("", False),
+        (None, False),
     ],
 )
-def test_loopback_is_told_by_the_address(address: str, *, expected: bool) -> None:
+def test_loopback_is_told_by_the_address(address: str | None, *, expected: bool) -> None:
     assert is_loopback(address) is expected
 
 

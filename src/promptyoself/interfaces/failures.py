@@ -59,7 +59,7 @@ class Failures:
 
 
 def is_loopback(address: str | None) -> bool:
-    """Return whether an address is this machine's own; False for none, and for what is no address."""
+    """Return whether an address is this machine's own, which no other can reach; False for what is no address."""
     found = _parsed(address)
     return found is not None and found.is_loopback
 

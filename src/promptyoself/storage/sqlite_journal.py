@@ -51,7 +51,12 @@ class JournalStatements(Statements):
         self._insert_all("add_fact", map(rows.fact_values, facts))
 
     def _keep_calendar(self, definition: Definition) -> None:
-        raise NotImplementedError
+        """Store a definition's calendar, unless it is there."""
+        skip_on = definition.policy.skip_on
+        if skip_on is not None and self._first("calendar", {"key": skip_on.key}) is None:
+            from promptyoself.storage.calendars import content_of
+
+            self._change("add_calendar", {"key": skip_on.key, "name": skip_on.name, "content": content_of(skip_on)})
 
     def _given_out(self, name: str) -> int:
         row = self._first(name, {})

@@ -19,7 +19,6 @@ from promptyoself.domain.errors import Conflict, StoreError
 from promptyoself.domain.models import (
     Attempt,
     AttemptOutcome,
-    Definition,
     Delivery,
     DeliveryKind,
     DeliveryState,
@@ -152,14 +151,6 @@ class SqliteTx(JournalStatements, AccessStatements, CallbackStatements, RequestS
         from promptyoself.storage.calendars import kept
 
         return kept(key, lambda: self._one("calendar", {"key": key}, _text("content")))
-
-    def _keep_calendar(self, definition: Definition) -> None:
-        """Store a definition's calendar, unless it is there."""
-        skip_on = definition.policy.skip_on
-        if skip_on is not None and self._first("calendar", {"key": skip_on.key}) is None:
-            from promptyoself.storage.calendars import content_of
-
-            self._change("add_calendar", {"key": skip_on.key, "name": skip_on.name, "content": content_of(skip_on)})
 
     def _write_schedule(self, name: str, values: Values) -> sqlite3.Cursor:
         try:

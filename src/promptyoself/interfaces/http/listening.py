@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from promptyoself.domain.errors import ConfigError
-from promptyoself.interfaces.http.reach import Reach, is_loopback
+from promptyoself.interfaces.failures import is_loopback
+from promptyoself.interfaces.http.reach import Reach
 
 HOST_DEFAULT: Final = "127.0.0.1"
 PORT_DEFAULT: Final = 8289

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from promptyoself.interfaces.failures import is_loopback
+
 if TYPE_CHECKING:
     from starlette.types import Scope
 
@@ -43,16 +45,6 @@ class Reach(NamedTuple):
             return True
         # No page can make an address mean another machine; where others may call at all, they may by address.
         return _is_address(name) and not (is_loopback(self.host) or self.host.lower() == "localhost")
-
-
-def is_loopback(address: str) -> bool:
-    """Return whether an IP address is this machine's own, which no other can reach; False for what is no address."""
-    try:
-        found = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
-    return (mapped or found).is_loopback
 
 
 def is_near(scope: Scope) -> bool:

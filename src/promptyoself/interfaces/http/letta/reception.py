@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from starlette.datastructures import Headers
 
+from promptyoself.interfaces.failures import is_loopback
 from promptyoself.interfaces.http.asking import credentials_of
-from promptyoself.interfaces.http.reach import is_loopback, is_near
+from promptyoself.interfaces.http.reach import is_near
 
 if TYPE_CHECKING:
     from starlette.types import Scope
