@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.letta_server.server import LettaServer
+from tests.postgres.server import PostgresServer
 
 settings.register_profile(
     "promptyoself",
@@ -32,6 +34,19 @@ def letta_server(running_letta: LettaServer, request: pytest.FixtureRequest) -> 
     """
     marker = request.node.get_closest_marker("letta_alone")
     return running_letta if marker is None else running_letta.up(**_options(marker))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL for all tests of this process; whoever stops it takes one of his own."""
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> str:
+    """An empty database of the test's own."""
+    return postgres.new_database()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

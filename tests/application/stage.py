@@ -58,7 +58,7 @@ class FailingWriter(InlineWriter):
 
     failures = 0
 
-    async def write(self, act: Callable[[Tx], T]) -> T:
+    async def write(self, act: Callable[[Tx], T], *, lane: str | None = None) -> T:  # noqa: ARG002  the port's signature
         if self.failures:
             self.failures -= 1
             raise StoreError("the disk is full")

@@ -31,7 +31,7 @@ class StillClock:
 class FullWriter:
     """A writer on a full disk."""
 
-    async def write(self, act: Callable[[Tx], T]) -> T:  # noqa: ARG002  the port's signature
+    async def write(self, act: Callable[[Tx], T], *, lane: str | None = None) -> T:  # noqa: ARG002  the port's signature
         raise StoreFull("the disk is full")
 
     async def read(self, act: Callable[[Tx], T]) -> T:  # noqa: ARG002  the port's signature

@@ -38,7 +38,7 @@ def declared(*groups: str) -> list[Requirement]:
         lines += document["dependency-groups"][group]
     if "dev" in groups:  # work is done with every extra; the base lock has none
         for extra in document["project"].get("optional-dependencies", {}).values():
-            lines += extra
+            lines += (line for line in extra if not line.startswith("promptyoself["))  # `all` names the others
     return [Requirement(line) for line in lines]
 
 

@@ -268,7 +268,7 @@ class SimWriter:
         self._store = store
         self._process = process
 
-    async def write(self, act: Callable[[Tx], T]) -> T:
+    async def write(self, act: Callable[[Tx], T], *, lane: str | None = None) -> T:  # noqa: ARG002  the port's signature
         await self._process.step()
         with self._store.transaction() as tx:
             answer = act(tx)

@@ -174,7 +174,7 @@ class Dispatcher:
     async def _give_back(self, lane: str, token: str) -> None:
         """Free the lane. Its lease would not run out by itself: this executor's heartbeat renews all it holds."""
         try:
-            await self._writer.write(lambda tx: tx.release_lane(lane, token=token))
+            await self._writer.write(lambda tx: tx.release_lane(lane, token=token), lane=lane)
         except StoreError as error:
             _log.error("lane.release_failed lane=%r code=%s error=%s", lane, error.code, error)
             owed = asyncio.ensure_future(self._give_back_later(lane, token))
@@ -185,7 +185,7 @@ class Dispatcher:
         for wait_s in chain(_RECORD_WAITS_S, repeat(_RECORD_WAITS_S[-1])):  # as long as this process lives
             await asyncio.sleep(wait_s)
             with suppress(StoreError):
-                await self._writer.write(lambda tx: tx.release_lane(lane, token=token))
+                await self._writer.write(lambda tx: tx.release_lane(lane, token=token), lane=lane)
                 return
 
     async def _carry_next(self, turn: _Turn) -> bool:
@@ -328,7 +328,7 @@ class Dispatcher:
         """Renew the lease before a send when little of it is left (a stopped process, a slow disk)."""
         if abs(self._clock.now() - claim.claimed_at) < limits.LEASE_MARGIN:
             return True
-        return await self._writer.write(lambda tx: self._renew(tx, claim, turn))
+        return await self._writer.write(lambda tx: self._renew(tx, claim, turn), lane=turn.lane)
 
     def _renew(self, tx: Tx, claim: _Claim, turn: _Turn) -> bool:
         """Renew the lease, if the delivery is still in our hands.
@@ -447,7 +447,7 @@ class Dispatcher:
     async def _write_and_tell(self, turn: _Turn, act: Callable[[Tx], T]) -> T:
         """Write, then tell the watcher: what was rolled back is never reported."""
         turn.reports.clear()
-        answer = await self._writer.write(act)
+        answer = await self._writer.write(act, lane=turn.lane)
         if self._watch is not None:
             for report in turn.reports:
                 self._watch(report)

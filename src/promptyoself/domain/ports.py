@@ -393,8 +393,12 @@ class Store(Protocol):
 class Writer(Protocol):
     """Transactions for the event loop: many callers share one commit, each with its own success or failure."""
 
-    async def write(self, act: Callable[[Tx], T]) -> T:
-        """Run `act` in a transaction and return when it is durable. What it raises undoes it alone."""
+    async def write(self, act: Callable[[Tx], T], *, lane: str | None = None) -> T:
+        """Run `act` in a transaction and return when it is durable. What it raises undoes it alone.
+
+        `lane` names the lane that the act is about: its row, what it must do next, and the schedule of that. A database
+        that is a round trip away fetches these for many acts at once; what else the act asks for costs more there.
+        """
         ...
 
     async def read(self, act: Callable[[Tx], T]) -> T:

@@ -1,30 +1,24 @@
-"""Running named statements inside one transaction, with the driver's exceptions translated."""
+"""Running named statements inside one transaction at a SQLite database, with the driver's exceptions translated."""
 
 from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Final, Self, TypeVar
+from typing import Self
 
-from promptyoself.domain.errors import PromptyoselfError, StoreCorrupt, StoreError
+from promptyoself.domain.errors import StoreError
 from promptyoself.storage.queries import queries
-from promptyoself.storage.rows import Row, Values
+from promptyoself.storage.rows import Values
 from promptyoself.storage.sqlite_errors import DRIVER_ERRORS, RESTORE, translated
-
-T = TypeVar("T")
-Model = Callable[[Row], T]
-"""Makes a value of a row."""
-
-ID_MAX: Final = 2**63 - 1
-"""The largest id that a row can have."""
-_DAMAGED: Final = (ValueError, TypeError, KeyError, OverflowError, PromptyoselfError)
-"""What the mapping of a damaged row raises: a word that is no state, text where a number was."""
+from promptyoself.storage.statements import Statements, ended
 
 
-class Statements:
+class SqliteStatements(Statements):
     """Named statements on one connection, for as long as its transaction lasts."""
+
+    _restore = RESTORE
 
     def __init__(self, connection: sqlite3.Connection, location: str) -> None:
         self._connection = connection
@@ -94,19 +88,6 @@ class Statements:
             except DRIVER_ERRORS as exc:
                 raise translated(exc, self._location) from exc
 
-    def _all(self, name: str, values: Values, model: Model[T]) -> list[T]:
-        """Return all rows of a query as models."""
-        return [self._mapped(row, model) for row in self._rows(name, values)]
-
-    def _one(self, name: str, values: Values, model: Model[T]) -> T | None:
-        """Return the first row of a query as a model, or None."""
-        rows = self._rows(name, values)
-        return self._mapped(rows[0], model) if rows else None
-
-    def _first(self, name: str, values: Values) -> Values | None:
-        """Return the first row of a query as it is, or None."""
-        return next(iter(self._rows(name, values)), None)
-
     def _rows(self, name: str, values: Values) -> list[Values]:
         """Return all rows of a query as they are."""
         cursor = self._execute(self._sql[name], values)
@@ -125,13 +106,6 @@ class Statements:
             except DRIVER_ERRORS as exc:
                 raise translated(exc, self._location) from exc
 
-    def _mapped(self, row: Row, model: Model[T]) -> T:
-        try:
-            return model(row)
-        except _DAMAGED as exc:
-            raise StoreCorrupt(f"{self._location} is damaged: a row cannot be read ({exc})", hint=RESTORE) from exc
-
-
-def ended(location: str) -> StoreError:
-    """Return the refusal of a statement outside a transaction, where each would commit by itself."""
-    return StoreError(f"the transaction at {location} has ended, or a failure in it has undone it")
+    def _is_key_taken(self, error: StoreError) -> bool:
+        cause = error.__cause__
+        return isinstance(cause, sqlite3.IntegrityError) and "schedules.key" in str(cause)

@@ -85,7 +85,7 @@ class InlineWriter:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def write(self, act: Callable[[Tx], T]) -> T:
+    async def write(self, act: Callable[[Tx], T], *, lane: str | None = None) -> T:  # noqa: ARG002  the port's signature
         """Run `act` in a transaction; what it raises undoes it."""
         with self._store.transaction() as tx:
             return act(tx)
@@ -111,7 +111,7 @@ class ThreadWriter:
         self._writes = _Queue("promptyoself-writer", _Writes(store), store.location)
         self._reads = _Queue("promptyoself-reader", _Reads(store), store.location)
 
-    async def write(self, act: Callable[[Tx], T]) -> T:
+    async def write(self, act: Callable[[Tx], T], *, lane: str | None = None) -> T:  # noqa: ARG002  the port's signature
         """Run `act` in a transaction and return when it is durable. What it raises undoes it alone.
 
         Raises what `act` raises, or StoreError kin when the commit that it shares fails: nothing of it is stored then.

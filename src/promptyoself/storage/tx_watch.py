@@ -1,4 +1,4 @@
-"""What is watched of a running service, at a SQLite database: the port `WatchTx`."""
+"""What is watched of a running service: the port `WatchTx`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from promptyoself.storage.rows import micros
-from promptyoself.storage.sqlite_statements import Statements
+from promptyoself.storage.statements import Statements
 
 
 class WatchStatements(Statements):

@@ -1,4 +1,4 @@
-"""The part of a SQLite transaction that keeps tokens and claims."""
+"""The part of a transaction that keeps tokens and claims."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 from promptyoself.domain import limits
 from promptyoself.domain.access import Claim, NewToken, Token, TokenKind
 from promptyoself.storage.rows import Row, instant, instant_or_none, micros, micros_or_none
-from promptyoself.storage.sqlite_statements import ID_MAX, Statements
+from promptyoself.storage.statements import ID_MAX, Statements
 
 
 class AccessStatements(Statements):

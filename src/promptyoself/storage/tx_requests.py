@@ -1,4 +1,4 @@
-"""The part of a SQLite transaction that remembers requests by their idempotency keys."""
+"""The part of a transaction that remembers requests by their idempotency keys."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import datetime
 
 from promptyoself.domain.ports_requests import AnsweredRequest
 from promptyoself.storage.rows import Row, instant, micros
-from promptyoself.storage.sqlite_statements import Statements
+from promptyoself.storage.statements import Statements
 
 
 class RequestStatements(Statements):

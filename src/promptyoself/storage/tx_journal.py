@@ -1,8 +1,7 @@
-"""The journal as a whole, and many rows at once, at a SQLite database: the port `JournalTx`."""
+"""The journal as a whole, and many rows at once: the port `JournalTx`."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from promptyoself.domain.models import Fact
 from promptyoself.domain.ports_journal import Told
 from promptyoself.storage import rows
 from promptyoself.storage.rows import Row
-from promptyoself.storage.sqlite_statements import Statements
+from promptyoself.storage.statements import Statements
 
 if TYPE_CHECKING:
     from promptyoself.domain.models import Definition
@@ -39,7 +38,7 @@ class JournalStatements(Statements):
         try:
             self._insert_all("add_schedule", map(rows.new_schedule_values, new))
         except StoreError as error:
-            if isinstance(error.__cause__, sqlite3.IntegrityError) and "schedules.key" in str(error.__cause__):
+            if self._is_key_taken(error):
                 raise Conflict("an agent has a schedule with one of the keys already") from error
             raise
         if self._given_out("newest_schedule") != before + len(new):

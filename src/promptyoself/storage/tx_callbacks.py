@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from promptyoself.domain.values import replace
 from promptyoself.storage.rows import Row, instant, micros
-from promptyoself.storage.sqlite_statements import Statements
+from promptyoself.storage.statements import Statements
 
 if TYPE_CHECKING:  # every command's start comes by here, and few post anything
     from promptyoself.domain.callbacks import Callback, CallbackState, NewCallback
