@@ -42,6 +42,10 @@ VARIABLES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Each setting's name in the config file, and its names in the environment and in a `.env`; the first set wins."""
 
+SECRET_FILES: Final[Mapping[str, str]] = {"db": "PROMPTYOSELF_DB_FILE", "api_key": "LETTA_API_KEY_FILE"}
+"""Settings that may hold a secret, and what names the file that holds the value: containers and systemd hand secrets
+over as files. In the environment alone: a `.env` could have any file of its reader's sent to its own server."""
+
 
 class Value(NamedTuple, Generic[T]):
     """A setting's value and its source: flag, environment, .env, file, machine or default."""
@@ -135,7 +139,7 @@ def _layers(environ: Mapping[str, str], cwd: Path, flags: Mapping[str, str | Non
     return _Layers(
         [
             ("flag", flags.get),
-            ("environment", lambda name: _by_variable(environ, name)),
+            ("environment", lambda name: _by_environment(environ, name)),
             (".env", lambda name: _by_variable(dotenv, name)),
             ("file", file.get),
         ]
@@ -144,6 +148,25 @@ def _layers(environ: Mapping[str, str], cwd: Path, flags: Mapping[str, str | Non
 
 def _by_variable(values: Mapping[str, str | None], name: str) -> str | None:
     return next((found for variable in VARIABLES[name] if (found := values.get(variable))), None)
+
+
+def _by_environment(environ: Mapping[str, str], name: str) -> str | None:
+    found, variable = _by_variable(environ, name), SECRET_FILES.get(name, "")
+    file = environ.get(variable)
+    if not file:
+        return found
+    if found is not None:
+        set_too = next(one for one in VARIABLES[name] if environ.get(one))
+        raise ConfigError(
+            f"{set_too} and {variable} are both set", hint="keep one of them: which is meant is not clear"
+        )
+    text = _read_text(Path(file))
+    if text is None:
+        raise ConfigError(f"{variable} names {file}, which is no file", hint="write the value into it, or unset it")
+    value = text.strip()
+    if not value.isprintable():
+        raise ConfigError(f"{file}, named by {variable}, holds more than one line", hint="it holds the value alone")
+    return value or None
 
 
 def _read_dotenv(path: Path) -> Mapping[str, str | None]:

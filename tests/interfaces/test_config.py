@@ -166,3 +166,54 @@ def test_numbers_and_spans(home: dict[str, str], tmp_path: Path) -> None:
 def test_a_machines_zone_is_always_one_that_exists() -> None:
     assert machine_timezone({"TZ": ":Europe/Riga"}) == "Europe/Riga"
     assert machine_timezone({"TZ": "EET-2EEST,M3.5.0/3,M10.5.0/4"}) != "EET-2EEST,M3.5.0/3,M10.5.0/4"
+
+
+@pytest.mark.parametrize(
+    ("variable", "plain"),
+    [("LETTA_API_KEY_FILE", "LETTA_SERVER_PASSWORD"), ("PROMPTYOSELF_DB_FILE", "PROMPTYOSELF_DB")],
+)
+def test_a_secret_may_come_in_a_file_that_the_environment_names(
+    home: dict[str, str], tmp_path: Path, variable: str, plain: str
+) -> None:
+    secret = tmp_path / "secret"
+    value = str(tmp_path / KEY)
+    secret.write_text(f"{value}\n")
+
+    def found(**environ: str) -> tuple[str, str]:
+        settings = load_settings(home | environ, tmp_path, flags={})
+        if variable == "PROMPTYOSELF_DB_FILE":
+            return str(settings.db.value), settings.db.source
+        key = settings.api_key.value
+        return key.reveal() if key else "", settings.api_key.source
+
+    nothing = found()
+    assert found(**{variable: str(secret)}) == (value, "environment")
+    assert found(**{variable: ""}) == nothing
+    with pytest.raises(ConfigError, match=f"{plain} and {variable} are both set"):
+        found(**{variable: str(secret), plain: value})
+    with pytest.raises(ConfigError, match=f"{variable} names .*which is no file"):
+        found(**{variable: str(tmp_path / "elsewhere")})
+    secret.write_text(f"{value}\n{value}\n")
+    with pytest.raises(ConfigError, match="more than one line") as caught:
+        found(**{variable: str(secret)})
+    assert value not in str(caught.value)
+    secret.write_text("\n")
+    assert found(**{variable: str(secret)}) == nothing
+
+
+def test_a_dotenv_names_no_file_of_a_secret(home: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text(KEY)
+    (tmp_path / ".env").write_text(f"LETTA_BASE_URL=http://elsewhere\nLETTA_API_KEY_FILE={tmp_path / 'secret'}\n")
+    settings = load_settings(home, tmp_path, flags={})
+    assert settings.base_url.value == "http://elsewhere"
+    assert settings.api_key.value is None
+
+
+def test_a_key_from_a_file_and_a_url_of_the_environment_are_one_source(home: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text(KEY)
+    both = {"LETTA_BASE_URL": "http://letta:8283", "LETTA_API_KEY_FILE": str(tmp_path / "secret")}
+    settings = load_settings(home | both, tmp_path, flags={})
+    assert settings.base_url.source == settings.api_key.source == "environment"
+    (tmp_path / ".env").write_text("LETTA_BASE_URL=http://elsewhere\n")
+    with pytest.raises(ConfigError, match="one source"):
+        load_settings(home | {"LETTA_API_KEY_FILE": str(tmp_path / "secret")}, tmp_path, flags={})
