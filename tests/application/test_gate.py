@@ -49,6 +49,27 @@ async def test_a_waiter_that_is_cancelled_hands_its_slot_on(stage: Stage) -> Non
 
 
 @played
+async def test_a_smaller_share_takes_nobodys_slot_and_a_larger_one_lets_the_waiting_in(stage: Stage) -> None:
+    gate = stage.new_gate(most=4)
+    slots = [await gate.enter("inbox") for _ in range(3)]
+    gate.allow("inbox", 1)
+    waiters = [stage.begin(gate.enter("inbox")) for _ in range(3)]
+    await asyncio.sleep(0)
+    for slot in slots:
+        assert slot is not None
+        assert (gate.in_flight("inbox"), gate.waiting("inbox")) == (len(slots) - slots.index(slot), 3)
+        slot.release()
+    assert isinstance(await waiters[0], Slot)
+    assert (gate.in_flight("inbox"), gate.waiting("inbox")) == (1, 2)
+    gate.allow("inbox", 9)
+    assert [isinstance(await waiter, Slot) for waiter in waiters[1:]] == [True, True]
+    gate.allow("inbox", 0)
+    last = stage.begin(gate.enter("inbox"))
+    await asyncio.sleep(0)
+    assert not last.done()
+
+
+@played
 async def test_three_refusals_of_everybody_close_the_door_and_probes_open_it(stage: Stage) -> None:
     stage.target.probes += [DOWN, DOWN]
     slots = [await stage.gate.enter("inbox") for _ in range(64)]

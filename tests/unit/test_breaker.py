@@ -90,3 +90,15 @@ class TestPace:
         for what in story:
             getattr(pace, what)()
             assert 1 <= pace.cap <= most
+
+    def test_a_share_bounds_it_and_does_not_make_it_grow_faster(self) -> None:
+        pace = Pace(most=8)
+        pace.share = 3
+        assert pace.cap == 3
+        pace.overloaded()
+        pace.share = 8
+        assert pace.cap == 1
+        pace.succeeded()
+        assert pace.cap == 2
+        pace.share = 0
+        assert pace.cap == 0

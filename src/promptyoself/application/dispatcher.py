@@ -128,6 +128,7 @@ class Dispatcher:
         chance: Chance,
         executor_id: str,
         watch: Watch | None = None,
+        lease: timedelta = limits.LEASE,
     ) -> None:
         self._writer = writer
         self._targets = targets
@@ -136,6 +137,7 @@ class Dispatcher:
         self._chance = chance
         self._executor_id = executor_id
         self._watch = watch
+        self._lease_for = lease
         self._stopping = asyncio.Event()
         self._owed: set[asyncio.Task[None]] = set()
 
@@ -232,7 +234,7 @@ class Dispatcher:
         return None
 
     def _lease(self, tx: Tx, turn: _Turn, *, now: datetime) -> bool:
-        until = now + limits.LEASE
+        until = now + self._lease_for
         return tx.lease_lane(turn.lane, token=turn.token, executor_id=self._executor_id, now=now, until=until)
 
     def _claim_one(

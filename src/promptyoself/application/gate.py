@@ -84,6 +84,21 @@ class Gate:
         door = self._doors.get(target)
         return len(door.waiters) if door else 0
 
+    def in_flight(self, target: str) -> int:
+        """Return how many slots of this target are held."""
+        door = self._doors.get(target)
+        return door.in_flight if door else 0
+
+    def allow(self, target: str, share: int) -> None:
+        """Let at most `share` requests be open at this target, of those that the setting allows; 0 holds all back.
+
+        Whoever has a slot keeps it: with less than before, what is open goes down as answers come in.
+        """
+        door = self._doors.get(target)
+        if door is not None:
+            door.pace.share = share
+            self._grant(door)
+
     async def enter(self, target: str) -> Slot | None:
         """Wait for a slot; None when the target's breaker is open, or opens meanwhile."""
         door = self._doors.get(target, self._unknown)
@@ -109,6 +124,9 @@ class Gate:
     def leave(self, door: _Door) -> None:
         """Give back a slot; `Slot.release` calls this. It goes to whoever waits longest."""
         door.in_flight -= 1
+        self._grant(door)
+
+    def _grant(self, door: _Door) -> None:
         while door.waiters and door.in_flight < door.pace.cap:
             waiter = door.waiters.popleft()
             if not waiter.done():

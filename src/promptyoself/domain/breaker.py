@@ -53,34 +53,40 @@ class Pace:
     """How many requests may be open at a target at once: halved by overload, grown by success (AIMD).
 
     Slow start after an outage: nine o'clock's prompts, held back until ten, do not flood a server that has just
-    come up.
+    come up. `share` is what this executor may use of `most`, where executors divide it: never more, 0 included.
     """
 
     most: int = limits.TARGET_IN_FLIGHT_DEFAULT
-    cap: int = field(init=False)
+    share: int = field(init=False)
+    _paced: int = field(init=False)
     _successes: int = field(init=False, default=0)
     _is_slow_start: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
-        self.cap = self.most
+        self.share = self._paced = self.most
+
+    @property
+    def cap(self) -> int:
+        """How many may be open now."""
+        return min(self._paced, self.share)
 
     def overloaded(self) -> None:
         """Note a 429 or 503: half as many from now, at least one."""
-        self.cap = max(1, self.cap // 2)
+        self._paced = max(1, self.cap // 2)
         self._successes = 0
         self._is_slow_start = False
 
     def after_outage(self) -> None:
         """Start small again; the cap doubles with every cap's worth of successes."""
-        self.cap = min(self.most, limits.PACE_AFTER_OUTAGE)
+        self._paced = min(self.most, limits.PACE_AFTER_OUTAGE)
         self._successes = 0
         self._is_slow_start = True
 
     def succeeded(self) -> None:
         """Note a request that the target took: a cap's worth of them raises the cap."""
-        if self.cap >= self.most:
+        if self._paced >= self.most:
             return
         self._successes += 1
         if self._successes >= self.cap:
             self._successes = 0
-            self.cap = min(self.most, self.cap * 2 if self._is_slow_start else self.cap + 1)
+            self._paced = min(self.most, self._paced * 2 if self._is_slow_start else self._paced + 1)

@@ -168,6 +168,35 @@ LANES_PREFETCH: Final = 256
 DELIVERIES_PER_TURN: Final = 16
 """Deliveries a lane may carry in one turn before it goes to the back of the queue."""
 
+# -- lanes of a fleet ---------------------------------------------------------------------------------------
+FLEET_LEASE: Final = timedelta(seconds=12)
+"""How long a node keeps a lane, and its token, without a sign of life: what it held is taken over after that."""
+FLEET_BEAT_EVERY: Final = timedelta(seconds=4)
+"""Signs of life of a node: two may fail before it loses what it holds."""
+FLEET_RECOVER_EVERY: Final = timedelta(seconds=2)
+"""How often a node looks for tokens whose owner gives no sign of life; nobody signals that."""
+FLEET_GRACE: Final = timedelta(seconds=3)
+"""After its start, or a time without the database, a node leaves others so long to say that they live."""
+FLEET_PICK_MAX: Final = 128
+"""Tokens picked at once."""
+FLEET_WAITING_PER_SLOT: Final = 4
+"""Lane runners of one node that wait for a slot, for each slot that it has; LANES_PREFETCH bounds them too."""
+FLEET_SWEEP_EVERY: Final = timedelta(seconds=30)
+FLEET_SWEEP_BATCH: Final = 1000
+"""Lanes looked at in one transaction of the sweep."""
+FLEET_LOOK_BACK: Final = timedelta(seconds=5)
+"""A lane that came due while its writer's transaction was open is found within this."""
+FLEET_LOOK_GAP: Final = timedelta(milliseconds=50)
+"""Between two looks for what comes due next: lanes that end close together share one."""
+FLEET_CONNECT_FOR: Final = timedelta(seconds=5)
+FLEET_CONNECT_GAP_MAX: Final = timedelta(seconds=1)
+"""Longest pause between two tries to reach the database again."""
+FLEET_STATEMENT_FOR: Final = timedelta(seconds=5)
+"""How long a statement about tokens may take; the connection is given up a little later."""
+FLEET_LOCK_FOR: Final = timedelta(seconds=2)
+FLEET_LISTEN_CHECK_EVERY: Final = timedelta(seconds=5)
+"""How often a connection that only listens is asked whether it is alive."""
+
 # -- executor -----------------------------------------------------------------------------------------------
 HEARTBEAT_EVERY: Final = timedelta(seconds=10)
 EXECUTOR_ALIVE_FOR: Final = timedelta(seconds=30)
@@ -175,6 +204,8 @@ EXECUTOR_ALIVE_FOR: Final = timedelta(seconds=30)
 CHANGE_POLL_EVERY: Final = timedelta(milliseconds=200)
 CLOCK_STEP_MIN: Final = timedelta(seconds=1)
 """Wall and monotonic clock may part by this much between two looks before it is called a step."""
+CLOCK_LOOK_EVERY: Final = timedelta(seconds=30)
+"""The longest sleep of a timer that is set for an instant: the clock may have been set meanwhile."""
 STOP_FOR: Final = timedelta(seconds=20)
 """How long a stop waits for what is in flight before leases are returned and the rest is left to recovery."""
 END_FOR: Final = timedelta(seconds=28)

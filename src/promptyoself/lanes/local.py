@@ -23,6 +23,7 @@ from promptyoself.domain.errors import StoreError, StoreGone
 from promptyoself.domain.models import Executor
 from promptyoself.domain.ports import Clock, Store, Tx, Writer
 from promptyoself.domain.values import dataclass, replace
+from promptyoself.lanes.retention import prune
 
 _log = logging.getLogger(__name__)
 
@@ -225,19 +226,7 @@ class LocalLanes:
             self.wake()  # a pass looks what it is, though nothing may be due for an hour
 
     async def _prune(self) -> None:
-        now = self._clock.now()
-        before, unheard = now - self._retention, now - limits.IDEMPOTENCY_FOR
-        try:
-            for _ in range(limits.RETENTION_BATCHES_MAX):
-                if not await self._writer.write(
-                    lambda tx: tx.forget_requests(before=unheard, limit=limits.RETENTION_BATCH)
-                ):
-                    break
-            for _ in range(limits.RETENTION_BATCHES_MAX):
-                if not await self._writer.write(lambda tx: tx.prune(before=before, limit=limits.RETENTION_BATCH)):
-                    break
-        except StoreError as error:
-            _log.warning("retention.failed code=%s error=%s", error.code, error)
+        await prune(self._writer, self._clock, retention=self._retention)
 
     async def _watch_for_changes(self) -> None:
         """Notice other processes' commits, a clock that was set, and a machine that slept."""

@@ -1,0 +1,400 @@
+"""The engine on many machines: a lane that is due and free has one token in PostgreSQL, and whoever picks it runs it.
+
+PgQueuer carries the tokens: its table, its statement that picks, its signs of life, its NOTIFY (lanes/pgqueuer_tokens).
+Its own runner is not used: that one looks four times for each wake-up, keeps a task a token alive besides ours, deletes
+a token a moment after its end (what arrived in between would lie still), and ends with its connection.
+
+- A token is issued in the transaction that makes a lane due, and goes in the one that gives the lane back, which looks
+  a last time with the lane's row in hand; what is due then goes to the back of the queue. The store sees to both.
+- A token is never dated ahead. What comes due later is found by a timer, here and on every node at once: harmless.
+- A token that its owner forgets, or dies with, is picked again after FLEET_LEASE. The lane's lease decides who sends.
+- What an accident has dropped, a sweep issues again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Final, TypeVar, cast
+from uuid import UUID
+
+from promptyoself.domain import limits
+from promptyoself.domain.errors import StoreError
+from promptyoself.domain.models import Executor
+from promptyoself.domain.ports import Clock, Store, Tx, Writer
+from promptyoself.domain.ports_fleet import FleetTx
+from promptyoself.domain.values import dataclass, replace
+from promptyoself.lanes.local import Timers
+from promptyoself.lanes.pgqueuer_driver import Listener
+from promptyoself.lanes.pgqueuer_guard import assert_fits
+from promptyoself.lanes.pgqueuer_shares import Shares
+from promptyoself.lanes.pgqueuer_tokens import CHANNEL, Token, Tokens, is_issue
+from promptyoself.lanes.retention import prune
+
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+CHANGES: Final = "promptyoself"
+"""The channel on which the store tells that something has changed."""
+_RETRY_FIRST_S: Final = 0.1
+_FAULT_PAUSE_S: Final = 15.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetWork:
+    """What the engine runs: the application's planner, dispatcher and gate, as plain callables."""
+
+    plan: Callable[[], Awaitable[int]]
+    """Plans one batch of due schedules; answers how many it planned."""
+    run_lane: Callable[[str, set[int]], Awaitable[bool]]
+    """Takes a lane's turn and adds what it carried to the set; False when another runner holds the lane."""
+    open_targets: Callable[[], list[str]]
+    waiting: Callable[[str], int]
+    """How many lane runners wait for a slot of this target."""
+    in_flight: Callable[[str], int]
+    """How many slots of this target are held."""
+    allow: Callable[[str, int], None]
+    """Lets at most so many requests be open at this target."""
+    stop: Callable[[], None]
+    """Tells the dispatcher to claim nothing more."""
+    most: Mapping[str, int]
+    """How many requests may be open at each target, over the whole fleet."""
+
+
+class FleetLanes:
+    """Runs until told to stop. One instance, one run. The dispatcher's leases are to last FLEET_LEASE."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        writer: Writer,
+        clock: Clock,
+        timers: Timers,
+        work: FleetWork,
+        executor: Executor,
+        owner: UUID,
+        conninfo: str,
+        interval: timedelta,
+        retention: timedelta = limits.RETENTION_DEFAULT,
+    ) -> None:
+        """`conninfo` reaches the store's database; `owner` is nobody else's, and new at each start.
+
+        `writer` hands acts a FleetTx. Raises ConfigError when the installed PgQueuer is not what this is written for.
+        """
+        assert_fits()
+        self._store = store
+        self._writer = writer
+        self._clock = clock
+        self._timers = timers
+        self._work = work
+        self._executor = executor
+        self._owner = str(owner)
+        self._interval = interval
+        self._retention = retention
+        self._tokens = Tokens(conninfo, owner)
+        self._shares = Shares(writer=writer, clock=clock, work=work, executor_id=executor.id)
+        self._listener = Listener(
+            conninfo,
+            {CHANNEL: self._hear_of_tokens, CHANGES: self._hear_of_changes},
+            on_again=self._listen_again,
+        )
+        self._due = asyncio.Event()
+        self._picking = asyncio.Event()
+        self._held: dict[int, asyncio.Task[None]] = {}
+        self._hungry: set[str] = set()
+        self._is_lost = True
+        """True from a failure of the database on, until what is ours has been said to be alive; and at the start."""
+        self._grace_until_s = 0.0
+        self._looked_until = limits.INSTANT_MIN
+        self._looked_back_s = 0.0
+        self._wall, self._steady = clock.now(), clock.monotonic()
+
+    def wake(self) -> None:
+        """Something may have become due, or a target open: look now. From the event loop only."""
+        self._due.set()
+        self._picking.set()
+
+    def slot_granted(self, target: str) -> None:
+        """A runner got its slot: pick more when few wait and more are known to be there."""
+        if target in self._hungry and self._work.waiting(target) <= self._room(target) // 4:
+            self._hungry.discard(target)
+            self._picking.set()
+
+    async def run(self, stopping: asyncio.Event) -> bool:
+        """Deliver until `stopping` is set, then finish what is in flight; True when all of it finished in time."""
+        self._shares.hold_back()
+        self._timers.every("heartbeat", limits.FLEET_BEAT_EVERY, self._beat)
+        self._timers.every("recovery", limits.FLEET_RECOVER_EVERY, self._recover)
+        self._timers.every("sweep", limits.FLEET_SWEEP_EVERY, self._sweep)
+        # At least hourly, whatever the interval: a new zone database may have moved the next fire to an earlier time.
+        self._timers.every("safety pass", min(self._interval, timedelta(hours=1)), self._wake_soon)
+        self._timers.every("retention", timedelta(hours=1), self._prune)
+        self._timers.start()
+        beside = [
+            asyncio.ensure_future(doing)
+            for doing in (self._listener.run(), self._wake_at_stop(stopping), self._pass_until(stopping))
+        ]
+        try:
+            await self._pick_until(stopping)
+        finally:
+            self._timers.stop()
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
+            is_clean = await self._finish()
+        return is_clean
+
+    # -- tokens ---------------------------------------------------------------------------------------------
+
+    async def _pick_until(self, stopping: asyncio.Event) -> None:
+        failures = 0
+        while not stopping.is_set():
+            self._picking.clear()
+            try:
+                if self._is_lost:
+                    await self._regain()
+                for target in self._work.open_targets():
+                    await self._pick(target)
+                failures = 0
+            except StoreError as error:
+                self._is_lost = True
+                wait_s = min(limits.FLEET_CONNECT_GAP_MAX.total_seconds(), _RETRY_FIRST_S * 2.0 ** min(failures, 10))
+                failures += 1
+                _log.error("executor.store_failed code=%s retry_in_s=%.1f error=%s", error.code, wait_s, error)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stopping.wait(), wait_s)
+                continue
+            await self._picking.wait()
+
+    async def _regain(self) -> None:
+        """Say that we live before anything else, and leave others the time to say so too.
+
+        After a time without the database all leases have run out, ours and theirs: whoever lives still keeps what it
+        holds. Tokens whose picking was answered to nobody go back.
+        """
+        self._grace_until_s = self._clock.monotonic() + limits.FLEET_GRACE.total_seconds()
+        await self._say_alive()
+        held = list(self._held)
+        await self._write(lambda tx: tx.requeue_tokens(self._owner, but=held))
+        self._is_lost = False
+        self._timers.at("sweep soon", self._clock.now() + limits.FLEET_GRACE, self._sweep)
+        self._due.set()
+
+    async def _pick(self, target: str) -> None:
+        """Pick tokens of a target as long as there are any, and room for their runners."""
+        with_abandoned = self._clock.monotonic() >= self._grace_until_s
+        while True:
+            most = min(limits.FLEET_PICK_MAX, self._room(target) - self._work.waiting(target))
+            most = min(most, limits.LANES_ACTIVE_MAX - len(self._held))
+            if most <= 0:
+                self._hungry.add(target)
+                return
+            picked = await self._tokens.pick(target, most=most, with_abandoned=with_abandoned)
+            for token in picked:
+                # One that we were too slow to keep may come back to ourselves.
+                if token.id not in self._held:
+                    self._held[token.id] = asyncio.ensure_future(self._run(token))
+            if len(picked) < most:
+                self._hungry.discard(target)
+                return
+            await asyncio.sleep(0)  # the runners reach the gate: from there they are counted
+
+    def _room(self, target: str) -> int:
+        """Return how many runners may wait for a slot: a few for each, for what waits here others cannot take."""
+        return min(limits.LANES_PREFETCH, limits.FLEET_WAITING_PER_SLOT * self._shares.of(target))
+
+    async def _run(self, token: Token) -> None:
+        carried: set[int] = set()
+        try:
+            if not await self._work.run_lane(token.lane, carried) or not carried:
+                await self._give_back(token)
+        except StoreError as error:
+            _log.error("lane.store_failed lane=%r code=%s error=%s", token.lane, error.code, error)
+            await asyncio.sleep(_RETRY_FIRST_S)
+            await self._give_back(token)
+        except Exception:  # noqa: BLE001  logged with its trace; see below
+            # A fault in one lane must not stop the others, nor take all of their time.
+            _log.exception("lane.fault lane=%r", token.lane)
+            await asyncio.sleep(_FAULT_PAUSE_S)
+            await self._give_back(token)
+        finally:
+            del self._held[token.id]
+            self._due.set()
+            for target in list(self._hungry):
+                self.slot_granted(target)
+
+    async def _give_back(self, token: Token) -> None:
+        """Let go of a token that may still be there: a turn that carried nothing may not have had the lane at all."""
+        with suppress(StoreError):  # it is picked again when it has been without a sign of life for long enough
+            await self._write(lambda tx: tx.give_back_token(token.id, lane=token.lane, owner=self._owner))
+
+    # -- what comes due -------------------------------------------------------------------------------------
+
+    async def _pass_until(self, stopping: asyncio.Event) -> None:
+        while not stopping.is_set():
+            await self._due.wait()
+            self._due.clear()
+            try:
+                is_more_due = await self._pass()
+            except StoreError as error:
+                _log.error("executor.pass_failed code=%s error=%s", error.code, error)
+                self._lose()
+                await asyncio.sleep(limits.FLEET_CONNECT_GAP_MAX.total_seconds())
+                is_more_due = True
+            if is_more_due:
+                self._due.set()
+            await asyncio.sleep(limits.FLEET_LOOK_GAP.total_seconds())
+
+    async def _pass(self) -> bool:
+        """Plan one batch, issue tokens of what has come due by itself, set the timer; True when more is due at once."""
+        planned = await self._work.plan()
+        if planned >= limits.SCHEDULES_PER_PASS_MAX:
+            return True
+        now = self._clock.now()
+        if await self._issue(now):
+            return True
+        wake_at = await self._writer.read(lambda tx: tx.next_wake_at(now=now, due_after=now))
+        if wake_at is not None:
+            # Due already means that another node is at it, or cannot: looked at again soon.
+            self._timers.at("next due", wake_at if wake_at > now else now + limits.CLOCK_STEP_MIN, self._look_soon)
+        return False
+
+    async def _issue(self, now: datetime) -> bool:
+        """Issue tokens of lanes that have come due since the last look; True when there are more.
+
+        Once a second it looks back: a lane may have come due while the transaction that said when was still open.
+        """
+        after, steady = self._looked_until, self._clock.monotonic()
+        if steady - self._looked_back_s >= 1:
+            self._looked_back_s = steady
+            after -= min(limits.FLEET_LOOK_BACK, after - limits.INSTANT_MIN)
+        most = limits.FLEET_SWEEP_BATCH
+        issued = await self._write(lambda tx: tx.issue_due_tokens(after=after, now=now, limit=most))
+        if issued >= most:
+            return True
+        self._looked_until = now
+        return False
+
+    async def _sweep(self) -> None:
+        """Issue what is missing, whatever the reason, and remove what has nothing to do."""
+        now, most = self._clock.now(), limits.FLEET_SWEEP_BATCH
+        try:
+            while (
+                await self._write(lambda tx: tx.issue_due_tokens(after=limits.INSTANT_MIN, now=now, limit=most)) >= most
+            ):
+                pass
+            while await self._write(lambda tx: tx.drop_idle_tokens(now=now, limit=most)) >= most:
+                pass
+        except StoreError as error:
+            _log.warning("sweep.failed code=%s error=%s", error.code, error)
+            self._lose()
+
+    # -- signals --------------------------------------------------------------------------------------------
+
+    def _hear_of_tokens(self, notice: str) -> None:
+        if is_issue(notice):
+            self._picking.set()
+
+    def _hear_of_changes(self, notice: str) -> None:
+        if notice == self._shares.NOTICE:
+            self._shares.divide_soon()
+        else:
+            self._due.set()
+
+    def _listen_again(self) -> None:
+        """Nobody knows what was said while nobody listened."""
+        self.wake()
+
+    def _lose(self) -> None:
+        self._is_lost = True
+        self._picking.set()
+
+    async def _look_soon(self) -> None:
+        self._due.set()
+
+    async def _wake_soon(self) -> None:
+        self.wake()
+
+    async def _wake_at_stop(self, stopping: asyncio.Event) -> None:
+        await stopping.wait()
+        self._work.stop()
+        self.wake()
+
+    async def _recover(self) -> None:
+        """Look for tokens whose owner has died, and notice a machine that slept: nobody signals either."""
+        now, steady = self._clock.now(), self._clock.monotonic()
+        stepped = (now - self._wall) - timedelta(seconds=steady - self._steady)
+        if abs(stepped) >= limits.CLOCK_STEP_MIN:
+            _log.warning("clock.stepped by_s=%.1f", stepped.total_seconds())
+            self._lose()
+        self._wall, self._steady = now, steady
+        self._picking.set()
+
+    async def _beat(self) -> None:
+        """Say that we live, and keep leases, tokens and slots. One that fails is not the end: there is time for two."""
+        try:
+            await self._say_alive()
+        except StoreError as error:
+            _log.error("executor.heartbeat_failed code=%s error=%s", error.code, error)
+            self._lose()
+
+    async def _say_alive(self) -> None:
+        now = self._clock.now()
+        executor = replace(self._executor, heartbeat_at=now)
+
+        def act(tx: Tx) -> None:
+            tx.heartbeat(executor)
+            tx.renew_lanes(executor.id, until=now + limits.FLEET_LEASE)
+
+        await self._writer.write(act)
+        await self._tokens.say_alive(list(self._held))
+        if await self._shares.divide():
+            self._picking.set()
+
+    async def _prune(self) -> None:
+        before = self._clock.now() - self._retention
+        await prune(self._writer, self._clock, retention=self._retention)
+        with suppress(StoreError):
+            for _ in range(limits.RETENTION_BATCHES_MAX):
+                if not await self._write(lambda tx: tx.prune_token_log(before=before, limit=limits.RETENTION_BATCH)):
+                    break
+
+    async def _write(self, act: Callable[[FleetTx], T]) -> T:
+        return await self._writer.write(lambda tx: act(cast("FleetTx", tx)))
+
+    # -- the end --------------------------------------------------------------------------------------------
+
+    async def _finish(self) -> bool:
+        """Stop claiming, let what is in flight finish within the bound, give the rest back, and go."""
+        self._work.stop()
+        tasks = set(self._held.values())
+        _log.info("executor.stopping in_flight=%d", len(tasks))
+        late: set[asyncio.Task[None]] = set()
+        beating = asyncio.ensure_future(self._beat_on())
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=limits.STOP_FOR.total_seconds())
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        beating.cancel()
+        await asyncio.gather(beating, return_exceptions=True)
+
+        def act(tx: FleetTx) -> None:
+            tx.requeue_tokens(self._owner, but=())
+            tx.give_up_shares(self._executor.id)
+            tx.remove_executor(self._executor.id)
+
+        with suppress(StoreError):
+            await self._write(act)
+        await self._tokens.close()
+        return not late
+
+    async def _beat_on(self) -> None:
+        """Keep what is ours while it finishes: the timers have ended."""
+        while True:
+            await asyncio.sleep(limits.FLEET_BEAT_EVERY.total_seconds())
+            await self._beat()
