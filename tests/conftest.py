@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.letta_server.server import LettaServer
 from tests.postgres.server import PostgresServer
+from tests.postgres.stores import CleanStores
 
 settings.register_profile(
     "promptyoself",
@@ -47,6 +48,12 @@ def postgres() -> Iterator[PostgresServer]:
 def postgres_url(postgres: PostgresServer) -> str:
     """An empty database of the test's own."""
     return postgres.new_database()
+
+
+@pytest.fixture(scope="session")
+def clean_stores(postgres: PostgresServer) -> CleanStores:
+    """Stores on that PostgreSQL, empty and quick to have."""
+    return CleanStores(postgres)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

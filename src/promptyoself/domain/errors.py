@@ -29,6 +29,7 @@
         |-- StoreFull                    store_full              1   507
         |-- StoreReadOnly                store_read_only         1   503
         |-- StoreGone                    store_gone              1   503
+        |-- StoreUnreachable             store_unreachable       1   503
         |-- StoreCorrupt                 store_corrupt           1   500
         |-- StoreTooNew                  store_too_new           1   500
         `-- StoreUnsafe                  store_unsafe            1   500
@@ -236,6 +237,12 @@ class StoreGone(StoreError):
     """The file was deleted, moved or replaced under a process that has it open."""
 
     code = "store_gone"
+
+
+class StoreUnreachable(StoreError):
+    """The database's server does not answer, or has broken the connection off; it may come back by itself."""
+
+    code = "store_unreachable"
 
 
 class StoreCorrupt(StoreError):

@@ -272,6 +272,21 @@ LOAN_FOR: Final = timedelta(seconds=60)
 READERS_MAX: Final = 4
 """Reading connections that a process opens to one database."""
 
+# -- store on PostgreSQL ------------------------------------------------------------------------------------
+POSTGRES_VERSION_MIN: Final = 15
+POSTGRES_CONNECTIONS_MAX: Final = 12
+"""Connections of one process for transactions; one more watches, and one listens."""
+POSTGRES_CONNECT_FOR: Final = timedelta(seconds=5)
+"""How long a connection may take to be made, each address of the host by itself."""
+POSTGRES_LOCK_FOR: Final = timedelta(seconds=10)
+"""How long a statement waits for a lock: longer than a stopped process can keep one."""
+POSTGRES_IDLE_IN_TRANSACTION_FOR: Final = timedelta(seconds=8)
+"""How long a transaction may stand still between two statements; then the server undoes it."""
+POSTGRES_STATEMENT_FOR: Final = timedelta(seconds=60)
+POSTGRES_SILENT_FOR: Final = timedelta(seconds=15)
+"""How long what was sent may stay without a sign of life from the server's machine."""
+MIGRATIONS_FOR: Final = timedelta(minutes=10)
+
 # -- doors that serve many ----------------------------------------------------------------------------------
 DOOR_THREADS_MAX: Final = 32
 """Commands of one door that operators have carried out at once, and as many agents; further callers wait."""

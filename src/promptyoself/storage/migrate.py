@@ -52,11 +52,11 @@ def migrate(
     Raises StoreTooNew when it has steps that we do not know, StoreCorrupt when it was made by other texts, or by
     another program. Driver's exceptions are the caller's to translate.
     """
-    if _missing(_recorded(connection, location), steps, location):
+    if missing(_recorded(connection, location), steps, location):
         connection.execute("BEGIN IMMEDIATE")
         try:
             # Again under the lock: another process may have been quicker.
-            for step in _missing(_recorded(connection, location), steps, location):
+            for step in missing(_recorded(connection, location), steps, location):
                 _apply(connection, step, new_uid)
             connection.execute("COMMIT")
         except BaseException:
@@ -77,8 +77,11 @@ def _recorded(connection: sqlite3.Connection, location: str) -> list[tuple[int, 
     return []
 
 
-def _missing(recorded: Sequence[tuple[int, str]], steps: Sequence[Migration], location: str) -> Sequence[Migration]:
-    """Return the steps still to be made, having compared those that were."""
+def missing(recorded: Sequence[tuple[int, str]], steps: Sequence[Migration], location: str) -> Sequence[Migration]:
+    """Return the steps still to be made, having compared those that were.
+
+    `recorded` holds number and checksum of each that the database has had. Raises StoreTooNew and StoreCorrupt.
+    """
     if len(recorded) > len(steps):
         raise StoreTooNew(
             f"the database {location} is of a newer promptyoself (schema {recorded[-1][0]}, ours {len(steps)})",

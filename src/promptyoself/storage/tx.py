@@ -103,7 +103,7 @@ class SqlTx(JournalStatements, AccessStatements, CallbackStatements, RequestStat
             "next_from": micros_or_none(where.next_from),
             "next_until": micros_or_none(where.next_until),
             "after_id": where.after_id,
-            "limit": _page(where.limit),
+            "limit": page(where.limit),
         }
         name = "schedules"
         if where.next_from is not None or where.next_until is not None:
@@ -116,7 +116,7 @@ class SqlTx(JournalStatements, AccessStatements, CallbackStatements, RequestStat
 
     def schedules_due(self, *, now: datetime, limit: int) -> list[Schedule]:
         """Return active schedules due, and paused ones whose pause has run out; oldest first."""
-        return self._all("schedules_due", {"now": micros(now), "limit": _page(limit)}, self._schedule_of)
+        return self._all("schedules_due", {"now": micros(now), "limit": page(limit)}, self._schedule_of)
 
     def save_schedule(self, schedule: Schedule) -> None:
         """Write every column that may change; a pause, or its end, reaches its lanes at once.
@@ -174,7 +174,7 @@ class SqlTx(JournalStatements, AccessStatements, CallbackStatements, RequestStat
         """Store an occurrence, making its lane; None when (schedule, revision, kind, fire_at) is there already."""
         first = rows.first_delivery(0, new, retry_until=retry_until)
         values = rows.delivery_values(first)
-        self._change("add_lane", values)
+        self._keep_lane(new.lane, new.target)
         delivery_id = self._insert("add_delivery", values)
         if delivery_id is None:
             return None
@@ -195,7 +195,7 @@ class SqlTx(JournalStatements, AccessStatements, CallbackStatements, RequestStat
             "owner": where.owner,
             "states": rows.json_array(where.states),
             "before_id": ID_MAX if where.before_id is None else where.before_id,
-            "limit": _page(where.limit),
+            "limit": page(where.limit),
         }
         name = "deliveries"
         if where.schedule_id is not None:
@@ -239,6 +239,10 @@ class SqlTx(JournalStatements, AccessStatements, CallbackStatements, RequestStat
         if hastened:
             self._change("refresh_hastened_lanes", values)
         return hastened
+
+    def _keep_lane(self, lane: str, target: str) -> None:
+        """Make a lane, unless it is there."""
+        self._change("add_lane", {"lane": lane, "target": target})
 
     def _pass_turn(self, schedule_id: int, kind: DeliveryKind) -> set[str]:
         """See to it that the right delivery of a schedule and kind has the turn; return the lanes that this changed."""
@@ -302,7 +306,7 @@ class SqlTx(JournalStatements, AccessStatements, CallbackStatements, RequestStat
 
     def ready_lanes(self, *, now: datetime, limit: int, targets: Sequence[str] | None = None) -> list[str]:
         """Return free lanes that have something due, longest due first; in-flight ones only, while all is stopped."""
-        values = {"now": micros(now), "limit": _page(limit), "targets": rows.json_array(targets)}
+        values = {"now": micros(now), "limit": page(limit), "targets": rows.json_array(targets)}
         name = "ready_lanes_stopped" if self._is_stopped(now) else "ready_lanes"
         return self._all(name, values, _text("lane"))
 
@@ -355,7 +359,7 @@ class SqlTx(JournalStatements, AccessStatements, CallbackStatements, RequestStat
 
     def facts(self, *, schedule_id: int | None = None, delivery_id: int | None = None, limit: int) -> list[Fact]:
         """Return the newest facts, oldest of them first, at most LIST_MAX."""
-        values = {"schedule_id": schedule_id, "delivery_id": delivery_id, "limit": _page(limit)}
+        values = {"schedule_id": schedule_id, "delivery_id": delivery_id, "limit": page(limit)}
         name = "facts"
         if schedule_id is not None:
             name = "facts_of_schedule"
@@ -423,7 +427,7 @@ class SqlTx(JournalStatements, AccessStatements, CallbackStatements, RequestStat
     def messages(self, agent_id: str, *, include_acked: bool = False, limit: int = 100) -> list[InboxMessage]:
         """Return an agent's messages, oldest first, at most LIST_MAX."""
         name = "messages" if include_acked else "messages_unread"
-        return self._all(name, {"agent_id": agent_id, "limit": _page(limit)}, rows.message_of)
+        return self._all(name, {"agent_id": agent_id, "limit": page(limit)}, rows.message_of)
 
     def message_by_otid(self, otid: str) -> InboxMessage | None:
         """Return the message sent under this otid, or None."""
@@ -448,11 +452,11 @@ class SqlTx(JournalStatements, AccessStatements, CallbackStatements, RequestStat
         Tokens long revoked or expired, lanes left empty, executors not heard of since and calendars out of use go with
         them, uncounted. Schedules stay.
         """
-        values: Values = {"before": micros(before), "limit": _page(limit)}
+        values: Values = {"before": micros(before), "limit": page(limit)}
         pruned = self._prune_deliveries(values)
-        pruned += self._change("prune_facts", values | {"limit": _page(limit) - pruned})
-        pruned += self._change("prune_messages", values | {"limit": _page(limit) - pruned})
-        pruned += self._prune_access(before=before, limit=_page(limit) - pruned)
+        pruned += self._change("prune_facts", values | {"limit": page(limit) - pruned})
+        pruned += self._change("prune_messages", values | {"limit": page(limit) - pruned})
+        pruned += self._prune_access(before=before, limit=page(limit) - pruned)
         self._change("prune_executors", values)
         self._change("prune_calendars", {})
         self._change("prune_callbacks", values)
@@ -469,8 +473,11 @@ class SqlTx(JournalStatements, AccessStatements, CallbackStatements, RequestStat
         if not old:
             return 0
         pruned = self._change("prune_deliveries", {"ids": rows.json_array([row["id"] for row in old])})
-        self._change("prune_lanes", {"lanes": rows.json_array(sorted({row["lane"] for row in old}))})
+        self._prune_lanes(sorted({row["lane"] for row in old}))
         return pruned
+
+    def _prune_lanes(self, lanes: Sequence[str]) -> None:
+        self._change("prune_lanes", {"lanes": rows.json_array(lanes)})
 
     def _by_id(self, name: str, id: int, model: Model[T]) -> T | None:
         # A number that no row can have is asked for by a slip of a finger; it is not found, and no failure.
@@ -482,8 +489,8 @@ def _may_move_the_turn(state: DeliveryState, was: DeliveryState) -> bool:
     return state.is_final != was.is_final or (state is DeliveryState.PENDING and was is not DeliveryState.PENDING)
 
 
-def _page(limit: int) -> int:
-    """A negative LIMIT would mean no limit to SQLite."""
+def page(limit: int) -> int:
+    """Return how many rows a page may have: at most LIST_MAX, and a negative number would mean no limit to SQLite."""
     return min(max(limit, 0), limits.LIST_MAX)
 
 

@@ -1,0 +1,192 @@
+"""psycopg's exceptions put into the domain's words: what happened to which database, and what to do.
+
+No message repeats the address as it was given: it may hold a password, also in what libpq says of an address that it
+cannot read.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import psycopg
+
+from promptyoself.domain.errors import (
+    StoreBusy,
+    StoreCorrupt,
+    StoreError,
+    StoreFull,
+    StoreGone,
+    StoreReadOnly,
+    StoreUnreachable,
+)
+
+DRIVER_ERRORS: Final = (psycopg.Error, OverflowError, UnicodeEncodeError)
+"""All that a statement can raise: the last two when a value cannot be bound."""
+
+RESTORE: Final = "stop every promptyoself, keep what is there for repair, and restore a backup (pg_restore)"
+
+_BUSY: Final = frozenset(
+    {
+        "40001",  # serialization failure
+        "40P01",  # deadlock
+        "55P03",  # lock_timeout
+        "57014",  # statement_timeout
+    }
+)
+_CROWDED: Final = frozenset({"53300"})
+_READ_ONLY: Final = frozenset({"25006", "42501"})
+_FULL: Final = frozenset({"53100"})
+_CORRUPT: Final = frozenset({"XX001", "XX002"})
+_NO_TABLE: Final = frozenset({"42P01", "42703", "3F000"})
+_LEFT_OPEN: Final = "25P03"
+_UNREACHABLE: Final = frozenset({"57P01", "57P02", "57P03", "57P05"})
+_CONNECTION: Final = "08"
+_TOO_LARGE: Final = "22003"
+
+# What a server says before it lets anybody in comes as text alone, without a code (libpq keeps none).
+_UNKNOWN_DATABASE: Final = ("database", "does not exist")
+_UNKNOWN_ROLE: Final = ("role", "does not exist")
+_NO_ENTRY: Final = "no pg_hba.conf entry"
+_PASSWORD: Final = ("password authentication failed", "no password supplied")
+_TOO_MANY: Final = ("too many clients", "remaining connection slots", "too many connections")
+
+
+def translated(exc: Exception, location: str) -> StoreError:
+    """Return the error of our tree that stands for `exc`, an exception in DRIVER_ERRORS, at the database `location`."""
+    if isinstance(exc, UnicodeEncodeError):
+        return StoreError(
+            f"a text cannot be stored in {location}: it is not valid Unicode", hint="send the text as UTF-8"
+        )
+    if isinstance(exc, psycopg.DataError) and "NUL" in str(exc):
+        return StoreError(f"a text cannot be stored in {location}: it holds a NUL character", hint="send it without")
+    code = getattr(exc, "sqlstate", None)
+    if isinstance(exc, OverflowError) or code == _TOO_LARGE:
+        return StoreError(f"a number is too large for the database {location}", hint="use numbers below 2^63")
+    if code is None:
+        return _without_code(exc, location)
+    return _by_code(code, exc, location)
+
+
+def _by_code(code: str, exc: Exception, location: str) -> StoreError:
+    if code in _BUSY:
+        return busy(location)
+    if code in _CROWDED:
+        return crowded(location)
+    if code in _READ_ONLY:
+        return read_only(location)
+    if code in _FULL:
+        return StoreFull(
+            f"there is no room left for the database {location}",
+            hint="free space on the server's disk; nothing was half-stored",
+        )
+    if code in _CORRUPT:
+        return StoreCorrupt(f"{location} is damaged: {_first_line(exc)}", hint=RESTORE)
+    if code in _NO_TABLE:
+        return StoreGone(
+            f"tables of promptyoself in {location} were removed or changed while in use",
+            hint="restore the database, and restart promptyoself",
+        )
+    if code == _LEFT_OPEN:
+        return StoreBusy(
+            f"a transaction at {location} stood still for too long, and was undone by the server", hint="try again"
+        )
+    if code in _UNREACHABLE or code.startswith(_CONNECTION):
+        return unreachable(location, _first_line(exc))
+    return StoreError(
+        f"the database {location} failed: {_first_line(exc)}", hint="promptyoself doctor looks at it more closely"
+    )
+
+
+def _without_code(exc: Exception, location: str) -> StoreError:
+    """Errors of the connection itself carry no code."""
+    if isinstance(exc, psycopg.OperationalError):
+        return unreachable(location, _first_line(exc))
+    return StoreError(f"the database {location} failed: {_first_line(exc)}")
+
+
+def not_connected(exc: psycopg.Error, location: str) -> StoreError:
+    """Return the error for a connection that could not be made."""
+    said = str(exc)
+    if any(part in said for part in _PASSWORD) or _NO_ENTRY in said:
+        return StoreError(
+            f"the database {location} does not let us in: wrong user, or wrong or missing password",
+            hint="correct them in PROMPTYOSELF_DB (or set PGPASSWORD, or ~/.pgpass), and check pg_hba.conf",
+        )
+    if all(part in said for part in _UNKNOWN_DATABASE):
+        return StoreError(
+            f"there is no database at {location}",
+            hint="make it (createdb --encoding=UTF8), or name another with PROMPTYOSELF_DB",
+        )
+    if all(part in said for part in _UNKNOWN_ROLE):
+        return StoreError(
+            f"the database server of {location} knows no such user",
+            hint="make it (createuser), or name another in PROMPTYOSELF_DB",
+        )
+    if any(part in said for part in _TOO_MANY):
+        return crowded(location)
+    return unreachable(location, _first_line(exc))
+
+
+def unreadable_address() -> StoreError:
+    """Return the error for an address that libpq cannot read; what it says of it may quote a password."""
+    return StoreError(
+        "the address of the PostgreSQL database cannot be read",
+        hint="PROMPTYOSELF_DB=postgresql://user:password@host:5432/name; in a password, write @ as %40 and / as %2F",
+    )
+
+
+def busy(location: str) -> StoreBusy:
+    """Return the error for a lock that did not come free within the bound."""
+    return StoreBusy(
+        f"the database {location} is busy: another transaction holds what this one needs",
+        hint="try again; if it stays so, look at pg_stat_activity for one that hangs",
+    )
+
+
+def crowded(location: str) -> StoreBusy:
+    """Return the error for a connection that was not to be had."""
+    return StoreBusy(
+        f"all connections to the database {location} are in use",
+        hint="try again; if it stays so, raise max_connections of PostgreSQL, or run fewer nodes",
+    )
+
+
+def read_only(location: str) -> StoreReadOnly:
+    """Return the error for a database that may not be written."""
+    return StoreReadOnly(
+        f"the database {location} cannot be written",
+        hint="name the primary server, not a standby, with PROMPTYOSELF_DB, and a user that owns the tables",
+    )
+
+
+def unreachable(location: str, said: str) -> StoreUnreachable:
+    """Return the error for a server that does not answer, or has broken the connection off."""
+    return StoreUnreachable(
+        f"the database {location} does not answer: {said}",
+        hint="check that PostgreSQL runs and can be reached from here; nothing was half-stored, try again then",
+    )
+
+
+def in_doubt(location: str) -> StoreUnreachable:
+    """Return the error for a connection that broke while the server was told to commit."""
+    return StoreUnreachable(
+        f"the connection to the database {location} broke during a commit: it is stored wholly, or not at all",
+        hint="look whether it is there before you repeat it",
+    )
+
+
+def closed(location: str) -> StoreError:
+    """Return the error for the use of a store after its end."""
+    return StoreError(f"the database {location} is closed already")
+
+
+def another(location: str) -> StoreGone:
+    """Return the error for a database that has taken the place of the one that was opened."""
+    return StoreGone(
+        f"another database stands at {location} than the one that was opened",
+        hint="put it back, or restart promptyoself to go on with what is there now",
+    )
+
+
+def _first_line(exc: Exception) -> str:
+    return (str(exc).strip().splitlines() or [type(exc).__name__])[0][:300]

@@ -1,0 +1,66 @@
+"""Numbered migrations on PostgreSQL: each in a transaction of its own, under one lock for all nodes.
+
+Nodes of an older promptyoself go on writing while a newer one migrates, and after it. So a migration is written in two
+releases: the first expands (a new table, a new column that may be NULL or has a default, a new index), and its code
+still writes what the old one reads; the next one contracts (drops what nobody reads any more). It takes no lock that
+waits for long: lock_timeout ends it, and the next start tries again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import psycopg
+
+from promptyoself.domain import limits
+from promptyoself.domain.errors import StoreCorrupt
+from promptyoself.storage.migrate import Migration, missing
+from promptyoself.storage.postgres_queries import placed
+
+MIGRATIONS_LOCK: Final = "promptyoself/migrations"
+_OURS: Final = 4
+
+Connection = psycopg.Connection[dict[str, Any]]
+
+
+def migrate(connection: Connection, location: str, steps: Sequence[Migration], *, new_uid: Callable[[], str]) -> None:
+    """Bring a database up to the last of `steps`, making it when it is empty; costs two SELECTs when it is there.
+
+    Other nodes that start meanwhile wait their turn, at most MIGRATIONS_FOR together with the work itself. Raises
+    StoreTooNew when it has steps that we do not know, StoreCorrupt when it was made by other texts, or is another
+    program's. The driver's exceptions are the caller's to translate.
+    """
+    if not missing(_recorded(connection, location), steps, location):
+        return
+    with connection.transaction():
+        wait_ms = int(limits.MIGRATIONS_FOR.total_seconds() * 1000)
+        connection.execute(f"SET LOCAL lock_timeout = {wait_ms}")
+        connection.execute(f"SET LOCAL statement_timeout = {wait_ms}")
+        connection.execute(placed("lock_name"), {"name": MIGRATIONS_LOCK})
+        # Again under the lock: another node may have been quicker.
+        for step in missing(_recorded(connection, location), steps, location):
+            _apply(connection, step, new_uid)
+
+
+def _recorded(connection: Connection, location: str) -> list[tuple[int, str]]:
+    """Return number and checksum of each migration that the database has had."""
+    found = connection.execute(placed("our_columns")).fetchone()
+    if found is not None and found["ours"] == _OURS:
+        rows = connection.execute(placed("recorded_migrations")).fetchall()
+        return [(row["number"], row["checksum"]) for row in rows]
+    foreign = connection.execute(placed("any_object")).fetchone()
+    if foreign is not None:
+        raise StoreCorrupt(
+            f"{location} holds tables of another program ({foreign['name']})",
+            hint="name an empty database with PROMPTYOSELF_DB, or a schema of our own (?options=-csearch_path%3Dname)",
+        )
+    return []
+
+
+def _apply(connection: Connection, step: Migration, new_uid: Callable[[], str]) -> None:
+    connection.execute(step.text.encode())
+    if step.number == 1:
+        connection.execute(placed("set_store_uid"), {"uid": new_uid()})
+    recorded = {"number": step.number, "name": step.name, "checksum": step.checksum}
+    connection.execute(placed("record_migration"), recorded)

@@ -1,0 +1,308 @@
+"""Running named statements inside one transaction at a PostgreSQL database, with what only many writers need.
+
+- Rows and names that a decision rests on are locked as they are read (decision 0026); reading ones lock nothing.
+- The refresh of lanes, and facts, are kept back and written right before the commit: lanes sorted, after schedules and
+  deliveries; the journal last, under its lock. A statement that reads either has them written first.
+- An error of a statement undoes the whole transaction here, or what was done since the last savepoint. So what callers
+  may be refused for (a key that is taken) is no error of a statement, but a row that did not come.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Final, Self
+
+import psycopg
+from psycopg.pq import TransactionStatus
+
+from promptyoself.domain.errors import StoreError
+from promptyoself.storage.postgres_errors import DRIVER_ERRORS, RESTORE, in_doubt, translated
+from promptyoself.storage.postgres_queries import statements
+from promptyoself.storage.rows import Values
+from promptyoself.storage.statements import Statements, ended
+
+Connection = psycopg.Connection[dict[str, Any]]
+Cursor = psycopg.Cursor[dict[str, Any]]
+
+JOURNAL_LOCK: Final = "promptyoself/journal"
+_OPEN: Final = (TransactionStatus.INTRANS, TransactionStatus.INERROR, TransactionStatus.ACTIVE)
+
+_SCHEDULES: Final = frozenset(
+    {
+        "schedule",
+        "schedule_by_uid",
+        "schedule_by_key",
+        "schedules",
+        "schedules_of_agent",
+        "schedules_of_owner",
+        "schedules_coming",
+    }
+)
+"""Queries of schedules: the rows are locked in a writing transaction."""
+_NAMED: Final[Mapping[str, Callable[[Values], tuple[str, ...]]]] = {
+    "schedule_by_key": lambda asked: ("key", asked["agent_id"], asked["key"]),
+    "guard_usage": lambda asked: guard_name(asked["owner"]),
+    "live_descendants": lambda asked: ("chain", asked["root_uid"]),
+    "live_claims": lambda asked: ("claims", asked["owner"]),
+    "claim": lambda asked: ("claims", asked["owner"]),
+    "answered_request": lambda asked: ("request", asked["owner"], asked["key"]),
+    "live_tokens": lambda _: ("tokens",),
+}
+"""Queries whose answer no row stands for: what they ask for is locked by its name in a writing transaction."""
+_OF_FACTS: Final = frozenset(
+    {"facts", "facts_of_schedule", "facts_of_delivery", "facts_after", "newest_fact", "prune_facts", "counts"}
+)
+_OF_LANES: Final = frozenset(
+    {
+        "lane_counts",
+        "ready_lanes",
+        "ready_lanes_stopped",
+        "next_wake_at",
+        "next_wake_at_stopped",
+        "prune_lanes",
+    }
+)
+"""Statements that look at what is kept back until the commit."""
+_TOLD: Final = {
+    "add_schedule": "s",
+    "add_schedules": "s",
+    "save_schedule": "s",
+    "add_delivery": "d",
+    "save_delivery": "d",
+    "hasten_target": "d",
+    "release_lane": "d",
+    "set_stop_switch": "d",
+    "clear_stop_switch": "d",
+}
+"""What is told to the other nodes at the commit: schedules, deliveries and lanes; facts (`f`) besides."""
+_REFUSING: Final = frozenset({"add_schedule", "add_schedules", "save_schedule"})
+"""Statements that leave a row out when a key is taken."""
+
+
+class KeyTaken(StoreError):
+    """An agent has the schedule's key already."""
+
+
+@dataclass(slots=True)
+class _Kept:
+    """What a transaction keeps back, and which locks it has: shared by all that it is lent to."""
+
+    facts: list[Values] = field(default_factory=list)
+    lanes: set[str] = field(default_factory=set)
+    told: set[str] = field(default_factory=set)
+    schedules: set[int] = field(default_factory=set)
+    names: set[str] = field(default_factory=set)
+    lanes_made: set[str] = field(default_factory=set)
+
+    def forget_since(self, facts: int) -> None:
+        """Go back to a savepoint: facts since are undone, locks since let go. A lane refreshed in vain is no harm."""
+        del self.facts[facts:]
+        self.schedules.clear()
+        self.names.clear()
+        self.lanes_made.clear()
+
+
+class PostgresStatements(Statements):
+    """Named statements on one connection, for as long as its transaction lasts."""
+
+    _restore = RESTORE
+
+    def __init__(
+        self, connection: Connection, location: str, *, is_reading: bool = False, kept: _Kept | None = None
+    ) -> None:
+        self._connection = connection
+        self._location = location
+        self._is_reading = is_reading
+        self._kept = _Kept() if kept is None else kept
+        self._sql = statements()
+        self._is_over = False
+        self._using = threading.RLock()
+        self._lent_at = 0
+
+    @property
+    def is_alive(self) -> bool:
+        """False once the transaction has ended, also when the server or the network has ended it."""
+        return not self._is_over and self._connection.pgconn.transaction_status in _OPEN
+
+    def commit(self) -> None:
+        """Make durable what was written. Raises StoreError kin when it was not; the caller then rolls back."""
+        if not self._is_reading:
+            self.write_what_is_kept()
+        self._refuse_undone()
+        try:
+            self._execute(b"COMMIT", {})
+        except StoreError as error:
+            if self._connection.broken and not self._is_reading:
+                raise in_doubt(self._location) from error
+            raise
+
+    def end(self) -> None:
+        """Refuse all further statements: a transaction that has ended must not go on in somebody else's.
+
+        One that another thread executes just now ends first.
+        """
+        with self._using:
+            self._is_over = True
+
+    @contextmanager
+    def nested(self) -> Iterator[None]:
+        """Open a savepoint: what is raised within undoes what was written within, and nothing before it."""
+        facts = len(self._kept.facts)
+        self._execute(b"SAVEPOINT act", {})
+        try:
+            yield
+            self._refuse_undone()
+        except BaseException:
+            if self.is_alive:
+                self._execute(b"ROLLBACK TO act", {})
+                self._execute(b"RELEASE act", {})
+                self._kept.forget_since(facts)
+            raise
+        self._execute(b"RELEASE act", {})
+
+    def lend(self) -> Self:
+        """Open a savepoint and return a transaction for one body; `take_back` ends it."""
+        self._execute(b"SAVEPOINT loan", {})
+        self._lent_at = len(self._kept.facts)
+        return type(self)(self._connection, self._location, is_reading=self._is_reading, kept=self._kept)
+
+    def take_back(self, lent: Self, *, is_kept: bool) -> None:
+        """End what was lent: nothing more of it is executed; keep or undo what was written in it.
+
+        Raises StoreError when it was to be kept and a failure in it has undone it.
+        """
+        lent.end()
+        if not is_kept:
+            self._execute(b"ROLLBACK TO loan", {})
+            self._kept.forget_since(self._lent_at)
+        else:
+            self._refuse_undone()
+        self._execute(b"RELEASE loan", {})
+
+    def write_what_is_kept(self) -> None:
+        """Write lanes and facts that were kept back, and tell the other nodes at the commit. Lanes first, sorted."""
+        self._write_lanes()
+        if self._kept.facts:
+            self._kept.told.add("f")
+        if self._kept.told:
+            payload = "".join(sorted(self._kept.told))
+            self._kept.told.clear()
+            self._execute(self._sql["tell"], {"payload": payload})
+        self._write_facts()
+
+    def _write_lanes(self) -> None:
+        if self._kept.lanes:
+            lanes = json.dumps(sorted(self._kept.lanes))
+            self._kept.lanes.clear()
+            self._execute(self._sql["lock_lanes"], {"lanes": lanes})
+            self._execute(self._sql["refresh_lane"], {"lanes": lanes})
+
+    def _write_facts(self) -> None:
+        if self._kept.facts:
+            facts = json.dumps(self._kept.facts)
+            self._kept.facts.clear()
+            self._lock_name(JOURNAL_LOCK)
+            self._execute(self._sql["add_facts"], {"rows": facts})
+
+    # -- statements by name ---------------------------------------------------------------------------------
+
+    def _change(self, name: str, values: Values) -> int:
+        """Run a statement that writes; return how many rows it changed."""
+        self._before(name)
+        changed = self._execute(self._sql[name], values).rowcount
+        if not changed and name in _REFUSING:
+            raise KeyTaken(f"a key is taken already in {self._location}")
+        return changed
+
+    def _insert(self, name: str, values: Values) -> int | None:
+        """Run an INSERT of one row; return its id, or None when a conflict kept it out."""
+        self._before(name)
+        row = self._execute(self._sql[name], values).fetchone()
+        if row is None and name in _REFUSING:
+            raise KeyTaken(f"a key is taken already in {self._location}")
+        return None if row is None else int(row["id"])
+
+    def _insert_all(self, name: str, rows: Iterable[Values]) -> None:
+        """Run an INSERT for each of many rows, in order; a row that cannot be stored raises."""
+        for values in rows:
+            self._insert(name, values)
+
+    def _rows(self, name: str, values: Values) -> list[Values]:
+        """Return all rows of a query as they are; locked, when a decision may rest on them."""
+        self._before(name)
+        if self._is_reading:
+            return self._execute(self._sql[name], values).fetchall()
+        if name in _NAMED:
+            self._lock_name("\x1f".join(_NAMED[name](values)))
+        if name not in _SCHEDULES:
+            return self._execute(self._sql[name], values).fetchall()
+        found = self._execute(locking()[name], values).fetchall()
+        self._kept.schedules.update(row["id"] for row in found)
+        return found
+
+    def _before(self, name: str) -> None:
+        """Write first what a statement would otherwise not see; note what is to be told."""
+        if self._is_reading:
+            return
+        if name in _OF_LANES or name == "counts":
+            self._write_lanes()
+        if name in _OF_FACTS:
+            self._write_facts()
+        if name in _TOLD:
+            self._kept.told.add(_TOLD[name])
+
+    def _lock_name(self, name: str) -> None:
+        """Lock a name until the transaction ends, once."""
+        if name not in self._kept.names:
+            self._execute(self._sql["lock_name"], {"name": name})
+            self._kept.names.add(name)
+
+    def _try_names(self, names: Sequence[str]) -> set[str]:
+        """Lock those names that nobody else has; return which."""
+        wanted = [name for name in names if name not in self._kept.names]
+        if wanted:
+            found = self._execute(self._sql["try_names"], {"names": json.dumps(wanted)}).fetchall()
+            self._kept.names.update(row["name"] for row in found)
+        return self._kept.names.intersection(names)
+
+    def _lock_schedule(self, schedule_id: int) -> bool:
+        """Lock a schedule until the transaction ends; False when there is none such."""
+        if schedule_id in self._kept.schedules:
+            return True
+        if self._execute(self._sql["lock_schedule"], {"id": schedule_id}).fetchone() is None:
+            return False
+        self._kept.schedules.add(schedule_id)
+        return True
+
+    def _execute(self, statement: bytes, values: Values) -> Cursor:
+        with self._using:
+            if not self.is_alive:
+                raise ended(self._location)
+            try:
+                return self._connection.execute(statement, values or None)
+            except DRIVER_ERRORS as exc:
+                raise translated(exc, self._location) from exc
+
+    def _refuse_undone(self) -> None:
+        """Raise when an error has undone the transaction: its COMMIT would answer as if all were well."""
+        if self._connection.pgconn.transaction_status == TransactionStatus.INERROR:
+            raise ended(self._location)
+
+    def _is_key_taken(self, error: StoreError) -> bool:
+        return isinstance(error, KeyTaken)
+
+
+def guard_name(owner: str) -> tuple[str, ...]:
+    """Return the name under which an owner's schedules and deliveries are counted."""
+    return ("guard", owner)
+
+
+@cache
+def locking() -> Mapping[str, bytes]:
+    """Return the queries of schedules that lock what they find."""
+    return {name: statements()[name] + b"\nFOR UPDATE" for name in _SCHEDULES}

@@ -1,0 +1,178 @@
+"""One transaction at a PostgreSQL database: the port `Tx`, where many write at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Final
+
+from promptyoself.domain.errors import Conflict, StoreBusy, StoreError
+from promptyoself.domain.models import OPERATOR, Delivery, DeliveryKind, Fact, NewDelivery, Schedule
+from promptyoself.domain.ports import NewSchedule
+from promptyoself.storage import rows
+from promptyoself.storage.postgres_errors import read_only
+from promptyoself.storage.postgres_statements import PostgresStatements, guard_name
+from promptyoself.storage.rows import Values, micros
+from promptyoself.storage.statements import ended
+from promptyoself.storage.tx import SqlTx, page
+
+_LOOKS_MAX: Final = 10
+"""How often somebody else may be quicker before it is told as busy."""
+
+
+class PostgresTx(PostgresStatements, SqlTx):
+    """See `Tx` for what each method promises. Locks: schedule, deliveries, lanes by name, journal."""
+
+    # -- schedules ------------------------------------------------------------------------------------------
+
+    def add_schedule(self, new: NewSchedule) -> Schedule:
+        """Store a schedule: active, revision 1. Raises Conflict when its agent has the key already."""
+        made = super().add_schedule(new)
+        self._kept.schedules.add(made.id)
+        return made
+
+    def save_schedule(self, schedule: Schedule) -> None:
+        """Write every column that may change; a pause, or its end, reaches its lanes at once."""
+        passed, coming = schedule.passed_until, schedule.next_fire_at
+        if passed is not None and coming is not None and coming <= passed:
+            raise _impossible("a fire time that was passed is no next one")
+        self._lock_schedule(schedule.id)
+        super().save_schedule(schedule)
+
+    def schedules_due(self, *, now: datetime, limit: int) -> list[Schedule]:
+        """Return schedules that are due, oldest first; in a writing transaction those that nobody else has in hand.
+
+        An agent's are left out while somebody else counts against its limits. The lanes of those returned are there.
+        """
+        if self._is_reading:
+            return super().schedules_due(now=now, limit=limit)
+        found = self._rows("take_schedules_due", {"now": micros(now), "limit": page(limit)})
+        self._kept.schedules.update(row["id"] for row in found)
+        agents = sorted({"\x1f".join(guard_name(row["owner"])) for row in found if row["owner"] != OPERATOR})
+        mine = self._try_names(agents) if agents else set()
+        due = [
+            self._mapped(row, self._schedule_of)
+            for row in found
+            if row["owner"] == OPERATOR or "\x1f".join(guard_name(row["owner"])) in mine
+        ]
+        self._keep_lanes({one.lane: one.definition.target for one in due if one.next_fire_at is not None})
+        return due
+
+    def add_schedules(self, new: Sequence[NewSchedule]) -> list[int]:
+        """Store many schedules in one statement; return their ids in the same order."""
+        for definition in {one.definition.policy.skip_on: one.definition for one in new}.values():
+            self._keep_calendar(definition)
+        stored = self._rows("add_schedules", {"rows": _json(map(rows.new_schedule_values, new))})
+        if len(stored) != len(new):
+            raise Conflict("an agent has a schedule with one of the keys already")
+        ids = [int(row["id"]) for row in stored]
+        self._kept.schedules.update(ids)
+        return ids
+
+    # -- deliveries -----------------------------------------------------------------------------------------
+
+    def add_delivery(self, new: NewDelivery, *, retry_until: datetime) -> Delivery | None:
+        """Store an occurrence, making its lane; None when (schedule, revision, kind, fire_at) is there already."""
+        if not self._lock_schedule(new.schedule_id):
+            raise StoreError(f"schedule {new.schedule_id} is not in {self._location}")
+        return super().add_delivery(new, retry_until=retry_until)
+
+    def delivery(self, delivery_id: int) -> Delivery | None:
+        """Return the delivery, or None. Its schedule is locked, without which nobody writes to it."""
+        if not self._is_reading:
+            locked = self._by_id("lock_schedule_of_delivery", delivery_id, _id)
+            if locked is None:
+                return None
+            self._kept.schedules.add(locked)
+        return super().delivery(delivery_id)
+
+    def save_delivery(self, delivery: Delivery, *, was: Delivery) -> bool:
+        """Write the columns that may change, if state and lease token are still as in `was`."""
+        if delivery.state.is_final != (delivery.finished_at is not None):
+            raise _impossible("what is finished says when, and nothing else does")
+        self._lock_schedule(delivery.schedule_id)
+        return super().save_delivery(delivery, was=was)
+
+    def unfinished_deliveries(self, schedule_id: int) -> list[Delivery]:
+        """Return the schedule's deliveries that are not final, by fire time; nobody else changes them meanwhile."""
+        if not self._is_reading:
+            self._lock_schedule(schedule_id)
+        return super().unfinished_deliveries(schedule_id)
+
+    def next_in_lane(self, lane: str, *, now: datetime) -> Delivery | None:
+        """Return what the lane must do now, its schedule locked: what it was before that, another may have changed."""
+        for _ in range(_LOOKS_MAX):
+            found = super().next_in_lane(lane, now=now)
+            if found is None or self._is_reading or found.schedule_id in self._kept.schedules:
+                return found
+            self._lock_schedule(found.schedule_id)
+        raise StoreBusy(f"others change lane {lane} all the time", hint="try again")
+
+    def hasten_target(self, target: str, *, now: datetime) -> int:
+        """Make due at once what waits because the target refused all, as its reason says; count them."""
+        from promptyoself.domain.retry import TARGET_WIDE
+
+        hastened = self._rows("hasten_target", {"target": target, "now": micros(now), "prefix": TARGET_WIDE})
+        self._refresh_lanes(row["lane"] for row in hastened)
+        return len(hastened)
+
+    def _pass_turn(self, schedule_id: int, kind: DeliveryKind) -> set[str]:
+        self._lock_schedule(schedule_id)
+        return super()._pass_turn(schedule_id, kind)
+
+    # -- lanes ----------------------------------------------------------------------------------------------
+
+    def _keep_lane(self, lane: str, target: str) -> None:
+        self._keep_lanes({lane: target})
+
+    def _keep_lanes(self, targets: dict[str, str]) -> None:
+        """Make lanes, unless they are there, and keep retention from deleting them until the commit."""
+        wanted = {lane: target for lane, target in targets.items() if lane not in self._kept.lanes_made}
+        for _ in range(_LOOKS_MAX):
+            if not wanted:
+                return
+            made = [{"lane": lane, "target": target} for lane, target in sorted(wanted.items())]
+            self._execute(self._sql["add_lane"], {"rows": _json(made)})
+            kept = self._execute(self._sql["keep_lanes"], {"lanes": json.dumps(list(wanted))}).fetchall()
+            for row in kept:
+                self._kept.lanes_made.add(row["lane"])
+                del wanted[row["lane"]]
+        raise StoreBusy("lanes are deleted as quickly as they are made", hint="try again")
+
+    def _refresh_lanes(self, lanes: Iterable[str]) -> None:
+        self._kept.lanes.update(lanes)
+
+    def _prune_lanes(self, lanes: Sequence[str]) -> None:
+        locked = self._rows("lock_lanes_to_prune", {"lanes": json.dumps(sorted(lanes))})
+        self._change("prune_lanes", {"lanes": json.dumps([row["lane"] for row in locked])})
+
+    # -- journal --------------------------------------------------------------------------------------------
+
+    def add_fact(self, fact: Fact) -> None:
+        """Append to the journal, right before the commit."""
+        self.add_facts([fact])
+
+    def add_facts(self, facts: Sequence[Fact]) -> None:
+        """Append to the journal, in order, right before the commit."""
+        if not self.is_alive:
+            raise ended(self._location)
+        if self._is_reading:
+            raise read_only(self._location)
+        for fact in facts:
+            if "\0" in fact.actor:
+                raise _impossible("its actor holds a NUL character")
+            self._kept.facts.append(rows.fact_values(fact))
+
+
+def _json(values: Iterable[Values]) -> str:
+    return json.dumps(list(values), ensure_ascii=False)
+
+
+def _id(row: rows.Row) -> int:
+    return int(row["id"])
+
+
+def _impossible(why: str) -> StoreError:
+    """Return the refusal of what the table would refuse: its error would undo the whole transaction."""
+    return StoreError(f"a row cannot be stored: {why}")
