@@ -1,0 +1,282 @@
+"""What our engine is held against: a plain SKIP LOCKED loop in hand-written SQL, and PgQueuer by itself.
+
+Both do no more than they must: no journal, no attempts, no schedules. The loop claims the head of each of many lanes
+in one durable transaction, sends, and records all in another; PgQueuer runs an entrypoint that does nothing. Workers
+are processes of their own, all ready before the time begins to run.
+
+    python benchmarks/fleet_baselines.py [PROMPTS]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import psycopg
+from pgqueuer import PgQueuer
+from pgqueuer.adapters.persistence.schema_ddl import render_install
+from pgqueuer.db import PsycopgDriver
+from pgqueuer.domain.settings import DBSettings
+from pgqueuer.types import QueueExecutionMode
+
+if TYPE_CHECKING:
+    from pgqueuer.models import Job
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from tests.postgres.server import PostgresServer
+
+LANES_A_ROUND: Final = 500
+"""Of the plain loop: more a round are no faster here."""
+TOKENS_A_BATCH: Final = 200
+WAIT_FOR_S: Final = 180
+
+LOOP_TABLES: Final = """
+CREATE TABLE lanes (lane text PRIMARY KEY, token text);
+CREATE TABLE prompts (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, lane text NOT NULL REFERENCES lanes (lane),
+    fire_at bigint NOT NULL, prompt text NOT NULL, state text NOT NULL DEFAULT 'pending', sent_at timestamptz,
+    done_at timestamptz
+);
+CREATE INDEX prompts_next ON prompts (lane, fire_at, id) WHERE state = 'pending';
+"""
+LOOP_CLAIM: Final = """
+WITH free AS (
+    SELECT lane FROM lanes
+    WHERE token IS NULL AND EXISTS (SELECT 1 FROM prompts WHERE prompts.lane = lanes.lane AND state = 'pending')
+    LIMIT %(most)s FOR UPDATE SKIP LOCKED
+), taken AS (
+    UPDATE lanes SET token = %(token)s FROM free WHERE lanes.lane = free.lane RETURNING lanes.lane
+)
+UPDATE prompts SET state = 'leased', sent_at = clock_timestamp()
+FROM taken CROSS JOIN LATERAL (
+    SELECT id FROM prompts AS p WHERE p.lane = taken.lane AND state = 'pending' ORDER BY fire_at, id LIMIT 1
+) AS head
+WHERE prompts.id = head.id RETURNING prompts.id, prompts.lane, prompts.prompt
+"""
+LOOP_RECORD: Final = """
+WITH done AS (
+    UPDATE prompts SET state = 'delivered', done_at = clock_timestamp()
+    WHERE id = ANY(%(ids)s) AND state = 'leased' RETURNING lane
+)
+UPDATE lanes SET token = NULL FROM done WHERE lanes.lane = done.lane AND token = %(token)s
+"""
+
+
+def main() -> int:
+    if sys.argv[1:2] == ["--worker"]:
+        return _worker(sys.argv[2], sys.argv[3], int(sys.argv[4]))
+    prompts = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
+    with PostgresServer(is_durable=True) as server:
+        for agents in (prompts, prompts // 100):
+            for workers in (1, 2):
+                print(f"plain loop, {agents} agents, {workers} workers: {loop_rate(server, prompts, agents, workers)}")
+        for workers in (1, 2):
+            print(f"PgQueuer, {workers} workers: {pgqueuer_rate(server, prompts, workers)}")
+    return 0
+
+
+class Rate:
+    """Deliveries a second of all workers, and what their processes and the database used of the processor."""
+
+    def __init__(self, prompts: int, took_s: float, cpu_s: float, server_cpu_s: float) -> None:
+        self.a_second = prompts / took_s
+        self.cpu_us = cpu_s / prompts * 1e6
+        self.server_cpu_us = server_cpu_s / prompts * 1e6
+
+    def __str__(self) -> str:
+        return f"{self.a_second:,.0f}/s ({self.cpu_us:.0f} us processor a delivery, {self.server_cpu_us:.0f} us PostgreSQL's)"
+
+
+def loop_rate(server: PostgresServer, prompts: int, agents: int, workers: int) -> Rate:
+    """Deliver `prompts` to `agents`, in order for each, by the hand-written loop."""
+    url = server.new_database()
+    with psycopg.connect(url) as connection:
+        connection.execute(LOOP_TABLES)
+        connection.execute("INSERT INTO lanes SELECT 'agent-' || n FROM generate_series(0, %s - 1) AS n", [agents])
+        connection.execute(
+            "INSERT INTO prompts (lane, fire_at, prompt)"
+            " SELECT 'agent-' || n %% %s, n, 'stretch' FROM generate_series(0, %s - 1) AS n",
+            [agents, prompts],
+        )
+    settle(url)
+    rate = raced(server, [__file__, "--worker", "loop", url, str(prompts)], prompts, workers)
+    with psycopg.connect(url) as connection:
+        left = connection.execute("SELECT count(*) FROM prompts WHERE state <> 'delivered'").fetchone()
+    assert left == (0,), left
+    return rate
+
+
+def pgqueuer_rate(server: PostgresServer, prompts: int, workers: int) -> Rate:
+    """Run `prompts` entries of PgQueuer's table through an entrypoint that does nothing."""
+    url = server.new_database()
+    asyncio.run(_enqueue(url, prompts))
+    settle(url)
+    rate = raced(server, [__file__, "--worker", "pgqueuer", url, str(prompts)], prompts, workers)
+    with psycopg.connect(url) as connection:
+        left = connection.execute("SELECT count(*) FROM pgqueuer").fetchone()
+    assert left == (0,), left
+    return rate
+
+
+def settle(url: str) -> None:
+    """Let no measurement pay for what filled its tables."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("VACUUM ANALYZE")
+        connection.execute("CHECKPOINT")
+
+
+def raced(server: PostgresServer, command: Sequence[str], prompts: int, workers: int) -> Rate:
+    """Start workers; when all are ready let them go, and time until the last has told that nothing is left."""
+    started = [
+        subprocess.Popen([sys.executable, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(workers)
+    ]
+    try:
+        for worker in started:
+            _line(worker)
+        server_before_s = _server_cpu_s(server)
+        began_s = time.monotonic()
+        for worker in started:
+            assert worker.stdin is not None
+            worker.stdin.write("go\n")
+            worker.stdin.flush()
+        told = [json.loads(_line(worker)) for worker in started]
+        took_s = max(one["ended_s"] for one in told) - began_s  # one clock for all processes of a machine
+        server_s = _server_cpu_s(server) - server_before_s
+    finally:
+        for worker in started:
+            worker.kill()
+            worker.wait()
+    assert sum(one["carried"] for one in told) == prompts, told
+    return Rate(prompts, took_s, sum(one["cpu_s"] for one in told), server_s)
+
+
+def ready() -> Callable[[int, float], None]:
+    """Tell the parent that this worker is ready, wait for its word, and return how to tell what was carried."""
+    print("ready", flush=True)
+    sys.stdin.readline()
+    before_s = _own_cpu_s()
+
+    def done(carried: int, ended_s: float) -> None:
+        print(json.dumps({"carried": carried, "ended_s": ended_s, "cpu_s": _own_cpu_s() - before_s}), flush=True)
+
+    return done
+
+
+def _worker(kind: str, url: str, prompts: int) -> int:
+    if kind == "loop":
+        _run_loop(url)
+    else:
+        asyncio.run(_run_pgqueuer(url, prompts))
+    return 0
+
+
+# -- the plain loop -----------------------------------------------------------------------------------------
+
+
+def _run_loop(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SELECT 1")
+        done = ready()
+        token, carried, empty = f"worker-{connection.info.backend_pid}", 0, 0
+        ended_s = time.monotonic()
+        while empty < 2:  # the other's lanes may have come free since
+            claimed = connection.execute(LOOP_CLAIM, {"most": LANES_A_ROUND, "token": token}).fetchall()
+            if not claimed:
+                empty += 1
+                time.sleep(0.005)
+                continue
+            empty = 0
+            for row in claimed:
+                _send(row)
+            connection.execute(LOOP_RECORD, {"ids": [row[0] for row in claimed], "token": token})
+            carried += len(claimed)
+            ended_s = time.monotonic()
+        done(carried, ended_s)
+
+
+def _send(row: tuple[object, ...]) -> None:
+    """Do nothing, as the no-op target does."""
+
+
+# -- PgQueuer by itself -------------------------------------------------------------------------------------
+
+
+async def _enqueue(url: str, prompts: int) -> None:
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        await connection.execute(render_install(DBSettings()).encode())
+        queries = PgQueuer(PsycopgDriver(connection)).qm.queries
+        numbers = range(prompts)
+        await queries.enqueue(["prompt"] * prompts, [b"%d" % n for n in numbers], [0] * prompts)
+
+
+async def _run_pgqueuer(url: str, prompts: int) -> None:
+    del prompts
+    logging.disable(logging.CRITICAL)  # a line a prompt would be most of the time
+    carried = 0
+    ended_s = time.monotonic()
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        queue = PgQueuer(PsycopgDriver(connection))
+
+        @queue.entrypoint("prompt")
+        async def prompt(job: Job) -> None:
+            nonlocal carried, ended_s
+            del job
+            carried += 1
+            ended_s = time.monotonic()
+
+        done = await asyncio.to_thread(ready)
+        await asyncio.wait_for(
+            queue.run(
+                dequeue_timeout=timedelta(seconds=2),
+                batch_size=TOKENS_A_BATCH,
+                max_concurrent_tasks=TOKENS_A_BATCH * 2,
+                mode=QueueExecutionMode.drain,
+            ),
+            WAIT_FOR_S,
+        )
+        done(carried, ended_s)
+
+
+# -- measuring ----------------------------------------------------------------------------------------------
+
+
+def _line(worker: subprocess.Popen[str]) -> str:
+    assert worker.stdout is not None
+    line = worker.stdout.readline()
+    assert line, "a worker has ended without a word"
+    return line
+
+
+def _own_cpu_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def _server_cpu_s(server: PostgresServer) -> float:
+    """Return the processor seconds of all processes of a server that live now, and of those that have ended."""
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields[1]) == server.pid:
+            ticks += int(fields[11]) + int(fields[12])
+        elif int(stat.parent.name) == server.pid:
+            ticks += sum(int(field) for field in fields[11:15])
+    return ticks / 100
+
+
+if __name__ == "__main__":
+    sys.exit(main())
