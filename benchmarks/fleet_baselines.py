@@ -94,7 +94,8 @@ class Rate:
         self.server_cpu_us = server_cpu_s / prompts * 1e6
 
     def __str__(self) -> str:
-        return f"{self.a_second:,.0f}/s ({self.cpu_us:.0f} us processor a delivery, {self.server_cpu_us:.0f} us PostgreSQL's)"
+        used = f"processor a delivery: {self.cpu_us:.0f} us, and PostgreSQL's {self.server_cpu_us:.0f} us"
+        return f"{self.a_second:,.0f}/s ({used})"
 
 
 def loop_rate(server: PostgresServer, prompts: int, agents: int, workers: int) -> Rate:
@@ -112,7 +113,7 @@ def loop_rate(server: PostgresServer, prompts: int, agents: int, workers: int) -
     rate = raced(server, [__file__, "--worker", "loop", url, str(prompts)], prompts, workers)
     with psycopg.connect(url) as connection:
         left = connection.execute("SELECT count(*) FROM prompts WHERE state <> 'delivered'").fetchone()
-    assert left == (0,), left
+    _hold(left == (0,), f"left: {left}")
     return rate
 
 
@@ -124,7 +125,7 @@ def pgqueuer_rate(server: PostgresServer, prompts: int, workers: int) -> Rate:
     rate = raced(server, [__file__, "--worker", "pgqueuer", url, str(prompts)], prompts, workers)
     with psycopg.connect(url) as connection:
         left = connection.execute("SELECT count(*) FROM pgqueuer").fetchone()
-    assert left == (0,), left
+    _hold(left == (0,), f"left: {left}")
     return rate
 
 
@@ -147,9 +148,7 @@ def raced(server: PostgresServer, command: Sequence[str], prompts: int, workers:
         server_before_s = _server_cpu_s(server)
         began_s = time.monotonic()
         for worker in started:
-            assert worker.stdin is not None
-            worker.stdin.write("go\n")
-            worker.stdin.flush()
+            print("go", file=worker.stdin, flush=True)
         told = [json.loads(_line(worker)) for worker in started]
         took_s = max(one["ended_s"] for one in told) - began_s  # one clock for all processes of a machine
         server_s = _server_cpu_s(server) - server_before_s
@@ -157,7 +156,7 @@ def raced(server: PostgresServer, command: Sequence[str], prompts: int, workers:
         for worker in started:
             worker.kill()
             worker.wait()
-    assert sum(one["carried"] for one in told) == prompts, told
+    _hold(sum(one["carried"] for one in told) == prompts, f"not {prompts} prompts: {told}")
     return Rate(prompts, took_s, sum(one["cpu_s"] for one in told), server_s)
 
 
@@ -252,10 +251,14 @@ async def _run_pgqueuer(url: str, prompts: int) -> None:
 
 
 def _line(worker: subprocess.Popen[str]) -> str:
-    assert worker.stdout is not None
-    line = worker.stdout.readline()
-    assert line, "a worker has ended without a word"
+    line = "" if worker.stdout is None else worker.stdout.readline()
+    _hold(bool(line), "a worker has ended without a word")
     return line
+
+
+def _hold(claim: bool, otherwise: str) -> None:  # noqa: FBT001  what is claimed is all there is
+    if not claim:
+        raise RuntimeError(otherwise)
 
 
 def _own_cpu_s() -> float:

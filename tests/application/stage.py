@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from promptyoself.application import deliveries, planner, schedules, skips, snoozes
 from promptyoself.application.dispatcher import Dispatcher, Report
@@ -17,9 +17,9 @@ from promptyoself.application.requests import Defaults, ScheduleRequest
 from promptyoself.application.schedules import Caller
 from promptyoself.application.skips import Skipped
 from promptyoself.application.snoozes import Snoozed
-from promptyoself.domain.errors import StoreError
+from promptyoself.domain.errors import StoreCorrupt, StoreError
 from promptyoself.domain.models import Attempt, Delivery, Fact, Schedule
-from promptyoself.domain.ports import DeliveryFilter, Tx
+from promptyoself.domain.ports import DeliveryFilter, Store, Tx
 from promptyoself.storage.sqlite import SqliteStore
 from promptyoself.storage.writer import InlineWriter
 from tests.factories import AGENT
@@ -54,15 +54,40 @@ async def _play(scene: Callable[[Stage], Coroutine[Any, Any, None]], loop: Jumpi
 
 
 class FailingWriter(InlineWriter):
-    """A writer whose next writes fail as often as it is told."""
+    """A writer whose next writes fail as often as it is told, and whose store has damaged schedules."""
 
     failures = 0
+    writes = 0
+    on_write: Callable[[int], None] | None = None
+    """Called after each write with its number."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.damaged: set[int] = set()
+        """Ids of schedules that cannot be read."""
 
     async def write(self, act: Callable[[Tx], T], *, lane: str | None = None) -> T:  # noqa: ARG002  the port's signature
         if self.failures:
             self.failures -= 1
             raise StoreError("the disk is full")
-        return await super().write(act)
+        answer = await super().write(lambda tx: act(cast("Tx", _Damaged(tx, self.damaged)) if self.damaged else tx))
+        self.writes += 1
+        if self.on_write is not None:
+            self.on_write(self.writes)
+        return answer
+
+
+class _Damaged:
+    def __init__(self, tx: Tx, damaged: set[int]) -> None:
+        self._tx, self._damaged = tx, damaged
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  any method
+        return getattr(self._tx, name)
+
+    def schedule(self, schedule_id: int) -> Schedule | None:
+        if schedule_id in self._damaged:
+            raise StoreCorrupt("a row cannot be read")
+        return self._tx.schedule(schedule_id)
 
 
 class Stage:

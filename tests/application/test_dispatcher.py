@@ -9,6 +9,7 @@ import pytest
 
 from promptyoself.domain import limits
 from promptyoself.domain.answers import Absent, Accepted, Busy, Done, Failed, Final, Refused, Unclear, Undecided
+from promptyoself.domain.errors import StoreCorrupt
 from promptyoself.domain.models import AttemptOutcome, DeliveryState, FactKind, ScheduleState
 from tests.application.stage import Stage, played
 from tests.factories import AGENT, MINUTE, NOW
@@ -132,6 +133,65 @@ async def test_an_answer_that_cannot_be_written_is_written_later(stage: Stage) -
     assert stage.states() == ["delivered"]
     assert [attempt.outcome for attempt in stage.attempts()] == [AttemptOutcome.DELIVERED]
     assert len(stage.target.sent) == 1
+
+
+@played
+async def test_recording_one_claims_the_next_and_the_last_gives_the_lane_back(stage: Stage) -> None:
+    for prompt in ("a", "b", "c"):
+        stage.register(every="60m", prompt=prompt)
+    await stage.due()
+    before = stage.writer.writes
+    assert await stage.executor().run_lane(LANE)
+    assert stage.writer.writes - before == 4
+    assert stage.states() == ["delivered"] * 3
+    assert stage.tx(lambda tx: tx.lane_holder(LANE, now=stage.now)) is None
+
+
+@played
+async def test_an_answer_is_recorded_though_the_next_delivery_cannot_be_read(stage: Stage) -> None:
+    stage.register(every="60m", prompt="a")
+    other = stage.register(every="60m", prompt="b")
+    await stage.due()
+    stage.writer.damaged.add(other.id)
+    carried: set[int] = set()
+    with pytest.raises(StoreCorrupt):
+        await stage.executor().run_lane(LANE, carried=carried)
+    assert sorted(stage.states()) == ["delivered", "pending"]
+    assert len(carried) == 1
+
+
+@played
+async def test_what_was_claimed_with_a_record_is_sent_though_the_executor_is_told_to_stop(stage: Stage) -> None:
+    for prompt in ("a", "b", "c"):
+        stage.register(every="60m", prompt=prompt)
+    await stage.due()
+    executor, before = stage.executor(), stage.writer.writes
+    stage.writer.on_write = lambda number: executor.stop() if number == before + 2 else None
+    await executor.run_lane(LANE)
+    assert stage.states() == ["delivered", "delivered", "pending"]
+    assert stage.ready() == [LANE]
+
+
+@played
+async def test_a_lane_waits_in_line_for_the_slot_of_its_next_delivery(stage: Stage) -> None:
+    for prompt in ("a", "b"):
+        stage.register(every="60m", prompt=prompt)
+    await stage.due()
+    gate = stage.new_gate(most=1)
+    held = await gate.enter("inbox")
+    running = stage.begin(stage.executor(gate=gate).run_lane(LANE))
+    await asyncio.sleep(0)
+    other = stage.begin(gate.enter("inbox"))
+    await asyncio.sleep(0)
+    assert held is not None
+    held.release()
+    taken = await other
+    assert stage.states() == ["delivered", "pending"]
+    assert stage.tx(lambda tx: tx.lane_holder(LANE, now=stage.now)) == "one"
+    assert taken is not None
+    taken.release()
+    await running
+    assert stage.states() == ["delivered", "delivered"]
 
 
 @played

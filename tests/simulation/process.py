@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Protocol, TypeVar
 
-from promptyoself.application import dispatcher
 from promptyoself.application.dispatcher import Dispatcher
 from promptyoself.application.gate import Gate
 from promptyoself.application.passes import Entry, Pass
 from promptyoself.application.planner import plan_due
+from promptyoself.application.turns import Claim, Recorded
 from promptyoself.domain.answers import FollowResult, Message, Refused, SendResult, Sent, SettleResult
 from promptyoself.domain.models import Executor
 from promptyoself.domain.ports import Store, Tx
@@ -272,7 +272,7 @@ class SimWriter:
         await self._process.step()
         with self._store.transaction() as tx:
             answer = act(tx)
-        await self._process.step(has_claimed=isinstance(answer, dispatcher._Claim))
+        await self._process.step(has_claimed=_has_claimed(answer))
         return answer
 
     async def read(self, act: Callable[[Tx], T]) -> T:
@@ -280,6 +280,10 @@ class SimWriter:
         # Not `reading`: in memory that switches a pragma, which makes SQLite compile every statement anew.
         with self._store.transaction() as tx:
             return act(tx)
+
+
+def _has_claimed(answer: object) -> bool:
+    return isinstance(answer, Claim) or (isinstance(answer, Recorded) and answer.next_claim is not None)
 
 
 class SimTarget:

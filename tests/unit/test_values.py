@@ -10,6 +10,8 @@ import pytest
 
 from promptyoself.domain.values import dataclass, field, replace
 
+HOT = 64
+
 
 @dataclass(frozen=True, slots=True)
 class Point:
@@ -36,6 +38,15 @@ class Named:
 @dataclass(frozen=True, slots=True)
 class Nothing:
     """No field at all."""
+
+
+@pytest.fixture(scope="module", autouse=True, params=["few of them", "many of them"])
+def made(request: pytest.FixtureRequest) -> None:
+    """Claim it all twice: a class of which many values were made has functions of its own."""
+    if request.param == "many of them":
+        for _ in range(HOT):
+            Point(1), Named(size=1), Nothing()
+        assert {made.__init__.__code__.co_filename for made in (Point, Named, Nothing)} == {"<string>"}
 
 
 def test_fields_take_arguments_defaults_and_factories() -> None:

@@ -4,7 +4,9 @@ The order in every step is the guarantee: claim the delivery in a transaction, s
 second transaction that checks the claim still stands. What happens between two steps, a kill included, leaves
 a row that says so: a leased delivery without a runner is asked about before anything is sent again.
 
-A little over 500 lines: the steps of one delivery are read together, and their order is what matters.
+The transaction that records one delivery claims the next, or gives the lane back: a commit for each, not two.
+
+About 500 lines: the steps of one delivery are read together, and their order is what matters.
 """
 
 from __future__ import annotations
@@ -13,28 +15,35 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from enum import Enum, auto
 from itertools import chain, repeat
 from typing import TypeVar
 
 from promptyoself.application import obeying
-from promptyoself.application.asking import within_bounds
+from promptyoself.application.asking import Begun, within_bounds
 from promptyoself.application.ends import after_delivery
-from promptyoself.application.gate import Gate
+from promptyoself.application.gate import Gate, Slot
+from promptyoself.application.turns import (
+    AnyResult,
+    Claim,
+    Duty,
+    Recorded,
+    Report,
+    StillRunning,
+    Turn,
+    Watch,
+    address_of,
+    target_of,
+)
 from promptyoself.domain import limits, retry
 from promptyoself.domain.answers import (
     Absent,
     Accepted,
-    Address,
     Done,
-    FollowResult,
     Message,
     Refused,
-    SendResult,
     Sent,
-    SettleResult,
     Target,
     Unclear,
     Undecided,
@@ -53,66 +62,13 @@ from promptyoself.domain.models import (
 )
 from promptyoself.domain.ports import Chance, Clock, Tx, Writer
 
+__all__ = ["Dispatcher", "Report", "Watch"]
+
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _RECORD_WAITS_S = (0.1, 0.5, 2.0, 5.0, 10.0)
 """Pauses between tries to record an answer that only this process knows."""
-
-AnyResult = SendResult | FollowResult | SettleResult
-
-
-class _Duty(Enum):
-    SEND = auto()
-    FOLLOW = auto()
-    SETTLE = auto()
-    LOOK_FIRST = auto()
-    """Send, but ask first whether an earlier life of this database has sent it already."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Claim:
-    duty: _Duty
-    delivery: Delivery
-    schedule: Schedule
-    attempt: Attempt | None
-    claimed_at: datetime
-    nonce: str | None = None
-    """Told to the agent where its reply is obeyed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """What one step of a delivery came to, for whoever watches a pass."""
-
-    delivery: Delivery
-    schedule: Schedule
-    outcome: AttemptOutcome | None
-    attempt: int
-    error: str | None
-
-
-Watch = Callable[[Report], None]
-
-
-class _StillRunning:
-    """The bound on following is over; the run goes on and its delivery stays accepted."""
-
-
-@dataclass(slots=True, kw_only=True)
-class _Turn:
-    """One lane's turn: its lease token, and what it has carried so far."""
-
-    lane: str
-    token: str
-    carried: set[int]
-    follow_until_s: float | None
-    """Monotonic second at which following stops; None: the run-time limit alone bounds it."""
-    is_leased: bool = False
-    is_refused: bool = False
-    """True when another runner holds the lane."""
-    reports: list[Report] = field(default_factory=list)
-    """Of the transaction under way: handed to the watcher when it is durable."""
 
 
 class Dispatcher:
@@ -158,15 +114,17 @@ class Dispatcher:
         False when another runner holds it. Ids go into `carried`; one that is there already ends the turn, so
         that a pass which shares the set makes one attempt a delivery.
         """
-        turn = _Turn(
+        turn = Turn(
             lane=lane,
             token=self._chance.token(),
             carried=set() if carried is None else carried,
             follow_until_s=follow_until_s,
         )
         try:
-            for _ in range(most):
-                if self._stopping.is_set() or not await self._carry_next(turn):
+            for left in range(most, 0, -1):
+                turn.is_last = left == 1
+                is_told_to_stop = self._stopping.is_set() and turn.ahead is None
+                if is_told_to_stop or not await self._carry_next(turn):
                     break
         finally:
             if turn.is_leased:
@@ -190,19 +148,28 @@ class Dispatcher:
                 await self._writer.write(lambda tx: tx.release_lane(lane, token=token), lane=lane)
                 return
 
-    async def _carry_next(self, turn: _Turn) -> bool:
+    async def _carry_next(self, turn: Turn) -> bool:
         """Claim and carry one delivery; False when the turn is over."""
-        slot = await self._gate.enter(turn.lane.split(" ", 1)[0])
-        if slot is None:  # the breaker is open
+        if turn.ahead is not None:
+            (claim, slot), turn.ahead = turn.ahead, None
+            return await self._carry(claim, turn, slot)
+        entered = await self._gate.enter(target_of(turn.lane))
+        if entered is None:  # the breaker is open
             return False
         try:
             if self._stopping.is_set():  # it was told so while it waited for the slot
                 return False
             turn.is_leased = True  # from here on the lane may be ours, also when the answer to the claim is lost
-            claim = await self._write_and_tell(turn, lambda tx: self._claim(tx, turn))
-            if claim is None:
+            claimed = await self._write_and_tell(turn, lambda tx: self._claim(tx, turn))
+            if claimed is None:
                 turn.is_leased = False
                 return False
+            return await self._carry(claimed, turn, entered)
+        finally:
+            entered.release()
+
+    async def _carry(self, claim: Claim, turn: Turn, slot: Slot) -> bool:
+        try:
             result = await self._perform(claim, turn, release_slot=slot.release)
         finally:
             slot.release()
@@ -210,7 +177,7 @@ class Dispatcher:
 
     # -- claim ----------------------------------------------------------------------------------------------
 
-    def _claim(self, tx: Tx, turn: _Turn) -> _Claim | None:
+    def _claim(self, tx: Tx, turn: Turn) -> Claim | None:
         """Claim the lane and what it must do now; None when there is nothing, the lane then given back.
 
         The last look and the giving back are one transaction: what arrives later finds the lane free.
@@ -229,17 +196,16 @@ class Dispatcher:
             claim = self._claim_one(tx, delivery, schedule, turn, now=now)
             if claim is not None:
                 turn.carried.add(delivery.id)
+                turn.claimed_id = delivery.id
                 return claim
         tx.release_lane(turn.lane, token=turn.token)
         return None
 
-    def _lease(self, tx: Tx, turn: _Turn, *, now: datetime) -> bool:
+    def _lease(self, tx: Tx, turn: Turn, *, now: datetime) -> bool:
         until = now + self._lease_for
         return tx.lease_lane(turn.lane, token=turn.token, executor_id=self._executor_id, now=now, until=until)
 
-    def _claim_one(
-        self, tx: Tx, delivery: Delivery, schedule: Schedule, turn: _Turn, *, now: datetime
-    ) -> _Claim | None:
+    def _claim_one(self, tx: Tx, delivery: Delivery, schedule: Schedule, turn: Turn, *, now: datetime) -> Claim | None:
         """Claim a delivery for its next duty; None when it ended instead of being sent."""
         if delivery.state is not DeliveryState.PENDING:
             return self._claim_in_flight(tx, delivery, schedule, turn, now=now)
@@ -256,28 +222,26 @@ class Dispatcher:
             return None
         attempt = tx.add_attempt(delivery.id, executor_id=self._executor_id, otid=otid_of(delivery), started_at=now)
         nonce = obeying.nonce_for(tx, schedule, leased)
-        return _Claim(_Duty.LOOK_FIRST if must_look else _Duty.SEND, leased, schedule, attempt, now, nonce)
+        return Claim(Duty.LOOK_FIRST if must_look else Duty.SEND, leased, schedule, attempt, now, nonce)
 
     def _claim_in_flight(
-        self, tx: Tx, delivery: Delivery, schedule: Schedule, turn: _Turn, *, now: datetime
-    ) -> _Claim | None:
+        self, tx: Tx, delivery: Delivery, schedule: Schedule, turn: Turn, *, now: datetime
+    ) -> Claim | None:
         attempt = next(iter(tx.attempts(delivery.id)[-1:]), None)
         step = retry.take_over(delivery, token=turn.token, now=now)
         if self._write(tx, delivery, step, schedule, attempt=attempt, now=now) is None:
             return None
-        duty = _Duty.FOLLOW if step.delivery.state is DeliveryState.ACCEPTED else _Duty.SETTLE
-        return _Claim(duty, step.delivery, schedule, attempt, now)
+        duty = Duty.FOLLOW if step.delivery.state is DeliveryState.ACCEPTED else Duty.SETTLE
+        return Claim(duty, step.delivery, schedule, attempt, now)
 
     # -- perform --------------------------------------------------------------------------------------------
 
-    async def _perform(
-        self, claim: _Claim, turn: _Turn, *, release_slot: Callable[[], None]
-    ) -> AnyResult | _StillRunning:
+    async def _perform(self, claim: Claim, turn: Turn, *, release_slot: Callable[[], None]) -> AnyResult | StillRunning:
         """Do what the claim is for; the slot is given back as soon as the target has answered."""
         match claim.duty:
-            case _Duty.SEND:
+            case Duty.SEND:
                 return await self._send(claim, turn, release_slot)
-            case _Duty.LOOK_FIRST:
+            case Duty.LOOK_FIRST:
                 found = await self._bounded_settle(claim)
                 if isinstance(found, Undecided) and found.is_unreachable:
                     refused = Refused(code="unreachable", detail=found.detail, is_target_wide=True)
@@ -285,13 +249,13 @@ class Dispatcher:
                     return refused
                 is_settled = not isinstance(found, Undecided | Absent)
                 return found if is_settled else await self._send(claim, turn, release_slot)
-            case _Duty.SETTLE:
+            case Duty.SETTLE:
                 return await self._bounded_settle(claim)
-            case _Duty.FOLLOW:
+            case Duty.FOLLOW:
                 release_slot()
                 return await self._follow(claim, turn)
 
-    async def _send(self, claim: _Claim, turn: _Turn, release_slot: Callable[[], None]) -> AnyResult:
+    async def _send(self, claim: Claim, turn: Turn, release_slot: Callable[[], None]) -> AnyResult:
         if not await self._is_still_ours(claim, turn):
             return Unclear(code="lease_lost", detail="the lane's lease was lost before the send")
         delivery, schedule = claim.delivery, claim.schedule
@@ -300,7 +264,7 @@ class Dispatcher:
             detail = f"this executor has no target {delivery.target!r}"
             return Refused(code="unknown_target", detail=detail)  # another executor may have it
         message = Message(
-            address=_address(delivery),
+            address=address_of(delivery),
             otid=otid_of(delivery),
             prompt=schedule.definition.prompt,
             content=schedule.definition.content,
@@ -310,12 +274,16 @@ class Dispatcher:
         )
         # A request that stays open (an agent that thinks for minutes on a blocking route) stops counting
         # against the target's pace, so that one hung agent holds up nobody else's.
-        timer = asyncio.get_running_loop().call_later(limits.SLOT_HELD_MAX.total_seconds(), release_slot)
         started_s = self._clock.monotonic()
-        try:
-            result = await within_bounds(target.send(message), limits.RUN_TIME_MAX, "send")
-        finally:
-            timer.cancel()
+        sending = Begun(target.send(message))
+        if sending.is_over:
+            result = await within_bounds(sending, limits.RUN_TIME_MAX, "send")
+        else:
+            timer = asyncio.get_running_loop().call_later(limits.SLOT_HELD_MAX.total_seconds(), release_slot)
+            try:
+                result = await within_bounds(sending, limits.RUN_TIME_MAX, "send")
+            finally:
+                timer.cancel()
         self._gate.note(delivery.target, result)
         _log.info(
             "delivery.sent delivery_id=%d attempt=%d result=%s took_ms=%d",
@@ -326,13 +294,13 @@ class Dispatcher:
         )
         return result
 
-    async def _is_still_ours(self, claim: _Claim, turn: _Turn) -> bool:
+    async def _is_still_ours(self, claim: Claim, turn: Turn) -> bool:
         """Renew the lease before a send when little of it is left (a stopped process, a slow disk)."""
         if abs(self._clock.now() - claim.claimed_at) < limits.LEASE_MARGIN:
             return True
         return await self._writer.write(lambda tx: self._renew(tx, claim, turn), lane=turn.lane)
 
-    def _renew(self, tx: Tx, claim: _Claim, turn: _Turn) -> bool:
+    def _renew(self, tx: Tx, claim: Claim, turn: Turn) -> bool:
         """Renew the lease, if the delivery is still in our hands.
 
         The lane alone does not tell: who took it over may have carried the delivery and given the lane back.
@@ -342,11 +310,11 @@ class Dispatcher:
             return False
         return self._lease(tx, turn, now=self._clock.now())
 
-    async def _follow(self, claim: _Claim, turn: _Turn) -> AnyResult | _StillRunning:
+    async def _follow(self, claim: Claim, turn: Turn) -> AnyResult | StillRunning:
         delivery = claim.delivery
         target = self._targets.get(delivery.target)
         if target is None:
-            return _StillRunning()
+            return StillRunning()
         since = delivery.accepted_at or self._clock.now()
         left = (since + limits.RUN_TIME_MAX - self._clock.now()).total_seconds()
         left = min(left, limits.RUN_TIME_MAX.total_seconds())  # the wall clock may have stepped back
@@ -363,7 +331,7 @@ class Dispatcher:
             if following.done():
                 return following.result()
             if self._stopping.is_set() or budget < left:
-                return _StillRunning()
+                return StillRunning()
         finally:
             following.cancel()
             stopping.cancel()
@@ -374,7 +342,7 @@ class Dispatcher:
             code="run_time", detail=f"the agent's run did not end within {minutes} minutes and was cancelled"
         )
 
-    async def _bounded_settle(self, claim: _Claim) -> AnyResult:
+    async def _bounded_settle(self, claim: Claim) -> AnyResult:
         target = self._targets.get(claim.delivery.target)
         if target is None:
             return Undecided(detail="this executor has no such target", is_unreachable=True)
@@ -383,45 +351,88 @@ class Dispatcher:
             return Undecided(detail=result.detail, is_unreachable=True)
         return result
 
-    def _sent(self, claim: _Claim) -> Sent:
+    def _sent(self, claim: Claim) -> Sent:
         delivery = claim.delivery
         return Sent(
-            address=_address(delivery),
+            address=address_of(delivery),
             otid=otid_of(delivery),
             run_id=delivery.run_id,
-            since=delivery.fire_at if claim.duty is _Duty.LOOK_FIRST else (delivery.first_sent_at or delivery.fire_at),
+            since=delivery.fire_at if claim.duty is Duty.LOOK_FIRST else (delivery.first_sent_at or delivery.fire_at),
         )
 
     # -- record ---------------------------------------------------------------------------------------------
 
-    async def _conclude(self, claim: _Claim, turn: _Turn, result: AnyResult | _StillRunning) -> bool:
+    async def _conclude(self, claim: Claim, turn: Turn, result: AnyResult | StillRunning) -> bool:
         """Record the result, follow what was accepted, and say whether the turn may go on."""
-        if isinstance(result, _StillRunning):
+        if isinstance(result, StillRunning):
             return False
         recorded = await self._record(claim, turn, result)
-        if recorded is None:
+        if recorded is None or recorded.delivery is None:
             return False
-        if isinstance(result, Accepted) and recorded.state is DeliveryState.ACCEPTED:
-            following = replace(claim, duty=_Duty.FOLLOW, delivery=recorded)
+        if isinstance(result, Accepted) and recorded.delivery.state is DeliveryState.ACCEPTED:
+            following = replace(claim, duty=Duty.FOLLOW, delivery=recorded.delivery)
             return await self._conclude(following, turn, await self._follow(following, turn))
-        return True
+        turn.is_leased = not recorded.is_given_back
+        return turn.is_leased
 
-    async def _record(self, claim: _Claim, turn: _Turn, result: AnyResult) -> Delivery | None:
-        """Write what became of the attempt; None when the lease was lost meanwhile, and nothing was written.
+    async def _record(self, claim: Claim, turn: Turn, result: AnyResult) -> Recorded | None:
+        """Write what became of the attempt, and look on in the lane; None when no store could be written to.
 
-        A store that cannot write (full disk, lock) is tried again: the answer is known here and nowhere else.
+        A store that cannot write (full disk, lock) is tried again: the answer is known here and nowhere else. What
+        comes next is looked at in the first try only: no trouble with it may keep this answer from being recorded.
         """
-        for wait_s in _RECORD_WAITS_S:
+        recorded = await self._record_and_look_on(claim, turn, result)
+        if recorded is not None:
+            return recorded
+        for wait_s in (0.0, *_RECORD_WAITS_S):
+            await asyncio.sleep(wait_s)
             try:
-                return await self._write_and_tell(turn, lambda tx: self._record_in(tx, claim, turn, result))
+                return Recorded(await self._write_and_tell(turn, lambda tx: self._record_in(tx, claim, turn, result)))
             except StoreError as error:
-                _log.error(
-                    "delivery.record_failed delivery_id=%d code=%s error=%s", claim.delivery.id, error.code, error
-                )
-                await asyncio.sleep(wait_s)
+                _tell_of_failure(claim, error)
         return None
 
-    def _record_in(self, tx: Tx, claim: _Claim, turn: _Turn, result: AnyResult) -> Delivery | None:
+    async def _record_and_look_on(self, claim: Claim, turn: Turn, result: AnyResult) -> Recorded | None:
+        """Record, and claim the next with a slot that is free just now; None when that could not be written."""
+        goes_on = not (turn.is_last or isinstance(result, Accepted) or self._stopping.is_set())
+        slot = self._gate.enter_now(target_of(turn.lane)) if goes_on else None
+        turn.claimed_id = None
+        is_kept = False
+        try:
+            recorded = await self._write_and_tell(
+                turn, lambda tx: self._record_and_look_on_in(tx, claim, turn, result, may_claim=slot is not None)
+            )
+            if recorded.next_claim is not None and slot is not None:
+                turn.ahead, is_kept = (recorded.next_claim, slot), True
+        except Exception as error:  # noqa: BLE001  perhaps what comes next is at fault: recording alone will tell
+            turn.forget_claimed()
+            _tell_of_failure(claim, error)
+            return None
+        finally:
+            if slot is not None and not is_kept:
+                slot.release()
+        return recorded
+
+    def _record_and_look_on_in(
+        self, tx: Tx, claim: Claim, turn: Turn, result: AnyResult, *, may_claim: bool
+    ) -> Recorded:
+        """Record; then claim the next, or give the lane back where nothing is due or the turn is over.
+
+        A delivery that was accepted keeps its lane. So does one that found no slot: it waits for one in line.
+        """
+        recorded = self._record_in(tx, claim, turn, result)
+        if recorded is None or recorded.state is DeliveryState.ACCEPTED:
+            return Recorded(recorded)
+        if may_claim:
+            claimed = self._claim(tx, turn)
+            return Recorded(recorded, claimed, is_given_back=claimed is None)
+        coming = None if turn.is_last else tx.next_in_lane(turn.lane, now=self._clock.now())
+        if coming is not None and coming.id not in turn.carried:
+            return Recorded(recorded)
+        tx.release_lane(turn.lane, token=turn.token)
+        return Recorded(recorded, is_given_back=True)
+
+    def _record_in(self, tx: Tx, claim: Claim, turn: Turn, result: AnyResult) -> Delivery | None:
         now = self._clock.now()
         current = tx.delivery(claim.delivery.id)
         schedule = tx.schedule(claim.delivery.schedule_id)
@@ -446,7 +457,7 @@ class Dispatcher:
         self._note(turn, step, written, attempt=claim.attempt)
         return step.delivery
 
-    async def _write_and_tell(self, turn: _Turn, act: Callable[[Tx], T]) -> T:
+    async def _write_and_tell(self, turn: Turn, act: Callable[[Tx], T]) -> T:
         """Write, then tell the watcher: what was rolled back is never reported."""
         turn.reports.clear()
         answer = await self._writer.write(act, lane=turn.lane)
@@ -455,7 +466,7 @@ class Dispatcher:
                 self._watch(report)
         return answer
 
-    def _note(self, turn: _Turn, step: retry.Step, schedule: Schedule | None, *, attempt: Attempt | None) -> None:
+    def _note(self, turn: Turn, step: retry.Step, schedule: Schedule | None, *, attempt: Attempt | None) -> None:
         if schedule is None:
             return
         number = attempt.number if attempt else 0
@@ -511,7 +522,6 @@ class Dispatcher:
         return schedule
 
 
-def _address(delivery: Delivery) -> Address:
-    """Return the address the delivery's lane was named for: an edit in flight must not redirect it."""
-    agent_id, _, conversation = delivery.lane.split(" ", 1)[1].partition(" ")
-    return Address(agent_id=agent_id, conversation=conversation or None)
+def _tell_of_failure(claim: Claim, error: Exception) -> None:
+    code = error.code if isinstance(error, StoreError) else type(error).__name__
+    _log.error("delivery.record_failed delivery_id=%d code=%s error=%s", claim.delivery.id, code, error)

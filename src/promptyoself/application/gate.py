@@ -121,6 +121,15 @@ class Gate:
         self._on_grant(target)
         return Slot(self, door)
 
+    def enter_now(self, target: str) -> Slot | None:
+        """Return a slot if one is free and nobody waits for it; None otherwise."""
+        door = self._doors.get(target, self._unknown)
+        if door.breaker.is_open or door.waiters or door.in_flight >= door.pace.cap:
+            return None
+        door.in_flight += 1
+        self._on_grant(target)
+        return Slot(self, door)
+
     def leave(self, door: _Door) -> None:
         """Give back a slot; `Slot.release` calls this. It goes to whoever waits longest."""
         door.in_flight -= 1

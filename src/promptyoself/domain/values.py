@@ -4,6 +4,9 @@
 SMCP starts one process a call, and `dataclasses` compiles six functions for every class and imports `inspect` to do
 so: with forty-odd classes that was half of a cold start (docs/decisions/0009). The type checker sees dataclasses; at
 run time this makes the part of them that values need: frozen, with slots, compared and hashed by their fields.
+
+A service makes millions of some of them. A class of which HOT values were made gets functions compiled for its fields,
+three times as quick: what starts, makes few and ends never pays for them.
 """
 
 from __future__ import annotations
@@ -16,6 +19,9 @@ if TYPE_CHECKING:
 else:
     V = TypeVar("V")
     _set = object.__setattr__
+    HOT = 64
+    _copiers: dict[type, Callable[[Any, dict[str, Any]], Any]] = {}
+    """Of the classes that were made hot: a value and changes to a new value."""
 
     class _Factory:
         """A default that is made anew for each value."""
@@ -24,6 +30,8 @@ else:
 
         def __init__(self, make: Callable[[], Any]) -> None:
             self.make = make
+
+    _UNSET = object()
 
     class _LazyFields:
         """What `dataclasses.fields`, `replace` and `is_dataclass` ask a class for, made when somebody asks."""
@@ -81,6 +89,9 @@ else:
     def replace(value: V, /, **changes: Any) -> V:
         """Return a value of the same class with some fields changed, whoever made the class."""
         cls = type(value)
+        copier = _copiers.get(cls)
+        if copier is not None:
+            return copier(value, changes)
         if type(cls.__dict__.get("__dataclass_fields__")) is not _LazyFields:
             import dataclasses
 
@@ -91,8 +102,13 @@ else:
         title: str, names: tuple[str, ...], defaults: dict[str, Any], *, kw_only: bool, ends: bool
     ) -> Callable[..., None]:
         known = frozenset(names)
+        made = 0
 
         def __init__(self: Any, *args: Any, **given: Any) -> None:  # noqa: N807  it becomes the class's
+            nonlocal made
+            made += 1
+            if made == HOT and type(self).__bases__ == (object,):
+                _heat(type(self), names, defaults, kw_only=kw_only, ends=ends)
             if args:
                 _place(title, () if kw_only else names, args, given)
             if given.keys() != known:
@@ -103,6 +119,44 @@ else:
                 self.__post_init__()
 
         return __init__
+
+    def _heat(cls: type, names: tuple[str, ...], defaults: dict[str, Any], *, kw_only: bool, ends: bool) -> None:
+        """Give a class an `__init__` and a copier that name its fields.
+
+        A frozen value's field is set by a call each. So both work on a twin of the class, with the same slots and
+        nothing that refuses, and turn it into a frozen value at the end.
+        """
+        twin = type(cls.__name__, (object,), {"__slots__": names})
+        given = {f"_{name}": default for name, default in defaults.items() if type(default) is not _Factory}
+        made = {f"_{name}": default.make for name, default in defaults.items() if type(default) is _Factory}
+        space = {"_set": _set, "_cls": cls, "_twin": twin, "_unset": _UNSET, "_names": frozenset(names)} | given | made
+        ends_with = ["self.__class__ = _cls", *(["self.__post_init__()"] if ends else [])]
+        takes = ", ".join(
+            name if name not in defaults else f"{name}={f'_{name}' if f'_{name}' in given else '_unset'}"
+            for name in names
+        )
+        sets = [
+            f"self.{name} = {name}"
+            if f"_{name}" not in made
+            else f"self.{name} = _{name}() if {name} is _unset else {name}"
+            for name in names
+        ]
+        star = "*, " if kw_only and names else ""
+        init = [f"def __init__(self, {star}{takes}):", "_set(self, '__class__', _twin)", *sets, *ends_with]
+        copy = [
+            "def copied(value, changes):",
+            "self = _twin()",
+            *(f"self.{name} = value.{name}" for name in names),
+            "for name in changes:",
+            " if name not in _names: raise TypeError(f'{_cls.__qualname__} has no field {name}')",
+            " setattr(self, name, changes[name])",
+            *ends_with,
+            "return self",
+        ]
+        for lines in (init, copy):
+            exec("\n ".join(lines), space)  # noqa: S102  names of fields only, as dataclasses does
+        cls.__init__ = space["__init__"]
+        _copiers[cls] = space["copied"]
 
     def _complete(title: str, names: tuple[str, ...], defaults: dict[str, Any], given: dict[str, Any]) -> None:
         """Add the defaults of what was not given; refuse what is missing, and what is no field."""
