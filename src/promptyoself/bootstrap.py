@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from promptyoself import __version__
 from promptyoself.config import Settings, Value, load_settings
 from promptyoself.domain import limits
-from promptyoself.domain.errors import Conflict
+from promptyoself.domain.errors import Conflict, InvalidInput, StoreCorrupt, StoreError
 from promptyoself.domain.models import OPERATOR, Executor
 from promptyoself.domain.values import dataclass, replace
 from promptyoself.runtime import SystemChance, SystemClock
@@ -39,12 +39,16 @@ if TYPE_CHECKING:
     from promptyoself.domain.ports import AgentInfo, Clock, Store, TargetStatus, Writer
     from promptyoself.domain.ports_attach import LettaDesk, ServiceDesk
     from promptyoself.domain.ports_callbacks import Poster
+    from promptyoself.domain.ports_node import Fleet
     from promptyoself.domain.secret import Secret
+    from promptyoself.fleet import FleetNode
     from promptyoself.interfaces.services import LoopReport, Setting
     from promptyoself.storage.lending import LendingStore
+    from promptyoself.storage.postgres import PostgresStore
     from promptyoself.storage.writer import BodyThread, ThreadWriter
     from promptyoself.targets.letta_seen import AgentsSeen
     from promptyoself.targets.letta_settings import LettaSettings
+    from promptyoself.token_file import OperatorTokenFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +59,12 @@ class _Crew:
 
 Doors = Callable[["asyncio.Event"], Coroutine[None, None, None]]
 """What stays open until the event is set."""
+Engine = Coroutine[None, None, "LoopReport"]
 TargetMaker = Callable[["Writer", "Clock"], "Mapping[str, Target]"]
 
 
 def open_services(*, environ: Mapping[str, str], cwd: Path, flags: Mapping[str, str | None]) -> World:
-    """Return this process's world: SQLite, Letta and the inbox, as the settings say. Raises ConfigError."""
+    """Return this process's world: a database, Letta and the inbox, as the settings say. Raises ConfigError."""
     return World(load_settings(environ, cwd, flags=flags))
 
 
@@ -77,7 +82,7 @@ def open_demo(*, folder: Path) -> World:
 
 
 class World:
-    """Services for the doors, over SQLite and this machine's clock."""
+    """Services for the doors: over SQLite and this machine's clock, or over PostgreSQL and its clock."""
 
     def __init__(
         self,
@@ -91,11 +96,13 @@ class World:
         self._make_targets = make_targets or self._usual_targets
         self._targets = frozenset(targets)
         self._default_target = default_target
-        self._clock = SystemClock()
         self._chance = SystemChance()
-        self._store: SqliteStore | None = None
+        self._node = self._make_node()
+        self._clock: Clock = SystemClock() if self._node is None else self._node.clock
+        self._store: SqliteStore | PostgresStore | None = None
         self._shared: LendingStore | None = None
         self._address: str | None = None
+        self._concurrency: int | None = None
         self._bodies: BodyThread | None = None
         self._agents: AgentsSeen | None = None
         self._owner = settings.acting_agent or OPERATOR
@@ -103,13 +110,35 @@ class World:
 
     @property
     def clock(self) -> Clock:
-        """The system's clock."""
+        """The system's clock; in a fleet its database's, measured as the database is opened."""
+        if self._node is not None and self._store is None:
+            # Whoever only works something out need not have the database: this machine's time will do then.
+            with suppress(StoreError):
+                self._opened()
         return self._clock
 
     @property
     def store(self) -> Store:
         """The database, opened on first use."""
-        return self._shared or self._sqlite()
+        return self._shared or self._opened()
+
+    @property
+    def fleet(self) -> Fleet | None:
+        """The fleet that this process is of."""
+        return self._node
+
+    @property
+    def beside(self) -> str:
+        """Where this user's files about the database stand."""
+        database = self._settings.db.value
+        if isinstance(database, Path):
+            return str(database.resolve())
+        store = self._opened()
+        if not store.uid.isalnum():  # it becomes a part of a path
+            raise StoreCorrupt(f"{store.location} is damaged: its uid is none")
+        folder = database.folder / f"postgresql-{store.uid}"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return str(folder / "promptyoself")
 
     @property
     def defaults(self) -> Defaults:
@@ -143,7 +172,7 @@ class World:
 
     def acting_as(self, owner: str, *, timezone: str | None = None) -> World:
         """Return this world for another caller of a door that serves many."""
-        self._sqlite()
+        self._opened()
         return _Seat(self, owner, timezone)
 
     @property
@@ -184,22 +213,21 @@ class World:
         """Where the operator's token for programs of this machine is kept."""
         from promptyoself.token_file import token_path
 
-        return str(token_path(self._settings.db.value.resolve()))
+        try:
+            return str(token_path(Path(self.beside)))
+        except StoreError:  # what lies beside a database of many machines goes by its uid
+            return None
 
     def filed_operator_token(self) -> str | None:
         """Return the token in that file."""
-        from promptyoself.token_file import OperatorTokenFile, token_path
-
-        return OperatorTokenFile(token_path(self._settings.db.value.resolve()), new_uid=self._chance.token).read()
+        return self._token_file().read()
 
     def file_operator_token(self) -> str:
         """Put an operator's token into that file unless it holds one that is live."""
         from promptyoself.application.access import filed
         from promptyoself.application.schedules import Caller
-        from promptyoself.token_file import OperatorTokenFile, token_path
 
-        store = self._sqlite()
-        file = OperatorTokenFile(token_path(Path(store.location)), new_uid=self._chance.token)
+        store, file = self._opened(), self._token_file()
         with store.transaction() as tx:
             filed(tx, file, secret=self._chance.secret(), caller=Caller(door="serve"), now=self._clock.now())
         return str(file.path)
@@ -237,13 +265,14 @@ class World:
 
     @contextmanager
     def setting_up(self) -> Iterator[LettaDesk]:
-        """Lend Letta to one process at a time; a lock on the database's folder leaves no file behind."""
+        """Lend Letta to one process at a time; a lock on the folder of the user's files leaves no file behind."""
         import fcntl
         from contextlib import closing
 
         from promptyoself.targets.letta_attach import LettaAttachDesk
 
-        folder = os.open(Path(self._sqlite().location).parent, os.O_RDONLY)
+        self._opened()
+        folder = os.open(Path(self.beside).parent, os.O_RDONLY)
         try:
             try:
                 fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -310,8 +339,11 @@ class World:
         self,
         doors: Doors,
         *,
-        address: str,
+        mode: str,
+        address: str | None,
         interval: timedelta,
+        delivers: bool = True,
+        concurrency: int | None = None,
         on_entry: Callable[[Entry], None] | None = None,
     ) -> LoopReport:
         """Deliver with `doors` open beside, until SIGINT or SIGTERM, or until either of both fails."""
@@ -320,11 +352,20 @@ class World:
         from promptyoself.storage.lending import LendingStore
         from promptyoself.targets.letta_seen import AgentsSeen
 
-        self._address = address
-        # From now on all threads, and the engine, share commits.
-        self._shared = LendingStore(self._sqlite(), self._clock)
+        self._address, self._concurrency = address, concurrency
+        store = self._opened()
+        if isinstance(store, SqliteStore):
+            # From now on all threads, and the engine, share commits. (PostgreSQL commits for many at once by itself.)
+            self._shared = LendingStore(store, self._clock)
         self._agents = AgentsSeen(self._ask_for_agent, self._clock)
-        return asyncio.run(self._with_doors(doors, interval=interval, on_entry=on_entry))
+
+        async def engine(stopping: asyncio.Event) -> LoopReport:
+            arm = partial(_follow, stopping)
+            if delivers:
+                return await self.run_until(arm, interval=interval, mode=mode, on_entry=on_entry)
+            return await self._stand_by(arm)
+
+        return asyncio.run(self._with_doors(doors, engine))
 
     def zone_data_version(self) -> str:
         """Which time zone database zones are read from here."""
@@ -334,11 +375,17 @@ class World:
 
     def backup(self, path: str) -> None:
         """Copy the database to a new file."""
-        self._sqlite().backup(path)
+        store = self._opened()
+        if not isinstance(store, SqliteStore):
+            raise InvalidInput(
+                f"{store.location} is not a file that could be copied: PostgreSQL has its own tools for backups",
+                hint="pg_dump --format=custom --file=promptyoself.dump, with the same address",
+            )
+        store.backup(path)
 
     def problems(self) -> list[str]:
         """Look through the whole database for damage."""
-        return self._sqlite().problems()
+        return self._opened().problems()
 
     def read_older(self, path: str) -> OlderFile:
         """Read an older program's schedules."""
@@ -364,7 +411,7 @@ class World:
         from promptyoself.storage.writer import ThreadWriter
         from promptyoself.zone_files import ZoneFiles
 
-        store = self._sqlite()
+        store = self._opened()
         executor = self._executor("execute")
         writer = ThreadWriter(store)
         zones = ZoneWatch(writer=writer, clock=self._clock, zones=ZoneFiles())
@@ -380,41 +427,58 @@ class World:
                 heeding.cancel()
                 disarm()
 
-    async def _with_doors(
-        self, doors: Doors, *, interval: timedelta, on_entry: Callable[[Entry], None] | None
-    ) -> LoopReport:
+    async def _with_doors(self, doors: Doors, engine: Callable[[asyncio.Event], Engine]) -> LoopReport:
         import asyncio
 
         from promptyoself.interfaces.services import LoopReport
         from promptyoself.storage.writer import BodyThread
 
-        assert self._shared is not None  # noqa: S101  as the caller has set it
         stopping = asyncio.Event()
         disarm = _signalled(stopping)
-        self._bodies = bodies = BodyThread(self._shared)
-        engine = asyncio.ensure_future(
-            self.run_until(partial(_follow, stopping), interval=interval, mode="serve", on_entry=on_entry)
-        )
+        self._bodies = bodies = None if self._shared is None else BodyThread(self._shared)
+        running = asyncio.ensure_future(engine(stopping))
         opened = asyncio.ensure_future(doors(stopping))
         asked = asyncio.ensure_future(stopping.wait())
         try:
             # Whichever ends first, asked or not, ends the other.
-            await asyncio.wait({asked, engine, opened}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({asked, running, opened}, return_when=asyncio.FIRST_COMPLETED)
             is_asked = stopping.is_set()
             stopping.set()
             # Both bound their own end; a thread of theirs that hangs has no bound.
-            _, late = await asyncio.wait({engine, opened}, timeout=limits.END_FOR.total_seconds())
+            _, late = await asyncio.wait({running, opened}, timeout=limits.END_FOR.total_seconds())
         finally:
             asked.cancel()
             disarm()
             self._bodies = None
-        # A thread that hangs is left: it is a daemon, and nobody waits for its answers any longer.
-        await asyncio.wait({asyncio.ensure_future(bodies.close())}, timeout=limits.THREADS_END_FOR.total_seconds())
+        if bodies is not None:
+            # A thread that hangs is left: it is a daemon, and nobody waits for its answers any longer.
+            ending = asyncio.ensure_future(bodies.close())
+            await asyncio.wait({ending}, timeout=limits.THREADS_END_FOR.total_seconds())
         if opened.done():
             opened.result()
-        report = engine.result() if engine.done() else LoopReport(deliveries=0, accepted=0, is_clean=False)
+        report = running.result() if running.done() else LoopReport(deliveries=0, accepted=0, is_clean=False)
         assert is_asked, "an engine and doors that end unasked have failed"  # noqa: S101  they have been heard above
         return replace(report, is_clean=report.is_clean and not late)
+
+    async def _stand_by(self, arm: Callable[[asyncio.Event], Callable[[], None]]) -> LoopReport:
+        """Say where the doors are, and leave planning and delivering to others."""
+        import asyncio
+
+        from promptyoself.interfaces.services import LoopReport
+        from promptyoself.lanes.standby import Standby
+        from promptyoself.storage.writer import ThreadWriter
+
+        stopping = asyncio.Event()
+        disarm = arm(stopping)
+        writer = ThreadWriter(self._shared or self._opened())
+        try:
+            executor = self._executor("doors")
+            with self._linked(executor):
+                await Standby(writer=writer, clock=self._clock, executor=executor).run(stopping)
+        finally:
+            disarm()
+            await writer.close()
+        return LoopReport(deliveries=0, accepted=0, is_clean=True)
 
     async def _serve(
         self, stopping: asyncio.Event, *, interval: timedelta, mode: str, on_entry: Callable[[Entry], None]
@@ -427,7 +491,7 @@ class World:
         from promptyoself.storage.writer import ThreadWriter
         from promptyoself.zone_files import ZoneFiles
 
-        store = self._shared or self._sqlite()
+        store = self._shared or self._opened()
         executor = self._executor(mode)
         writer = ThreadWriter(store)
         zones = ZoneWatch(writer=writer, clock=self._clock, zones=ZoneFiles())
@@ -460,7 +524,8 @@ class World:
                 interval=interval,
                 retention=self._settings.retention.value,
             )
-            return await lanes.run(stopping)
+            with self._linked(executor):
+                return await lanes.run(stopping)
 
     @asynccontextmanager
     async def _crew(
@@ -562,9 +627,38 @@ class World:
 
         return LettaSettings(base_url=self._settings.base_url.value, api_key=self._settings.api_key.value)
 
-    def _sqlite(self) -> SqliteStore:
+    @contextmanager
+    def _linked(self, executor: Executor) -> Iterator[None]:
+        """Hear of other nodes' commits as long as this lasts; a file's are looked for by whoever wants to know."""
+        if self._node is not None:
+            self._node.listen(executor.id)
+        try:
+            yield
+        finally:
+            if self._node is not None:
+                self._node.deafen()
+
+    def _token_file(self) -> OperatorTokenFile:
+        from promptyoself.token_file import OperatorTokenFile, token_path
+
+        return OperatorTokenFile(token_path(Path(self.beside)), new_uid=self._chance.token)
+
+    def _make_node(self) -> FleetNode | None:
+        database = self._settings.db.value
+        if isinstance(database, Path):
+            return None
+        from promptyoself.fleet import FleetNode
+
+        return FleetNode(database, clock=SystemClock(), new_uid=self._chance.token)
+
+    def _opened(self) -> SqliteStore | PostgresStore:
         if self._store is None:
-            self._store = SqliteStore.open(self._settings.db.value, new_uid=self._chance.token)
+            database = self._settings.db.value
+            if self._node is not None:
+                self._store = self._node.open()
+            elif isinstance(database, Path):
+                self._store = SqliteStore.open(database, new_uid=self._chance.token)
+        assert self._store is not None, "a database is a file or a server"  # noqa: S101  as config.py says
         return self._store
 
     def _executor(self, mode: str) -> Executor:

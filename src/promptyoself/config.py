@@ -19,6 +19,7 @@ from promptyoself.domain.secret import Secret
 
 if TYPE_CHECKING:
     from promptyoself.interfaces.services import Setting
+    from promptyoself.postgres_url import PostgresUrl
 
 T = TypeVar("T")
 
@@ -57,7 +58,8 @@ class Value(NamedTuple, Generic[T]):
 class Settings(NamedTuple):
     """Every setting of one process. Secrets do not print."""
 
-    db: Value[Path]
+    db: Value[Path | PostgresUrl]
+    """SQLite's file, or the address of a PostgreSQL database."""
     timezone: Value[str]
     """As it was given: whoever uses it checks that it is an IANA zone."""
     base_url: Value[str]
@@ -234,18 +236,20 @@ def _named(source: str) -> str:
     )
 
 
-def _db(given: Value[str | None], environ: Mapping[str, str], cwd: Path) -> Value[Path]:
+def _db(given: Value[str | None], environ: Mapping[str, str], cwd: Path) -> Value[Path | PostgresUrl]:
+    folder = _xdg(environ, "XDG_DATA_HOME", ".local/share") / "promptyoself"
     if given.value is None:
-        return Value(_xdg(environ, "XDG_DATA_HOME", ".local/share") / "promptyoself" / "promptyoself.db", "default")
+        return Value(folder / "promptyoself.db", "default")
     text = given.value
-    if text.startswith(("postgresql://", "postgres://")):
-        # The URL is not quoted: it may hold a password.
-        raise ConfigError(
-            "PROMPTYOSELF_DB names a PostgreSQL server, and this install has only SQLite",
-            hint="give a file's path, or leave it out for the one in your data folder",
-        )
+    if text.startswith(("postgresql:", "postgres:")):
+        from promptyoself.postgres_url import PostgresUrl
+
+        return Value(PostgresUrl(text, folder=folder), given.source)
     if "://" in text or text.startswith(("file:", ":")):
-        raise ConfigError("PROMPTYOSELF_DB has to be the path of a file", hint="for example ~/promptyoself.db")
+        raise ConfigError(
+            "PROMPTYOSELF_DB has to be the path of a file, or the address of a PostgreSQL database",
+            hint="for example ~/promptyoself.db, or postgresql://user@host:5432/database",
+        )
     if text == "~" or text.startswith("~/"):
         return Value(_home(environ) / text[2:], given.source)
     return Value(cwd / text, given.source)

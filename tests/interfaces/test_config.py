@@ -10,6 +10,7 @@ import pytest
 
 from promptyoself.config import VARIABLES, config_path, load_settings, machine_timezone
 from promptyoself.domain.errors import ConfigError
+from promptyoself.postgres_url import PostgresUrl
 
 KEY = "sk-very-secret"
 
@@ -43,7 +44,7 @@ def test_flag_beats_environment_beats_dotenv_beats_file(home: dict[str, str], tm
 
 
 def test_the_database_lies_in_the_users_data_folder(home: dict[str, str], tmp_path: Path) -> None:
-    def place(**environ: str) -> Path:
+    def place(**environ: str) -> Path | PostgresUrl:
         return load_settings(home | environ, tmp_path, flags={}).db.value
 
     own = Path(home["HOME"])
@@ -54,11 +55,34 @@ def test_the_database_lies_in_the_users_data_folder(home: dict[str, str], tmp_pa
     assert place(PROMPTYOSELF_DB="x.db") == tmp_path / "x.db"
 
 
-@pytest.mark.parametrize("url", ["postgresql://me:hunter2@host/db", "postgres://me:hunter2@host/db"])
-def test_postgresql_is_refused_without_its_password(home: dict[str, str], tmp_path: Path, url: str) -> None:
-    with pytest.raises(ConfigError, match="only SQLite") as caught:
-        load_settings(home | {"PROMPTYOSELF_DB": url}, tmp_path, flags={})
-    assert "hunter2" not in f"{caught.value.message}{caught.value.hint}"
+@pytest.mark.parametrize("source", ["flag", "environment", ".env", "file"])
+def test_the_database_may_be_a_postgresql_server_and_its_password_is_not_shown(
+    home: dict[str, str], tmp_path: Path, source: str
+) -> None:
+    url = "postgres://me:hunter2@host:5433/db"
+    flags, environ = {"db": url} if source == "flag" else {}, dict(home)
+    if source == "environment":
+        environ["PROMPTYOSELF_DB"] = url
+    elif source == ".env":
+        (tmp_path / ".env").write_text(f"PROMPTYOSELF_DB={url}\n")
+    elif source == "file":
+        write_file(home, f'db = "{url}"')
+
+    settings = load_settings(environ, tmp_path, flags=flags)
+
+    found = settings.db.value
+    assert isinstance(found, PostgresUrl)
+    assert found.reveal() == url
+    assert found.folder == Path(home["HOME"]) / ".local/share/promptyoself"
+    shown = {one.name: one for one in settings.shown()}["PROMPTYOSELF_DB"]
+    assert (shown.value, shown.source) == ("postgresql://me@host:5433/db", source)
+    assert "hunter2" not in f"{settings!r}{settings}"
+
+
+def test_an_address_that_cannot_be_read_is_not_quoted(home: dict[str, str], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="PROMPTYOSELF_DB") as caught:
+        load_settings(home | {"PROMPTYOSELF_DB": "postgresql://me:hun/ter2@host/db"}, tmp_path, flags={})
+    assert "ter2" not in f"{caught.value.message}{caught.value.hint}"
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from promptyoself.application.transfer.older import OlderFile
 from promptyoself.domain.access import KeyVerdict
 from promptyoself.domain.models import OPERATOR
 from promptyoself.domain.ports import AgentInfo, TargetStatus
+from promptyoself.domain.ports_node import Fleet
 from promptyoself.domain.secret import Secret
 from promptyoself.interfaces.cli import run
 from promptyoself.interfaces.services import Bodies, LoopReport, Services, Setting
@@ -62,6 +63,8 @@ class FakeServices:
         self.filed: str | None = None
         self.zone_data = "2026a"
         self.waited: timedelta | None = None
+        self.ran: tuple[str, bool, int | None] | None = None
+        self.fleet: Fleet | None = None
         self.desk, self.service = FakeLettaDesk(), FakeServiceDesk()
         self.bodies: Bodies | None = None
         self._store: SqliteStore | None = None
@@ -72,6 +75,10 @@ class FakeServices:
         if self._store is None:
             self._store = SqliteStore.open(self.path, new_uid=self.new_uid)
         return self._store
+
+    @property
+    def beside(self) -> str:
+        return self.store.location
 
     @property
     def defaults(self) -> Defaults:
@@ -184,12 +191,16 @@ class FakeServices:
         self,
         doors: Callable[[asyncio.Event], Coroutine[None, None, None]],
         *,
-        address: str,  # noqa: ARG002  nobody looks for it
+        mode: str,
+        address: str | None,  # noqa: ARG002  nobody looks for it
         interval: timedelta,
+        delivers: bool = True,
+        concurrency: int | None = None,
         on_entry: Callable[[Entry], None] | None = None,
     ) -> LoopReport:
         """Open the doors, and close them at once."""
-        report = self.run_loop(interval=interval, mode="serve", on_entry=on_entry)
+        self.ran = mode, delivers, concurrency
+        report = self.run_loop(interval=interval, mode=mode, on_entry=on_entry)
         stopping = asyncio.Event()
         stopping.set()
         asyncio.run(doors(stopping))

@@ -10,6 +10,7 @@ from promptyoself.domain import limits
 
 if TYPE_CHECKING:
     from promptyoself.domain.ports import Clock, Tx
+    from promptyoself.domain.ports_node import FleetState
 
 _BUILT_AT: Final = datetime(2026, 1, 1, tzinfo=UTC)
 """No honest clock shows an earlier time than the year this was written in."""
@@ -27,15 +28,32 @@ class Look(NamedTuple):
     cure: str | None = None
 
 
+_CONNECTIONS_FULL: Final = 0.9
+"""Of all connections that the server allows: beyond, the next node may find none."""
 _GO_ON: Final = "`promptyoself resume --all` lets them go on"
 
 
-def looks(tx: Tx, *, now: datetime, pid: int, targets: Collection[str]) -> Iterator[Look]:
-    """Look at the work as the database shows it. `pid` is the service's own, `targets` those that it delivers to."""
-    yield _executor(tx, now=now, pid=pid)
-    yield _planner(tx, now=now)
+def looks(
+    tx: Tx,
+    *,
+    now: datetime,
+    pid: int,
+    targets: Collection[str],
+    host: str | None = None,
+    delivers: bool = True,
+) -> Iterator[Look]:
+    """Look at the work as the database shows it. `pid` is the service's own, `targets` those that it delivers to.
+
+    `host` is its machine's name where several share the database, and a pid says too little. What is late is no failure
+    of a process that does not deliver itself.
+    """
+    yield _executor(tx, now=now, pid=pid, host=host)
     shut = {health.target: health for health in tx.target_health() if health.is_open}
-    yield _lanes(tx, now=now, targets=[target for target in sorted(targets) if target not in shut])
+    for look in (
+        _planner(tx, now=now),
+        _lanes(tx, now=now, targets=[target for target in sorted(targets) if target not in shut]),
+    ):
+        yield look if delivers or look.result != "fail" else look._replace(result="warn")
     if shut:
         told = "; ".join(
             f"{one.target} refuses everybody since {one.since:%H:%M} UTC: {one.reason}" for one in shut.values()
@@ -50,9 +68,10 @@ def looks(tx: Tx, *, now: datetime, pid: int, targets: Collection[str]) -> Itera
         yield Look("stop switch", "ok", "deliveries may go out")
 
 
-def _executor(tx: Tx, *, now: datetime, pid: int) -> Look:
+def _executor(tx: Tx, *, now: datetime, pid: int, host: str | None) -> Look:
     """Look for the service's own heartbeat: it is written, and durable, every ten seconds."""
-    mine = [one for one in tx.executors(alive_since=now - limits.EXECUTOR_ALIVE_FOR) if one.pid == pid]
+    alive = tx.executors(alive_since=now - limits.EXECUTOR_ALIVE_FOR)
+    mine = [one for one in alive if one.pid == pid and host in {None, one.host}]
     if not mine:
         said = f"the scheduler has stored no heartbeat for {limits.EXECUTOR_ALIVE_FOR.total_seconds():.0f} s"
         return Look("scheduler", "fail", said, "its log says why (a full disk, a lock); else restart it")
@@ -89,6 +108,51 @@ def _lanes(tx: Tx, *, now: datetime, targets: list[str]) -> Look:
         f"{said}, and nobody works on it",
         "promptyoself deliveries --state pending shows what waits; the log may say why",
     )
+
+
+def fleet_looks(state: FleetState, *, host: str, offset: timedelta | None) -> Iterator[Look]:
+    """Look at what a fleet shares.
+
+    `host` is this machine's name, `offset` how far its clock is ahead of the database's.
+    """
+    server = f"PostgreSQL {state.server_version} answers in {state.latency_ms:.1f} ms"
+    used = f"{state.connections} of {state.connections_max} connections are open"
+    if state.connections >= state.connections_max * _CONNECTIONS_FULL:
+        yield Look("server", "warn", f"{server}; {used}", "raise max_connections there, or run fewer processes")
+    else:
+        yield Look("server", "ok", f"{server}; {used}")
+    yield _host_clocks(state, host=host, offset=offset)
+    yield _tokens(state)
+
+
+def _host_clocks(state: FleetState, *, host: str, offset: timedelta | None) -> Look:
+    known = {one.host: one.clock_off for one in state.nodes if one.clock_off is not None}
+    if offset is not None:
+        known[host] = offset
+    off = {name: by for name, by in sorted(known.items()) if abs(by) > limits.HOST_CLOCK_OFF_MAX}
+    if off:
+        told = ", ".join(f"{name} {by.total_seconds():+.1f} s" for name, by in off.items())
+        said = f"off the database's time: {told}; deliveries go by the database's"
+        return Look("host clocks", "warn", said, "set these machines' clocks by NTP: their logs tell wrong times")
+    furthest = max((abs(by) for by in known.values()), default=timedelta(0))
+    said = f"no machine's is further than {furthest.total_seconds():.1f} s from the database's"
+    return Look("host clocks", "ok", said)
+
+
+def _tokens(state: FleetState) -> Look:
+    if state.engine_fault is not None:
+        return Look("tokens", "fail", state.engine_fault, "promptyoself db upgrade puts these tables right")
+    counts = ", ".join(f"{count} {name}" for name, count in sorted(state.tokens.items())) or "none"
+    if state.lanes_without_token or state.tokens_without_lane:
+        said = (
+            f"{state.lanes_without_token} agents have had something due for "
+            f"{limits.LANE_STUCK.total_seconds() / 60:.0f} minutes and no token; "
+            f"{state.tokens_without_lane} tokens are of no agent"
+        )
+        return Look(
+            "tokens", "warn", said, "workers issue and drop them by themselves within a minute: is one running?"
+        )
+    return Look("tokens", "ok", counts)
 
 
 class ClockWatch:

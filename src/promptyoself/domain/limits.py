@@ -206,6 +206,26 @@ CLOCK_STEP_MIN: Final = timedelta(seconds=1)
 """Wall and monotonic clock may part by this much between two looks before it is called a step."""
 CLOCK_LOOK_EVERY: Final = timedelta(seconds=30)
 """The longest sleep of a timer that is set for an instant: the clock may have been set meanwhile."""
+CLOCK_SAMPLES: Final = 5
+"""Answers of the database of which the quickest tells the time."""
+CLOCK_MEASURED_EVERY: Final = timedelta(seconds=5)
+"""How often a node of a fleet measures how far it is off the database's time."""
+CLOCK_MEASURE_FOR: Final = timedelta(seconds=1)
+"""How long a look at the clock waits for a new measurement, after the machine slept."""
+LINK_CONNECT_FOR: Final = timedelta(seconds=3)
+"""How long the connection that listens may take to be made."""
+LINK_SILENT_FOR: Final = timedelta(seconds=10)
+"""After which a database that answers nothing is taken to be gone."""
+LINK_RETRY_MAX: Final = timedelta(seconds=1)
+"""The longest pause between two tries to reach the database again."""
+HEALTH_CALLS_MAX: Final = 16
+"""Questions to a worker's health that are answered at once; further ones wait."""
+HEALTH_CALL_FOR: Final = timedelta(seconds=10)
+"""How long such a call may take in all."""
+HOST_CLOCK_NOTED_BY: Final = timedelta(milliseconds=100)
+"""A node says anew how far its host's clock is off when it has moved by so much."""
+HOST_CLOCK_OFF_MAX: Final = timedelta(seconds=2)
+"""A host whose own clock is further from the database's says so; deliveries do not go by it."""
 STOP_FOR: Final = timedelta(seconds=20)
 """How long a stop waits for what is in flight before leases are returned and the rest is left to recovery."""
 END_FOR: Final = timedelta(seconds=28)

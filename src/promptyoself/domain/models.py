@@ -369,7 +369,7 @@ class Executor:
     pid: int
     version: str
     mode: str
-    """`execute`, `loop`, `serve` or `worker`."""
+    """`execute`, `loop`, `serve`, `worker`, or `doors`, which delivers nothing."""
     started_at: datetime
     heartbeat_at: datetime
     address: str | None = None

@@ -15,19 +15,21 @@ if TYPE_CHECKING:
 
 _PASSING = "execute"
 """The mode of an executor that makes one pass and ends."""
+_DOORS = "doors"
+"""The mode of one that answers and does not deliver."""
 
 
 def lasting_executors(tx: Tx, *, now: datetime) -> list[Executor]:
     """Return the executors that are alive and stay: those a schedule can rely on."""
     alive = tx.executors(alive_since=now - limits.EXECUTOR_ALIVE_FOR)
-    return [executor for executor in alive if executor.mode != _PASSING]
+    return [executor for executor in alive if executor.mode not in {_PASSING, _DOORS}]
 
 
 def service_address(services: Services) -> str | None:
     """Return where a running service of this database answers, as its heartbeat says; the newest, when several do."""
     now = services.clock.now()
     with services.store.reading() as tx:
-        served = [one for one in lasting_executors(tx, now=now) if one.address]
+        served = [one for one in tx.executors(alive_since=now - limits.EXECUTOR_ALIVE_FOR) if one.address]
     return max(served, key=lambda one: one.started_at).address if served else None
 
 

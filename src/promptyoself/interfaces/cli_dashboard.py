@@ -54,6 +54,6 @@ def _open(call: Call, url: str) -> None:
 
     from promptyoself.interfaces.files import write_new
 
-    page = write_new(f"{call.services.store.location}{_ENDING}", _PAGE.format(url=url), may_replace=True)
+    page = write_new(f"{call.services.beside}{_ENDING}", _PAGE.format(url=url), may_replace=True)
     if not webbrowser.open(Path(page).as_uri()):
         raise ConfigError("no browser could be started here", hint="open what `promptyoself dashboard` prints")

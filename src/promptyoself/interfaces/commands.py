@@ -16,7 +16,13 @@ __all__ = ["COMMANDS", "GLOBALS", "Argument", "Command", "Option", "find_command
 
 GLOBALS: Final = (
     Option("json", "print one JSON object, as when stdout is no terminal", "flag", is_tool=False),
-    Option("db", "the database file (else PROMPTYOSELF_DB)", is_tool=False, is_operators=True, completes="file"),
+    Option(
+        "db",
+        "the database: a file, or postgresql://user@host:5432/name (else PROMPTYOSELF_DB)",
+        is_tool=False,
+        is_operators=True,
+        completes="file",
+    ),
     Option("base-url", "Letta's URL (else LETTA_BASE_URL)", is_tool=False, is_operators=True),
     Option("help", "explain a command", "flag", is_tool=False),
 )
@@ -370,8 +376,29 @@ COMMANDS: Final = (
                 "texts",
             ),
             Option("interval", "seconds between safety passes (default 60)", "seconds"),
+            Option(
+                "no-deliveries", "open the doors alone, and leave planning and delivering to other processes", "flag"
+            ),
         ),
         example="serve",
+        is_operators=True,
+    ),
+    Command(
+        "worker",
+        "Deliver from a PostgreSQL database, with any number of others, until SIGINT or SIGTERM; it has no doors. It "
+        "needs the extra: pip install 'promptyoself[fleet]'.",
+        "worker:worker",
+        (
+            Option("interval", "seconds between safety passes (default 60)", "seconds"),
+            Option("concurrency", "agents that this worker works for at once (default 10000)", "count"),
+            Option(
+                "health-port",
+                "answer /healthz and /readyz at this port of this machine (0: any free one), for whoever watches it",
+                "count",
+                allows_zero=True,
+            ),
+        ),
+        example="worker",
         is_operators=True,
     ),
     Command(

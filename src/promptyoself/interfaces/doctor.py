@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from promptyoself import __version__
+from promptyoself.application.readiness import fleet_looks
 from promptyoself.domain.errors import PromptyoselfError, StoreError, TargetError
 from promptyoself.interfaces import wire
 from promptyoself.interfaces.advice import lasting_executors
@@ -42,6 +44,7 @@ def doctor(call: Call) -> Document:
     # Without a database there is nothing more to be said about executors and heartbeats.
     if all(check.result != "fail" for check in checks):
         checks += _looked(_deliveries, services) + _looked(_clock, services) + _looked(_zone_data, services)
+        checks += _looked(_fleet, services)
     checks += _looked(_zone, services) + _looked(_letta, services)
     shown = [check._asdict() for check in checks]
     failed = [check for check in checks if check.result == "fail"]
@@ -133,6 +136,19 @@ def _clock(services: Services) -> Iterator[Check]:
         yield Check("clock", "warn", found, "the clock was set back, or two machines disagree: use NTP")
     else:
         yield Check("clock", "ok", f"{now:%Y-%m-%d %H:%M:%S} UTC")
+
+
+def _fleet(services: Services) -> Iterator[Check]:
+    """Look at what is shared by many machines, where many share it."""
+    fleet = services.fleet
+    if fleet is None:
+        return
+    state = fleet.state()
+    for look in fleet_looks(state, host=fleet.host, offset=fleet.clock_offset):
+        yield Check(*look)
+    hosts = Counter(node.host for node in state.nodes)
+    told = ", ".join(f"{count} on {host}" for host, count in sorted(hosts.items()))
+    yield Check("nodes", "ok", told or "none is running")
 
 
 def _zone(services: Services) -> Iterator[Check]:

@@ -23,8 +23,11 @@ from promptyoself.interfaces.identity import NOBODY, Credentials, Identity
 from promptyoself.interfaces.letta_keys import LettaKeys
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from datetime import datetime
 
+    from promptyoself.domain.ports import Tx
     from promptyoself.interfaces.services import Services
 
 _HOW = "an operator issues one with promptyoself token create; send it as `Authorization: Bearer pys_...`"
@@ -172,28 +175,37 @@ class _Tokens:
 
     def __init__(self, services: Services) -> None:
         self._store = services.store
+        self._is_far = services.fleet is not None
         self._known: OrderedDict[str, tuple[int, Token]] = OrderedDict()
         self._noted: OrderedDict[int, datetime] = OrderedDict()
         self._noting: set[asyncio.Task[None]] = set()
         self._writers = anyio.CapacityLimiter(1)
+        self._readers = anyio.CapacityLimiter(limits.READERS_MAX)
 
     async def find(self, digest: str) -> Token | None:
+        if self._is_far:
+            # A round trip away, or far more when the network is slow: never on the event loop. And each time: a node
+            # that hears of nothing just now must not let in whose token another node has revoked.
+            return await anyio.to_thread.run_sync(self._look, digest, limiter=self._readers)
         mark = self._store.change_mark()  # before the look: what it finds is not older
         known = self._known.get(digest)
         if known is not None and known[0] == mark:
             return known[1]
         # Here, and in no thread: each creation is a commit, after which every caller's token is looked up anew.
-        try:
-            with self._store.glancing() as tx:
-                token = tx.token_by_digest(digest)
-        except StoreError as error:  # a stranger hears of it
-            raise without_place(error, self._store.location) from error
+        token = self._look(digest, self._store.glancing)
         if token is None:
             self._known.pop(digest, None)
             return None
         self._known[digest] = (mark, token)
         _trim(self._known)
         return token
+
+    def _look(self, digest: str, opened: Callable[[], AbstractContextManager[Tx]] | None = None) -> Token | None:
+        try:
+            with (opened or self._store.reading)() as tx:
+                return tx.token_by_digest(digest)
+        except StoreError as error:  # a stranger hears of it
+            raise without_place(error, self._store.location) from error
 
     def note_use(self, token: Token, *, now: datetime) -> None:
         last = max((at for at in (token.last_used_at, self._noted.get(token.id)) if at is not None), default=None)

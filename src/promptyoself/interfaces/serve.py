@@ -1,4 +1,4 @@
-"""`serve`: the scheduler and every door in one process, until it is told to stop."""
+"""`serve`: the scheduler and every door in one process, until it is told to stop; or the doors alone."""
 
 from __future__ import annotations
 
@@ -51,6 +51,7 @@ def _served(call: Call, listening: Listening) -> Document:
     from promptyoself.interfaces.http.server import keep_open
 
     services = call.services
+    delivers = not call.is_set("no_deliveries")
     watchers: list[Callable[[Entry], None]] = []
 
     async def doors(stopping: asyncio.Event) -> None:
@@ -60,6 +61,7 @@ def _served(call: Call, listening: Listening) -> Document:
             stopping=stopping,
             watchers=watchers,
             reach=listening.reach,
+            delivers=delivers,
         )
         await keep_open(make_app(parts), listening, stopping)
 
@@ -70,7 +72,9 @@ def _served(call: Call, listening: Listening) -> Document:
 
     _tell(call, listening, token_file=services.file_operator_token())
     interval = timedelta(seconds=call.seconds("interval", limits.INTERVAL_DEFAULT_S))
-    report = services.run_with_doors(doors, address=listening.url, interval=interval, on_entry=watch)
+    report = services.run_with_doors(
+        doors, mode="serve", address=listening.url, interval=interval, delivers=delivers, on_entry=watch
+    )
     return wire.success(
         url=listening.url,
         count=report.accepted,
@@ -97,7 +101,7 @@ def _listening(call: Call) -> Listening:
 def _tell(call: Call, listening: Listening, *, token_file: str) -> None:
     """Say where it is: to a person on the terminal, else on stderr, where a service's log is."""
     lines = (
-        f"promptyoself is at {listening.url} and delivers from {call.services.store.location}.",
+        f"promptyoself is at {listening.url} and {_does(call)} {call.services.store.location}.",
         f"A token for operators is in {token_file}; only you can read it.",
         "Ctrl-C ends it in good order.",
     )
@@ -106,3 +110,7 @@ def _tell(call: Call, listening: Listening, *, token_file: str) -> None:
             call.say(line)
     elif call.stderr is not None:
         print(f"serve.listening url={listening.url}", file=call.stderr, flush=True)
+
+
+def _does(call: Call) -> str:
+    return "leaves deliveries to others that work on" if call.is_set("no_deliveries") else "delivers from"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from promptyoself.domain.access import KeyVerdict
     from promptyoself.domain.ports import AgentInfo, Clock, Store, TargetStatus
     from promptyoself.domain.ports_attach import LettaDesk, ServiceDesk
+    from promptyoself.domain.ports_node import Fleet
     from promptyoself.domain.secret import Secret
 
 T = TypeVar("T")
@@ -62,6 +63,19 @@ class Services(Protocol):
     @property
     def store(self) -> Store:
         """The database, opened (and made, and migrated) on first use. Raises kin of StoreError."""
+        ...
+
+    @property
+    def fleet(self) -> Fleet | None:
+        """The fleet that this process is of; None where the database is a file of one machine."""
+        ...
+
+    @property
+    def beside(self) -> str:
+        """A path: this user's own files about the database stand beside it, and begin with its name.
+
+        SQLite's file itself; for PostgreSQL a place in the user's data folder. Raises kin of StoreError.
+        """
         ...
 
     @property
@@ -123,7 +137,7 @@ class Services(Protocol):
 
     @property
     def token_file(self) -> str | None:
-        """Where the operator's token for programs of this machine is kept; None where there is no file to keep it."""
+        """Where the operator's token for programs of this machine is kept; None where that cannot be told now."""
         ...
 
     def filed_operator_token(self) -> str | None:
@@ -186,14 +200,19 @@ class Services(Protocol):
         self,
         doors: Callable[[asyncio.Event], Coroutine[None, None, None]],
         *,
-        address: str,
+        mode: str,
+        address: str | None,
         interval: timedelta,
+        delivers: bool = True,
+        concurrency: int | None = None,
         on_entry: Callable[[Entry], None] | None = None,
     ) -> LoopReport:
         """Plan and deliver as `run_loop` does, with `doors` open beside in the same event loop.
 
         The heartbeat says `address`, the doors' URL. `doors` runs until the event that it is given gets set, which a
         signal does, and the end of the engine. When either of the two fails, both end, and what it raised is raised.
+        Unless it `delivers`, there is a heartbeat and no engine: other processes deliver. `concurrency` bounds the
+        lanes that it works on at once (LANES_ACTIVE_MAX when None).
         """
         ...
 
@@ -202,7 +221,7 @@ class Services(Protocol):
         ...
 
     def backup(self, path: str) -> None:
-        """Copy the database, consistent, to a new file (0600)."""
+        """Copy the database, consistent, to a new file (0600). Raises InvalidInput where it is no file."""
         ...
 
     def problems(self) -> list[str]:

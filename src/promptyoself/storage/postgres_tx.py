@@ -12,6 +12,7 @@ from promptyoself.domain.models import OPERATOR, Delivery, DeliveryKind, Fact, N
 from promptyoself.domain.ports import NewSchedule
 from promptyoself.storage import rows
 from promptyoself.storage.postgres_errors import read_only
+from promptyoself.storage.postgres_server import ServerStatements
 from promptyoself.storage.postgres_statements import PostgresStatements, guard_name
 from promptyoself.storage.rows import Values, micros
 from promptyoself.storage.statements import ended
@@ -21,7 +22,7 @@ _LOOKS_MAX: Final = 10
 """How often somebody else may be quicker before it is told as busy."""
 
 
-class PostgresTx(PostgresStatements, SqlTx):
+class PostgresTx(PostgresStatements, ServerStatements, SqlTx):
     """See `Tx` for what each method promises. Locks: schedule, deliveries, lanes by name, journal."""
 
     # -- schedules ------------------------------------------------------------------------------------------

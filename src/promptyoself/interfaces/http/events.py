@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 from fastapi import APIRouter, FastAPI, Request
@@ -65,9 +65,14 @@ class Streams:
         async def read(act: Callable[[Tx], T]) -> T:
             return await asyncio.to_thread(_read, services, act)
 
-        self.tail = Tail(read=read, mark=lambda: services.store.change_mark())  # noqa: PLW0108  opened by then
+        def mark() -> int:
+            # The event loop asks: a database that is a round trip away, or more, is not asked, but listened to.
+            return services.store.change_mark() if services.fleet is None else services.fleet.change_mark()
+
+        self.tail = Tail(read=read, mark=mark)
         self.clock: Final = services.clock
         self._stopping: Final = parts.stopping
+        self._fleet: Final = services.fleet
         self._open: dict[str, int] = {}
 
     def enter(self, identity: Identity) -> None:
@@ -89,13 +94,22 @@ class Streams:
 
     @asynccontextmanager
     async def life(self, _app: FastAPI) -> AsyncIterator[None]:
-        """End every stream at once when the process is about to end, or the application does."""
+        """Look at once at what other nodes tell; end every stream when the process is about to end, or this does."""
+        loop = asyncio.get_running_loop()
         ending = asyncio.ensure_future(self._stopping.wait())
         ending.add_done_callback(lambda _: self.tail.close())
+
+        def wake() -> None:  # in the thread that hears of commits
+            with suppress(RuntimeError):  # the loop has ended meanwhile
+                loop.call_soon_threadsafe(self.tail.wake)
+
+        leave = self._fleet.subscribe(wake) if self._fleet is not None else None
         try:
             yield
         finally:
             ending.cancel()
+            if leave is not None:
+                leave()
 
 
 def _read(services: Services, act: Callable[[Tx], T]) -> T:

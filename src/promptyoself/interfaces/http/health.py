@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Final
 
-import anyio
 from starlette.responses import Response
 from starlette.routing import Route
 
-from promptyoself.application.readiness import ClockWatch, Look, looks
-from promptyoself.domain import limits
-from promptyoself.domain.errors import StoreError, Unauthenticated
+from promptyoself.domain.errors import Unauthenticated
 from promptyoself.interfaces import wire
 from promptyoself.interfaces.http.asking import asker, credentials_of
 from promptyoself.interfaces.http.parts import parts_of
 from promptyoself.interfaces.http.reach import is_near
+from promptyoself.interfaces.readiness import Readiness, status_of
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
     from starlette.requests import Request
 
-    from promptyoself.interfaces.services import Services
     from promptyoself.interfaces.wire import Document
 
 _UNREADY: Final = 503
@@ -29,41 +25,10 @@ _UNREADY: Final = 503
 
 def install(app: FastAPI) -> None:
     """Add /healthz and /readyz."""
-    services = parts_of(app).services
-    app.state.readiness = Readiness(services)
+    parts = parts_of(app)
+    app.state.readiness = Readiness(parts.services, delivers=parts.delivers)
     app.router.routes.append(Route("/healthz", healthz, include_in_schema=False))
     app.router.routes.append(Route("/readyz", readyz, include_in_schema=False))
-
-
-class Readiness:
-    """What was looked at lately; many may ask, and it is looked at once a second at most."""
-
-    def __init__(self, services: Services) -> None:
-        self._services = services
-        self._clock_watch = ClockWatch(services.clock)
-        self._lock = anyio.Lock()
-        self._at_s = float("-inf")
-        self._looks: list[Look] = []
-
-    async def looks(self) -> list[Look]:
-        """Return what every look found."""
-        async with self._lock:
-            now_s = self._services.clock.monotonic()
-            if now_s - self._at_s >= limits.READINESS_KEPT_FOR.total_seconds():
-                self._looks = [self._clock_watch.look(), *await anyio.to_thread.run_sync(self._stored)]
-                self._at_s = now_s
-            return self._looks
-
-    def _stored(self) -> list[Look]:
-        services = self._services
-        try:
-            with services.store.transaction():
-                pass  # the lock can be had; that it can be written to, the heartbeat shows
-            with services.store.reading() as tx:
-                found = list(looks(tx, now=services.clock.now(), pid=os.getpid(), targets=services.defaults.targets))
-        except StoreError as error:
-            return [Look("database", "fail", error.message, error.hint)]
-        return [Look("database", "ok", "it can be read and locked for writing"), *found]
 
 
 async def healthz(_request: Request) -> Response:
@@ -79,8 +44,7 @@ async def readyz(request: Request) -> Response:
     is_known = await _is_known(request)
     readiness: Readiness = request.app.state.readiness
     found = await readiness.looks()
-    results = {look.result for look in found}
-    status = "unready" if "fail" in results else "degraded" if "warn" in results else "ready"
+    status = status_of(found)
     document: Document = {"status": status}
     if is_known:
         document["checks"] = [look._asdict() for look in found]

@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from promptyoself import __version__
 from promptyoself.application.readiness import due_lag
+from promptyoself.domain import limits
 from promptyoself.domain.errors import Forbidden
 from promptyoself.interfaces.http.asking import asker
 from promptyoself.interfaces.http.parts import parts_of, traffic_of
@@ -79,6 +80,10 @@ class Snapshot(NamedTuple):
     due_lag_s: float
     breakers: Mapping[str, bool]
     is_stopped: bool
+    executors: Mapping[str, int]
+    """By mode."""
+    tokens: Mapping[str, int] | None
+    """Of a fleet, by state."""
 
 
 async def metrics(request: Request) -> Response:
@@ -110,6 +115,8 @@ class _Collector:
 
 
 def _snapshot(services: Services) -> Snapshot:
+    fleet = services.fleet
+    tokens = None if fleet is None else fleet.state().tokens
     with services.store.reading() as tx:
         now = services.clock.now()
         switch = tx.stop_switch()
@@ -119,6 +126,8 @@ def _snapshot(services: Services) -> Snapshot:
             due_lag_s=due_lag(tx, now=now).total_seconds(),
             breakers={health.target: health.is_open for health in tx.target_health()},
             is_stopped=switch is not None and switch.is_on(now=now),
+            executors=Counter(one.mode for one in tx.executors(alive_since=now - limits.EXECUTOR_ALIVE_FOR)),
+            tokens=tokens,
         )
 
 
@@ -132,10 +141,7 @@ def _stored(snapshot: Snapshot) -> Iterable[Metric]:
             if what.startswith(f"{noun}_"):
                 family.add_metric([what.removeprefix(f"{noun}_")], count)
         yield family
-    lanes = GaugeMetricFamily("promptyoself_lanes", "Agents' queues by what becomes of them.", labels=["state"])
-    for state, count in sorted(snapshot.lanes.items()):
-        lanes.add_metric([state], count)
-    yield lanes
+    yield _by("promptyoself_lanes", "Agents' queues by what becomes of them.", "state", snapshot.lanes)
     said = "For how long the schedule due the longest has waited to be planned."
     yield GaugeMetricFamily("promptyoself_due_lag_seconds", said, value=snapshot.due_lag_s)
     breakers = GaugeMetricFamily("promptyoself_breaker_open", "1 while a target refuses everybody.", labels=["target"])
@@ -144,6 +150,18 @@ def _stored(snapshot: Snapshot) -> Iterable[Metric]:
     yield breakers
     said = "1 while the switch stops all deliveries."
     yield GaugeMetricFamily("promptyoself_deliveries_stopped", said, value=float(snapshot.is_stopped))
+    yield _by("promptyoself_executors", "Processes whose heartbeat is fresh.", "mode", snapshot.executors)
+    if snapshot.tokens is not None:
+        yield _by("promptyoself_lane_tokens", "Tokens that carry lanes to workers.", "state", snapshot.tokens)
+
+
+def _by(name: str, said: str, label: str, counts: Mapping[str, int]) -> Metric:
+    from prometheus_client.core import GaugeMetricFamily
+
+    family = GaugeMetricFamily(name, said, labels=[label])
+    for value, count in sorted(counts.items()):
+        family.add_metric([value], count)
+    return family
 
 
 def _one(name: str, said: str, labels: Mapping[str, str]) -> Metric:

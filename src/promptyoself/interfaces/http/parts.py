@@ -35,6 +35,8 @@ class Parts:
     """Told of each delivery's progress by the engine beside, in the event loop; they must not block or raise."""
     reach: Reach = field(default_factory=Reach)
     """By which names the service may be called."""
+    delivers: bool = True
+    """Whether the engine runs beside; False where other processes deliver."""
 
 
 def parts_of(app: FastAPI) -> Parts:

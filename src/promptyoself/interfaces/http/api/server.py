@@ -96,7 +96,7 @@ async def db_upgrade(request: Request, body: UpgradeBody | None = None) -> Respo
 async def db_backup(request: Request, body: BackupBody) -> Response:
     """Copy the database beside itself. For operators."""
     operators_only(request, "db backup")
-    place = Path(door_of(request).services.store.location)
+    place = Path(door_of(request).services.beside)
     if not place.is_absolute():
         raise InvalidInput("this database is in memory alone, and has no folder for a copy")
     if place.with_name(body.to).exists():

@@ -798,3 +798,39 @@ UNION ALL
 SELECT 'lanes', count(*) FROM lanes
 UNION ALL
 SELECT 'messages_unread', count(*) FROM inbox WHERE acked_at IS NULL
+
+-- name: server_time
+-- Of this moment: now() would be that of the transaction's beginning.
+SELECT clock_timestamp() AS at
+
+-- name: server_state
+-- Of pg_stat_activity others' rows are hidden from most users; these numbers are shown to all.
+SELECT split_part(current_setting('server_version'), ' ', 1) AS version,
+    CAST(current_setting('max_connections') AS bigint) AS most,
+    (SELECT coalesce(sum(numbackends), 0) FROM pg_stat_database) AS used
+
+-- name: note_clock
+-- Beside the heartbeat, of a node alone.
+UPDATE executors SET clock_off_us = :clock_off_us WHERE id = :id
+
+-- name: nodes
+-- Those heard of lately, with what they say of their hosts' clocks.
+SELECT id, host, mode, version, heartbeat_at, clock_off_us FROM executors
+WHERE heartbeat_at >= :alive_since ORDER BY host, id
+
+-- name: has_tokens
+-- Whether the tables of the engine are there at all.
+SELECT to_regclass('pgqueuer') IS NOT NULL AS is_there
+
+-- name: token_counts
+-- How many wait for a worker, and how many one has in hand.
+SELECT CAST(status AS text) AS state, count(*) AS tokens FROM pgqueuer GROUP BY status
+
+-- name: tokens_astray
+-- Lanes due and free for long without a token, for which nobody would be woken; and tokens of no lane.
+SELECT
+    (SELECT count(*) FROM lanes WHERE lanes.next_due_at <= :since
+        AND (lanes.lease_token IS NULL OR lanes.leased_until <= :now)
+        AND NOT EXISTS (SELECT 1 FROM pgqueuer WHERE pgqueuer.dedupe_key = lanes.lane)) AS lanes_without,
+    (SELECT count(*) FROM pgqueuer WHERE NOT EXISTS (
+        SELECT 1 FROM lanes WHERE lanes.lane = pgqueuer.dedupe_key)) AS without_lane

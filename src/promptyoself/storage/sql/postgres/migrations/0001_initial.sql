@@ -217,7 +217,9 @@ CREATE TABLE executors (
     started_at    BIGINT  NOT NULL,
     heartbeat_at  BIGINT  NOT NULL,
     -- Where an executor with doors answers, so that people and commands find it.
-    address       TEXT
+    address       TEXT,
+    -- How far its host's clock is ahead of this server's, as it measured it; SQLite has no other host to tell.
+    clock_off_us  BIGINT
 );
 
 CREATE TABLE target_health (

@@ -1,0 +1,119 @@
+"""A node of a fleet: the database that it shares with the others, its clock, and the connection that hears of them."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from promptyoself.domain.errors import ConfigError
+from promptyoself.fleet_clock import FleetClock
+
+if TYPE_CHECKING:
+    from promptyoself.domain.ports import Clock
+    from promptyoself.domain.ports_node import FleetState
+    from promptyoself.postgres_url import PostgresUrl
+    from promptyoself.storage.postgres import PostgresStore
+    from promptyoself.storage.postgres_link import PostgresLink
+
+_CHANNEL: Final = "promptyoself"
+"""Where a commit that tells something is told of (storage/sql/postgres/queries.sql, tell)."""
+
+
+class FleetNode:
+    """One process's part. Nothing is imported, connected or measured before `open`."""
+
+    def __init__(self, url: PostgresUrl, *, clock: Clock, new_uid: Callable[[], str]) -> None:
+        """`clock` is this machine's own; `new_uid` is called for a new database only."""
+        self.host: Final = socket.gethostname()
+        self.clock: Final = FleetClock(clock, host=self.host)
+        self._url: Final = url
+        self._new_uid: Final = new_uid
+        self._store: PostgresStore | None = None
+        self._link: PostgresLink | None = None
+        self._watchers: list[Callable[[], None]] = []
+        self._changes = 0
+
+    @property
+    def clock_offset(self) -> timedelta | None:
+        """How far this machine's clock is ahead of the database's; None before it was measured."""
+        return self.clock.offset
+
+    def open(self) -> PostgresStore:
+        """Open the database, once, and measure its time. Raises kin of StoreError; ConfigError without the driver."""
+        if self._store is None:
+            try:
+                from promptyoself.storage.postgres import PostgresStore
+            except ImportError as exc:
+                if (exc.name or "").partition(".")[0] not in {"psycopg", "psycopg_pool", "psycopg_binary"}:
+                    raise
+                raise _not_installed(exc) from exc
+            store = PostgresStore.open(self._url.reveal(), new_uid=self._new_uid)
+            try:
+                with store.reading() as tx:
+                    self.clock.measure(tx.server_time)
+            except BaseException:
+                store.close()
+                raise
+            self._store = store
+        return self._store
+
+    def state(self) -> FleetState:
+        """Look at the database server, and measure the time on the way."""
+        with self.open().reading() as tx:
+            self.clock.measure(tx.server_time)
+            return tx.fleet_state(now=self.clock.now(), monotonic=self.clock.monotonic)
+
+    def listen(self, executor_id: str) -> None:
+        """From now on hear of other nodes' commits at once, and keep the clock. Until `deafen`.
+
+        The others are told under `executor_id` how far this machine's clock is off.
+        """
+        from promptyoself.storage.postgres_link import PostgresLink
+
+        self.open()
+        self._link = link = PostgresLink(
+            self._url.reveal(),
+            measure=self.clock.measure,
+            monotonic=self.clock.monotonic,
+            executor_id=executor_id,
+            clock_off=lambda: self.clock.offset,
+        )
+        link.listen(_CHANNEL, self._tell)
+        self.clock.keep(link.measure_soon)
+        link.start()
+
+    def subscribe(self, act: Callable[[], None]) -> Callable[[], None]:
+        """Call `act`, in another thread, after each commit that is heard of; what is returned ends that."""
+        self._watchers.append(act)
+
+        def leave() -> None:
+            with suppress(ValueError):
+                self._watchers.remove(act)
+
+        return leave
+
+    def deafen(self) -> None:
+        """Stop listening."""
+        self.clock.keep(None)
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+
+    def change_mark(self) -> int:
+        """Return a number that differs after each commit that was heard of; costs nothing."""
+        return self._changes
+
+    def _tell(self, _payload: str) -> None:
+        self._changes += 1
+        for act in tuple(self._watchers):
+            act()
+
+
+def _not_installed(exc: ImportError) -> ConfigError:
+    return ConfigError(
+        f"PROMPTYOSELF_DB names a PostgreSQL database, and what that needs is not installed: no module {exc.name!r}",
+        hint="install the extra: pip install 'promptyoself[fleet]', or in a checkout pip install '.[fleet]'",
+    )

@@ -1,0 +1,66 @@
+"""`worker`: hands for a fleet. It plans and delivers as `serve` does, and has no doors."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from promptyoself.domain import limits
+from promptyoself.domain.errors import ConfigError
+from promptyoself.interfaces import wire
+from promptyoself.interfaces.cli_execute import log_to_stderr, sentence
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from promptyoself.interfaces.call import Call
+    from promptyoself.interfaces.wire import Document
+
+
+def worker(call: Call) -> Document:
+    """Deliver until a signal. Raises ConfigError where the database is a file."""
+    services = call.services
+    if services.fleet is None:
+        raise ConfigError(
+            "a worker is one of many hands on a PostgreSQL database, and this database is a file of one machine",
+            hint="deliver from it with promptyoself serve, or promptyoself execute --loop; or set PROMPTYOSELF_DB to "
+            "postgresql://user@host:5432/database",
+        )
+    log_to_stderr(call)
+    location = services.store.location
+    port = call.number("health_port")
+
+    async def doors(stopping: asyncio.Event) -> None:
+        if port is not None:
+            from promptyoself.interfaces.health_port import HealthPort
+            from promptyoself.interfaces.readiness import Readiness
+
+            health = HealthPort(Readiness(services))
+            _tell(call, f"worker.health url={await health.open(port)}")
+            try:
+                await stopping.wait()
+            finally:
+                await health.close()
+        await stopping.wait()
+
+    _tell(call, f"worker.started host={services.fleet.host} database={location}")
+    call.say("Ctrl-C ends it in good order.")
+    report = services.run_with_doors(
+        doors,
+        mode="worker",
+        address=None,
+        interval=timedelta(seconds=call.seconds("interval", limits.INTERVAL_DEFAULT_S)),
+        concurrency=call.number("concurrency"),
+        on_entry=lambda entry: call.say(sentence(entry)),
+    )
+    return wire.success(
+        count=report.accepted,
+        reports=report.deliveries,
+        clean=report.is_clean,
+        message=f"Worker stopped; {report.accepted} prompts executed",
+    )
+
+
+def _tell(call: Call, line: str) -> None:
+    if call.stderr is not None:
+        print(line, file=call.stderr, flush=True)

@@ -1,0 +1,154 @@
+"""`worker`: hands without doors, for a fleet alone; whoever watches it may ask at a port of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from promptyoself.domain import limits
+from promptyoself.domain.errors import ConfigError, StoreError
+from promptyoself.domain.models import Executor
+from promptyoself.domain.ports_node import FleetState, NodeSeen
+from promptyoself.interfaces.health_port import HealthPort
+from promptyoself.interfaces.readiness import Readiness
+from tests.interfaces.world import NOW, Door, FakeServices
+
+
+class FakeFleet:
+    """A fleet as a test wants it."""
+
+    host = "here"
+
+    def __init__(self) -> None:
+        self.clock_offset: timedelta | None = timedelta(0)
+        self.error: StoreError | None = None
+        self.found = FleetState(
+            server_version="18.1",
+            latency_ms=0.2,
+            connections=7,
+            connections_max=100,
+            nodes=[
+                NodeSeen(id="a", host="there", mode="worker", version="1", heartbeat_at=NOW, clock_off=timedelta(0))
+            ],
+            tokens={"queued": 3, "picked": 2},
+            lanes_without_token=0,
+            tokens_without_lane=0,
+            engine_fault=None,
+        )
+
+    def state(self) -> FleetState:
+        if self.error is not None:
+            raise self.error
+        return self.found
+
+    def change_mark(self) -> int:
+        return 0
+
+    def subscribe(self, act: Callable[[], None]) -> Callable[[], None]:
+        raise AssertionError(act)
+
+
+def beat(services: FakeServices, *, host: str = "here") -> None:
+    now = services.clock.now()
+    with services.store.transaction() as tx:
+        tx.heartbeat(
+            Executor(id="me", host=host, pid=os.getpid(), version="1", mode="worker", started_at=now, heartbeat_at=now)
+        )
+
+
+@pytest.fixture
+def services(tmp_path: Path) -> FakeServices:
+    services = FakeServices(tmp_path)
+    services.fleet = FakeFleet()
+    beat(services)
+    return services
+
+
+def asked(services: FakeServices, *requests: str, delivers: bool = True) -> list[tuple[int, str]]:
+    """Return status and word of the answer to each request, which stands as it is sent."""
+
+    async def ask(port: int, request: str) -> tuple[int, str]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request.encode())
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+        return int(head.split(b" ")[1]), json.loads(body)["status"] if body else ""
+
+    async def all_of_them() -> list[tuple[int, str]]:
+        health = HealthPort(Readiness(services, delivers=delivers))
+        url = await health.open(0)
+        try:
+            return [await ask(int(url.rpartition(":")[2]), request) for request in requests]
+        finally:
+            await health.close()
+
+    return asyncio.run(asyncio.wait_for(all_of_them(), 30))
+
+
+def ready(services: FakeServices, *, delivers: bool = True) -> tuple[int, str]:
+    (answer,) = asked(services, "GET /readyz HTTP/1.1\r\n\r\n", delivers=delivers)
+    return answer
+
+
+def test_it_answers_the_two_questions_and_nothing_else(services: FakeServices) -> None:
+    assert asked(
+        services,
+        "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+        "HEAD /healthz HTTP/1.0\r\n\r\n",
+        "GET /readyz?verbose HTTP/1.1\r\n\r\n",
+        "GET /metrics HTTP/1.1\r\n\r\n",
+        "POST /healthz HTTP/1.1\r\n\r\n",
+        "nonsense\r\n\r\n",
+    ) == [(200, "ok"), (200, ""), (200, "ready"), (404, "not found"), (405, "method not allowed"), (400, "bad request")]
+
+
+def test_it_is_ready_as_serve_is(services: FakeServices) -> None:
+    fleet = services.fleet
+    assert isinstance(fleet, FakeFleet)
+    assert ready(services) == (200, "ready")
+    fleet.clock_offset = limits.HOST_CLOCK_OFF_MAX + timedelta(seconds=1)
+    assert ready(services) == (200, "degraded")
+    fleet.error = StoreError("the database is away")
+    assert ready(services) == (503, "unready")
+
+
+def test_another_hosts_heartbeat_under_our_pid_is_not_ours(services: FakeServices) -> None:
+    beat(services, host="another")
+    assert ready(services) == (503, "unready")
+
+
+def test_a_port_in_use_is_refused(services: FakeServices) -> None:
+    async def twice() -> None:
+        first, second = HealthPort(Readiness(services)), HealthPort(Readiness(services))
+        port = int((await first.open(0)).rpartition(":")[2])
+        try:
+            await second.open(port)
+        finally:
+            await first.close()
+
+    with pytest.raises(ConfigError, match="--health-port") as caught:
+        asyncio.run(twice())
+    assert caught.value.hint
+
+
+def test_a_worker_is_for_a_fleet(tmp_path: Path) -> None:
+    refused = Door(tmp_path).refused("worker")
+    assert refused["code"] == "config"
+    assert "serve" in refused["error"]
+    assert "postgresql://" in refused["error"]
+
+
+def test_it_says_what_it_did(tmp_path: Path) -> None:
+    door = Door(tmp_path)
+    door.services.fleet = FakeFleet()
+    answer = door.call("worker", "--concurrency", "7", "--health-port", "0")
+    assert (answer.code, answer.json["clean"], answer.json["count"]) == (0, True, 0)
+    assert door.services.ran == ("worker", True, 7)
+    assert "worker.started host=here" in answer.err
+    assert "worker.health url=http://127.0.0.1:" in answer.err
