@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from promptyoself.domain.ports_node import Fleet
     from promptyoself.domain.secret import Secret
     from promptyoself.fleet import FleetNode
-    from promptyoself.interfaces.services import LoopReport, Setting
+    from promptyoself.interfaces.services import LoopReport, MoveReport, Setting
     from promptyoself.storage.lending import LendingStore
     from promptyoself.storage.postgres import PostgresStore
     from promptyoself.storage.writer import BodyThread, ThreadWriter
@@ -382,6 +382,21 @@ class World:
                 hint="pg_dump --format=custom --file=promptyoself.dump, with the same address",
             )
         store.backup(path)
+
+    def move_database(self, source: str, target: str, *, wait: timedelta, tell: Callable[[str], None]) -> MoveReport:
+        """Move a database, or go on with a move that was begun."""
+        from promptyoself.interfaces.services import MovedTable, MoveReport
+        from promptyoself.storage.move_ends import moved
+
+        origin, live = moved(source, target, new_id=self._chance.token, clock=self._clock, wait=wait, tell=tell)
+        tables = [MovedTable(name=one.table, rows=one.rows, checksum=one.checksum) for one in origin.compared]
+        return MoveReport(left=origin.place, live=live, tables=tables)
+
+    def undo_move(self, source: str, target: str) -> tuple[str, str]:
+        """Let a database that was to be moved go on."""
+        from promptyoself.storage.move_ends import undone
+
+        return undone(source, target)
 
     def problems(self) -> list[str]:
         """Look through the whole database for damage."""

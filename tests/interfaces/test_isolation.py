@@ -43,7 +43,7 @@ _FOR_AGENTS: Final = """
 _FOR_OPERATORS: Final = """
     execute, serve, mcp, dashboard, test, agents, upload, doctor, config, completion, demo, import crontab,
     import letta-cron, import promptyoself-fast, import json, letta attach, letta detach, token create, token list,
-    token revoke, db upgrade, db backup
+    token revoke, db upgrade, db backup, db move
 """
 VERDICTS: Final = {
     **dict.fromkeys(_FOR_AGENTS.split(), OWN),
@@ -74,6 +74,7 @@ NEEDS: Final[dict[str, dict[str, Any]]] = {
     "journal": {"after": 0, "limit": 1000},
     "upload": {"source_code": "def f(): ..."},
     "db backup": {"to": "nowhere.db"},
+    "db move": {"from": "nowhere.db", "to": "postgresql://nowhere/"},
     "completion": {"shell": "ids"},
     "export": {"all": True},
     "token create": {"operator": True},

@@ -52,7 +52,7 @@ def test_a_flag_never_takes_the_next_word() -> None:
         (["bogus"], "unknown command 'bogus'"),
         (["server"], "unknown command"),
         (["db"], "unknown command 'db'"),
-        (["db", "move"], "unknown command 'db move'"),
+        (["db", "shift"], "unknown command 'db shift'"),
         (["register", "--nope", "1"], "no option '--nope'"),
         (["register", "--prompt"], "--prompt needs a value"),
         (["register", "--prompt", "a", "--prompt", "b"], "--prompt is given twice"),
@@ -188,7 +188,7 @@ def test_arguments_that_are_missing_or_too_many_are_refused(words: list[str], sa
 
 @pytest.mark.parametrize(
     ("words", "hint"),
-    [(["db", "upgrad"], "did you mean db upgrade?"), (["db", "x"], "one of: db upgrade, db backup")],
+    [(["db", "upgrad"], "did you mean db upgrade?"), (["db", "x"], "one of: db upgrade, db backup, db move")],
 )
 def test_a_half_known_command_is_answered_with_its_kin(words: list[str], hint: str) -> None:
     with pytest.raises(UsageError) as caught:

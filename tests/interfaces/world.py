@@ -21,7 +21,7 @@ from promptyoself.domain.ports import AgentInfo, TargetStatus
 from promptyoself.domain.ports_node import Fleet
 from promptyoself.domain.secret import Secret
 from promptyoself.interfaces.cli import run
-from promptyoself.interfaces.services import Bodies, LoopReport, Services, Setting
+from promptyoself.interfaces.services import Bodies, LoopReport, MovedTable, MoveReport, Services, Setting
 from promptyoself.storage.older import read_older_rows
 from promptyoself.storage.sqlite import SqliteStore
 from tests.fakes.letta_desk import FakeLettaDesk, FakeServiceDesk
@@ -211,6 +211,17 @@ class FakeServices:
 
     def backup(self, path: str) -> None:
         self.store.backup(path)
+
+    def move_database(self, source: str, target: str, *, wait: timedelta, tell: Callable[[str], None]) -> MoveReport:
+        self.waited = wait
+        tell(f"leaving {source}")
+        tables = [
+            MovedTable(name=name, rows=rows, checksum="0" * 32) for name, rows in (("schedules", 2), ("facts", 3))
+        ]
+        return MoveReport(left=source, live=target, tables=tables)
+
+    def undo_move(self, source: str, target: str) -> tuple[str, str]:
+        return source, target
 
     def problems(self) -> list[str]:
         return self.damage

@@ -29,6 +29,7 @@
         |-- StoreFull                    store_full              1   507
         |-- StoreReadOnly                store_read_only         1   503
         |-- StoreGone                    store_gone              1   503
+        |   `-- StoreMoved               store_moved             1   503
         |-- StoreUnreachable             store_unreachable       1   503
         |-- StoreCorrupt                 store_corrupt           1   500
         |-- StoreTooNew                  store_too_new           1   500
@@ -243,6 +244,12 @@ class StoreUnreachable(StoreError):
     """The database's server does not answer, or has broken the connection off; it may come back by itself."""
 
     code = "store_unreachable"
+
+
+class StoreMoved(StoreGone):
+    """The database was moved elsewhere, and takes no writes any more; the message says where, without a password."""
+
+    code = "store_moved"
 
 
 class StoreCorrupt(StoreError):

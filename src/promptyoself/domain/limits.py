@@ -291,6 +291,10 @@ LOAN_FOR: Final = timedelta(seconds=60)
 """How long one thread may keep the shared transaction while others wait: ten thousand schedules take seconds."""
 READERS_MAX: Final = 4
 """Reading connections that a process opens to one database."""
+MOVE_ROWS_PER_COMMIT: Final = 10_000
+"""Rows of one table that a move of a database stores at once: what a kill makes it copy again."""
+MOVE_WAIT: Final = timedelta(seconds=60)
+"""How long a move waits for requests that are open: twice a lease, so that a dead executor's are waited out."""
 
 # -- store on PostgreSQL ------------------------------------------------------------------------------------
 POSTGRES_VERSION_MIN: Final = 15

@@ -515,6 +515,26 @@ COMMANDS: Final = (
         is_operators=True,
     ),
     Command(
+        "db move",
+        "Move the database, whole, between SQLite and PostgreSQL: nothing is lost, nothing is sent twice. It may be "
+        "killed at any time, and goes on when it is run again.",
+        "cli_db:db_move",
+        (
+            Option("from", "the database to leave: a file's path, or postgresql://...", is_required=True),
+            Option("to", "where to: postgresql://... with nothing of ours in it, or a new file", is_required=True),
+            Option(
+                "wait",
+                "how long to wait for requests that are open at targets (default: 60)",
+                "seconds",
+                allows_zero=True,
+            ),
+            Option("undo", "let the old database go on, while the new one is not live", "flag"),
+        ),
+        example="db move --from promptyoself.db --to postgresql://scheduler@db.example/promptyoself",
+        is_operators=True,
+        is_for_hand=True,
+    ),
+    Command(
         "mcp",
         "Serve the tools of the Model Context Protocol on stdin and stdout, for a client that starts this program. It "
         "delivers nothing: `promptyoself serve` or `execute --loop` does.",

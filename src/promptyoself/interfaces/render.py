@@ -256,6 +256,13 @@ def _doctor(console: Console, document: Document) -> None:
             console.print(Text(f"      {printable(one['cure'])}", style="dim"))
 
 
+def _moved(console: Console, document: Document) -> None:
+    rows = [[one["table"], str(one["rows"]), one["checksum"]] for one in document.get("tables", ())]
+    if rows:
+        _table(console, ["table", "rows", "checksum, the same on both sides"], rows)
+    _message(console, document)
+
+
 def _help(console: Console, document: Document) -> None:
     console.out(document["help"], highlight=False)
 
@@ -323,6 +330,7 @@ _VIEWS: Final[dict[str, Callable[[Console, Any], None]]] = {
     "token list": _tokens,
     "config": _config,
     "doctor": _doctor,
+    "db move": _moved,
     "import crontab": _imported,
     "import letta-cron": _imported,
     "import promptyoself-fast": _imported,

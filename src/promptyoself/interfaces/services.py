@@ -44,6 +44,26 @@ class LoopReport:
     """True when all that was in flight finished, or was left accepted with its run recorded, within the bound."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MovedTable:
+    """One table that was moved, as both databases have it."""
+
+    name: str
+    rows: int
+    checksum: str
+    """Over all columns of all rows: 32 hex digits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveReport:
+    """A move that has come to its end."""
+
+    left: str
+    live: str
+    """Both without passwords."""
+    tables: Sequence[MovedTable]
+
+
 class Bodies(Protocol):
     """A thread for short bodies, whose transactions share commits."""
 
@@ -222,6 +242,17 @@ class Services(Protocol):
 
     def backup(self, path: str) -> None:
         """Copy the database, consistent, to a new file (0600). Raises InvalidInput where it is no file."""
+        ...
+
+    def move_database(self, source: str, target: str, *, wait: timedelta, tell: Callable[[str], None]) -> MoveReport:
+        """Move a database, each a path or a postgresql:// URL, or go on with a move that was begun.
+
+        `tell` hears how it goes. Raises InvalidInput, Conflict and kin of StoreError.
+        """
+        ...
+
+    def undo_move(self, source: str, target: str) -> tuple[str, str]:
+        """Let a database that was to be moved go on; return both places. Raises Conflict when it is too late."""
         ...
 
     def problems(self) -> list[str]:

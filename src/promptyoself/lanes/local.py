@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from promptyoself.domain import limits
-from promptyoself.domain.errors import StoreError, StoreGone
+from promptyoself.domain.errors import StoreError, StoreGone, StoreMoved
 from promptyoself.domain.models import Executor
 from promptyoself.domain.ports import Clock, Store, Tx, Writer
 from promptyoself.domain.values import dataclass, replace
@@ -94,6 +94,8 @@ class LocalLanes:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._by_target: dict[str, int] = {}
         self._hungry: set[str] = set()
+        self._moved: StoreMoved | None = None
+        """What a heartbeat met: whoever only looks at a database that was moved is told nothing of it."""
 
     def wake(self) -> None:
         """Something may have become due: look now. From the event loop only."""
@@ -130,9 +132,13 @@ class LocalLanes:
         failures, gone_since_s = 0, math.inf
         while not stopping.is_set():
             self._due.clear()
+            if self._moved is not None:
+                raise self._moved
             try:
                 is_more_due = await self._pass()
                 failures, gone_since_s = 0, math.inf
+            except StoreMoved:
+                raise
             except StoreError as error:
                 # A full disk or a long lock must not end the service: it says so and tries again. A file that is gone
                 # does not come back by itself: whoever starts the service again goes on with what is there now.
@@ -222,6 +228,7 @@ class LocalLanes:
         try:
             await self._writer.write(act)
         except StoreError as error:
+            self._moved = error if isinstance(error, StoreMoved) else None
             _log.error("executor.heartbeat_failed code=%s error=%s", error.code, error)
             self.wake()  # a pass looks what it is, though nothing may be due for an hour
 

@@ -105,6 +105,11 @@ class PostgresStore:
         return self._uid
 
     @property
+    def conninfo(self) -> str:
+        """What psycopg connects with, for connections of another kind than ours. It may hold a password."""
+        return self._conninfo
+
+    @property
     def location(self) -> str:
         """Where it is, as people read it: user, host and database, without a password."""
         return self._location

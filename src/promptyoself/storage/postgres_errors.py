@@ -16,6 +16,7 @@ from promptyoself.domain.errors import (
     StoreError,
     StoreFull,
     StoreGone,
+    StoreMoved,
     StoreReadOnly,
     StoreUnreachable,
 )
@@ -23,6 +24,10 @@ from promptyoself.domain.errors import (
 DRIVER_ERRORS: Final = (psycopg.Error, OverflowError, UnicodeEncodeError)
 """All that a statement can raise: the last two when a value cannot be bound."""
 
+MOVED: Final = "PYM01"
+"""What the fence of a database that was moved raises (sql/postgres/move.sql); its text is the place."""
+FILLING: Final = "PYM02"
+"""What the fence of a database raises into which another is being moved."""
 RESTORE: Final = "stop every promptyoself, keep what is there for repair, and restore a backup (pg_restore)"
 
 _BUSY: Final = frozenset(
@@ -64,7 +69,21 @@ def translated(exc: Exception, location: str) -> StoreError:
         return StoreError(f"a number is too large for the database {location}", hint="use numbers below 2^63")
     if code is None:
         return _without_code(exc, location)
-    return _by_code(code, exc, location)
+    return _fenced(code, exc, location) or _by_code(code, exc, location)
+
+
+def _fenced(code: str, exc: Exception, location: str) -> StoreError | None:
+    if code == MOVED:
+        return StoreMoved(
+            f"the database {location} was moved to {_first_line(exc)}",
+            hint="set PROMPTYOSELF_DB to that place and start again what ran here",
+        )
+    if code == FILLING:
+        return StoreBusy(
+            f"another database is being moved to {location}, and it takes no other writes yet",
+            hint="wait until `db move` has ended; whatever runs goes on by itself then",
+        )
+    return None
 
 
 def _by_code(code: str, exc: Exception, location: str) -> StoreError:

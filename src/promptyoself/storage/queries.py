@@ -13,13 +13,15 @@ _NAME: Final = "-- name: "
 
 
 @cache
-def queries(dialect: str) -> Mapping[str, str]:
+def queries(dialect: str, file: str = "queries") -> Mapping[str, str]:
     """Return the statements of a dialect (`sqlite`) by name, without their comments.
+
+    `file` names another file than the store's own.
 
     The same string object is given out each time, so that a driver's cache of prepared statements hits.
     Raises ValueError when two blocks have one name.
     """
-    return parse((SQL_FOLDER / dialect / "queries.sql").read_text(encoding="utf-8"))
+    return parse((SQL_FOLDER / dialect / f"{file}.sql").read_text(encoding="utf-8"))
 
 
 def parse(text: str) -> Mapping[str, str]:

@@ -13,6 +13,7 @@ from promptyoself.domain.errors import (
     StoreError,
     StoreFull,
     StoreGone,
+    StoreMoved,
     StoreReadOnly,
 )
 
@@ -26,6 +27,8 @@ _SHM_IS_FULL: Final = sqlite3.SQLITE_IOERR_SHMSIZE
 """The -shm file cannot grow: SQLite calls a full disk an I/O error there."""
 _MOVED: Final = sqlite3.SQLITE_READONLY_DBMOVED
 
+FENCE: Final = "moved to "
+"""What the triggers of a database that was moved refuse every write with (sql/sqlite/move.sql), before the place."""
 RESTORE: Final = "stop every promptyoself, keep the file for repair (sqlite3's .recover), and put a backup in its place"
 
 
@@ -38,6 +41,8 @@ def translated(exc: Exception, location: str) -> StoreError:
             f"a text cannot be stored in {location}: it is not valid Unicode", hint="send the text as UTF-8"
         )
     code = getattr(exc, "sqlite_errorcode", None)
+    if code == sqlite3.SQLITE_CONSTRAINT_TRIGGER and str(exc).startswith(FENCE):
+        return moved_to(location, str(exc).removeprefix(FENCE))
     if code is None:
         return _without_code(exc, location)
     if code == _MOVED:
@@ -116,6 +121,14 @@ def moved(location: str) -> StoreGone:
     return StoreGone(
         f"the database {location} was deleted, moved or replaced while in use",
         hint="put it back, or restart promptyoself to go on with what is there now",
+    )
+
+
+def moved_to(location: str, place: str) -> StoreMoved:
+    """Return the error for a write to a database that `db move` has moved to another place."""
+    return StoreMoved(
+        f"the database {location} was moved to {place}",
+        hint="set PROMPTYOSELF_DB to that place (with its password) and start again what ran here",
     )
 
 

@@ -27,6 +27,7 @@ NOT_OVER_A_NETWORK: Final = {
     "dashboard": "it shows a person of this machine the way in",
     "letta attach": "it sets a Letta server up from the machine that serves",
     "letta detach": "it undoes that",
+    "db move": "the service ends with it: it is for the machine's own command line",
     "import promptyoself-fast": "it reads another program's database where it lies",
 }
 UNDER_ANOTHER_NAME: Final = {
