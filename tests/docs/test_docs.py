@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCKS = ("base.txt", "dev.txt")
+LOCKS = ("base.txt", "dev.txt", "all.txt", "build.txt")
 # A path below one of these is somebody's own machine. The system's own folders (/usr, /etc, /proc) are everybody's.
 MACHINE_PATH = re.compile(r"(?<![\w~.$}/*-])/(?:tmp|work|root|home|opt|mnt|Users)/(?!user\b|you\b)[\w.-]+/[\w.-]")
 HOST_IN_LOCK = re.compile(r"https?://|file:|--(?:extra-)?index-url|--find-links")
@@ -68,9 +68,24 @@ def test_the_lock_holds_what_pyproject_asks_for(lock: str, groups: tuple[str, ..
         assert requirement.specifier.contains(locked[canonicalize_name(requirement.name)]), f"{requirement}: make lock"
 
 
-def test_both_locks_agree() -> None:
-    base, dev = pins("base.txt"), pins("dev.txt")
-    assert base.items() <= dev.items(), "make lock"
+@pytest.mark.parametrize(
+    ("part", "whole"), [("base.txt", "dev.txt"), ("all.txt", "dev.txt"), ("build.txt", "base.txt")]
+)
+def test_locks_agree(part: str, whole: str) -> None:
+    assert pins(part).items() <= pins(whole).items(), "make lock"
+
+
+def test_the_lock_of_images_holds_every_extra_and_no_tool() -> None:
+    project = pyproject()["project"]
+    lines = [
+        *project["dependencies"],
+        *(line for name in ("serve", "fleet") for line in project["optional-dependencies"][name]),
+    ]
+    locked = pins("all.txt")
+    for requirement in map(Requirement, lines):
+        assert requirement.specifier.contains(locked[canonicalize_name(requirement.name)]), f"{requirement}: make lock"
+    assert project["optional-dependencies"]["all"] == ["promptyoself[serve,fleet]"]
+    assert not locked.keys() & {"pytest", "hatchling", "mypy"}
 
 
 @pytest.mark.parametrize("lock", LOCKS)
