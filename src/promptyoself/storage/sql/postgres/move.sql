@@ -69,9 +69,11 @@ ON CONFLICT (id) DO UPDATE SET reason = excluded.reason, since = excluded.since,
 DELETE FROM stop_switch
 
 -- name: open_requests
--- Claimed to be sent, by a runner that lives. What a dead one has left is asked about by whoever takes it over.
+-- Claimed to be sent, by a runner that lives, by this server's time as in every fleet. What a dead one has left is asked
+-- about by whoever takes it over.
 SELECT count(*) FROM deliveries JOIN lanes ON lanes.lane = deliveries.lane
-WHERE deliveries.state = 'leased' AND lanes.leased_until > %(now)s
+WHERE deliveries.state = 'leased'
+    AND lanes.leased_until > CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)
 
 -- name: keep_writers_out
 -- Waits for those who have written and not yet committed, so that what is looked at next is all there is.
