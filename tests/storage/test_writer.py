@@ -116,6 +116,16 @@ def test_one_acts_failure_undoes_it_alone(store: Watched) -> None:
     run(store, test)
 
 
+def test_acts_that_come_at_once_share_a_commit_though_nothing_holds_them_up(store: Watched) -> None:
+    async def test(writer: ThreadWriter) -> None:
+        await writer.write(add("warm"))
+        commits = store.commits
+        await asyncio.gather(*(writer.write(add(str(number))) for number in range(20)))
+        assert store.commits - commits == 1
+
+    run(store, test)
+
+
 def test_acts_that_wait_share_a_commit(store: Watched) -> None:
     async def test(writer: ThreadWriter) -> None:
         await writer.write(add("warm"))

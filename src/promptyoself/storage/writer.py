@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
@@ -241,7 +242,12 @@ class _Queue:
         self._name: Final = name
         self._work: Final = work
         self._location: Final = location
-        self._queue: queue.SimpleQueue[_Act[Any] | None] = queue.SimpleQueue()
+        self._gathered: list[_Act[Any]] = []
+        """What has come in this turn of the loop; it goes to the thread at once, or the first would run alone."""
+        self._queue: queue.SimpleQueue[list[_Act[Any]] | None] = queue.SimpleQueue()
+        """What was handed over; None at the end."""
+        self._waiting: deque[_Act[Any]] = deque()
+        """What the thread has taken out of it; the thread's own."""
         self._room: Final = asyncio.Semaphore(limits.WRITES_QUEUED_MAX)
         self._thread: threading.Thread | None = None
         self._ended: asyncio.Future[None] | None = None
@@ -251,14 +257,18 @@ class _Queue:
         """Queue an act and wait for its answer."""
         async with self._room:
             self._start()
-            answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-            self._queue.put(_Act(act, answer))
+            loop = asyncio.get_running_loop()
+            answer: asyncio.Future[T] = loop.create_future()
+            if not self._gathered:
+                loop.call_soon(self._hand_over)
+            self._gathered.append(_Act(act, answer))
             return await answer
 
     def stop(self) -> None:
         """Take nothing more; the thread finishes what is queued."""
         if not self._is_stopped:
             self._is_stopped = True
+            self._hand_over()
             self._queue.put(None)
 
     async def ended(self) -> None:
@@ -266,6 +276,11 @@ class _Queue:
         if self._thread is not None and self._ended is not None:
             await asyncio.shield(self._ended)
             self._thread.join()
+
+    def _hand_over(self) -> None:
+        if self._gathered:
+            self._queue.put(self._gathered)
+            self._gathered = []
 
     def _start(self) -> None:
         if self._is_stopped:
@@ -291,17 +306,16 @@ class _Queue:
 
     def _batch(self) -> tuple[list[_Act[Any]], bool]:
         """Return what waits, at most WRITES_PER_COMMIT_MAX, having waited for the first; and whether it is the last."""
-        batch: list[_Act[Any]] = []
-        act = self._queue.get()
-        while act is not None:
-            batch.append(act)
-            if len(batch) == limits.WRITES_PER_COMMIT_MAX:
-                return batch, False
+        waiting, is_last = self._waiting, False
+        while not is_last and len(waiting) < limits.WRITES_PER_COMMIT_MAX:
             try:
-                act = self._queue.get_nowait()
+                acts = self._queue.get_nowait() if waiting else self._queue.get()
             except queue.Empty:
-                return batch, False
-        return batch, True
+                break
+            is_last = acts is None
+            waiting.extend(acts or ())
+        batch = [waiting.popleft() for _ in range(min(len(waiting), limits.WRITES_PER_COMMIT_MAX))]
+        return batch, is_last
 
 
 def _settle(batch: _Batch) -> None:
