@@ -9,6 +9,7 @@ from promptyoself.domain.localtime import zone
 
 _SOON: Final = timedelta(days=6)
 """Within this much a weekday names the day."""
+_WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _UNITS: Final = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
@@ -16,8 +17,9 @@ def moment(at: datetime, timezone: str, *, now: datetime) -> str:
     """Return an instant as a person reads it: `Mon 09:00 Europe/Riga (in 14 h)`; the date too when it is far."""
     wall = at.astimezone(zone(timezone))
     is_near = abs(at - now) < _SOON
-    day = f"{wall:%a}" if is_near else f"{wall:%a %Y-%m-%d}"
-    clock = f"{wall:%H:%M:%S}" if wall.second else f"{wall:%H:%M}"
+    weekday = _WEEKDAYS[wall.weekday()]
+    day = weekday if is_near else f"{weekday} {wall:%Y-%m-%d}"
+    clock = f"{wall:%H:%M:%S}" if wall.second else f"{wall.hour:02}:{wall.minute:02}"
     return f"{day} {clock} {timezone} ({distance(at - now)})"
 
 

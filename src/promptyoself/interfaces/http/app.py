@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
 
 from fastapi import FastAPI
 
@@ -23,6 +23,9 @@ from promptyoself.interfaces.http.middleware_pace import LearningGatekeeper, Pac
 from promptyoself.interfaces.http.parts import Life, Parts, lives, parts_of
 from promptyoself.interfaces.http.traffic import Traffic
 from promptyoself.interfaces.mcp import http as mcp
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 __all__ = ["Life", "Parts", "lives", "make_app", "parts_of"]
 
@@ -44,7 +47,7 @@ _INSTALLERS: Final[tuple[Callable[[FastAPI], None], ...]] = (
 
 def make_app(parts: Parts) -> FastAPI:
     """Return the application. Whoever runs it runs its lifespan."""
-    app = FastAPI(title="promptyoself", version=__version__, openapi_url=None, lifespan=_living)
+    app = Application(title="promptyoself", version=__version__, openapi_url=None, lifespan=_living)
     app.state.pace = pace = Pace(parts.services.clock)
     app.state.parts = replace(parts, gatekeeper=LearningGatekeeper(parts.gatekeeper, pace))
     app.state.traffic = Traffic()
@@ -53,6 +56,33 @@ def make_app(parts: Parts) -> FastAPI:
         install(app)
     middleware.wrap(app)
     return app
+
+
+class Application(FastAPI):
+    """FastAPI with our middlewares around all of it.
+
+    Where FastAPI puts them, four layers of its own stand before them, which no plain creation needs (api/shortcut.py).
+    """
+
+    _around: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or live."""
+        if self._around is None:
+            self._around = super().__call__
+            for layer, args, given in reversed(self.user_middleware):
+                self._around = layer(self._around, *args, **given)
+        scope["app"] = self
+        await self._around(scope, receive, send)
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Return what FastAPI itself puts around the routes, and within it what answers their bugs before it does."""
+        ours = self.user_middleware
+        self.user_middleware = [layer for layer in ours if cast("object", layer.cls) is problem.Bugs]
+        try:
+            return super().build_middleware_stack()
+        finally:
+            self.user_middleware = ours
 
 
 @asynccontextmanager

@@ -21,10 +21,14 @@ def credentials_of(headers: Headers, address: str | None = None) -> Credentials:
 
     Of a header that is sent twice, one proxy believes the first and another the last: joined, they are nobody's.
     """
-    authorization = ", ".join(headers.getlist("authorization"))
+    authorization = ", ".join(_all(headers, b"authorization"))
     bearer = authorization[len(_SCHEME) :].strip() if authorization[: len(_SCHEME)].lower() == _SCHEME else ""
-    agent = headers.getlist("x-agent-id")
+    agent = _all(headers, b"x-agent-id")
     return Credentials(bearer=bearer or None, agent_header=", ".join(agent) if agent else None, address=address)
+
+
+def _all(headers: Headers, name: bytes) -> list[str]:
+    return [value.decode("latin-1") for key, value in headers.raw if key == name]
 
 
 def address_of(request: HTTPConnection) -> str | None:

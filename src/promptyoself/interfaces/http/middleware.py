@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("promptyoself.http")
 _PATH_CHARS_SHOWN: Final = 200
-_HEADERS: Final = {
-    "cache-control": "no-store",
-    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
-    "cross-origin-resource-policy": "same-origin",
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-}
+_HEADERS: Final = (
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+)
 """On every answer of ours that does not say otherwise (the dashboard has its own policy)."""
 _HEADERS_OF_LETTAS: Final = {
     "content-security-policy": "sandbox; default-src 'none'; frame-ancestors 'none'",
@@ -83,13 +83,15 @@ class Marking:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["x-request-id"] = request_id
                 if is_lettas:
+                    headers = MutableHeaders(scope=message)
+                    headers["x-request-id"] = request_id
                     headers.update(_HEADERS_OF_LETTAS)
                 else:
-                    for name, value in _HEADERS.items():
-                        headers.setdefault(name, value)
+                    given = message["headers"]
+                    names = {name for name, _ in given}
+                    more = [pair for pair in _HEADERS if pair[0] not in names]
+                    message["headers"] = [*given, (b"x-request-id", request_id.encode("ascii")), *more]
             await send(message)
 
         try:

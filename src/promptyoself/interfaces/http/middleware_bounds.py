@@ -85,6 +85,9 @@ class _Bounded:
         self._loop = asyncio.get_running_loop()
         self._begun_s = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
+        self._until_s: float | None = None
+        """When its time ends (of the loop); None: it has as long as it likes. The timer rings then, or before."""
+        self._refuse: Callable[[], Response] = _timed_out
         self._task = asyncio.current_task()
 
     async def run(self, app: ASGIApp) -> None:
@@ -108,7 +111,7 @@ class _Bounded:
             if self._refusal is None or self._is_begun:
                 raise  # else: it stumbled over the body that was cut off
         finally:
-            self._disarm()
+            self._stop_timer()
         if self._answering is not None:
             await self._answering
         elif self._refusal is not None and not self._is_begun:
@@ -138,7 +141,7 @@ class _Bounded:
             return  # another answer goes out in its place
         if message["type"] == "http.response.start":
             self._is_begun = True
-            self._disarm()
+            self._until_s = None
             if any(key.lower() == b"content-type" and value.startswith(_STREAM) for key, value in message["headers"]):
                 self.leave()
             elif self._room.answer_for is not None:
@@ -148,23 +151,37 @@ class _Bounded:
     # -- time -----------------------------------------------------------------------------------------------
 
     def _expect_answer(self) -> None:
-        self._disarm()
+        self._until_s = None
         if self._room.answer_for is not None:
             self._expire_after(self._room.answer_for, _timed_out)
 
     def _expire_after(self, time: timedelta, refuse: Callable[[], Response], *, from_now: bool = False) -> None:
         begun_s = self._loop.time() if from_now else self._begun_s
-        self._timer = self._loop.call_at(begun_s + time.total_seconds(), self._expire, refuse)
+        self._until_s, self._refuse = begun_s + time.total_seconds(), refuse
+        if self._timer is not None and self._timer.when() > self._until_s:
+            self._stop_timer()
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._until_s, self._ring)
 
-    def _disarm(self) -> None:
+    def _ring(self) -> None:
+        """End it, unless it has got more time since the timer was set: most get it twice, and need none of it."""
+        self._timer = None
+        if self._until_s is None:
+            return
+        if self._loop.time() < self._until_s:
+            self._timer = self._loop.call_at(self._until_s, self._ring)
+        else:
+            self._expire()
+
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _expire(self, refuse: Callable[[], Response]) -> None:
-        self._timer = None
+    def _expire(self) -> None:
+        self._until_s = None
         if self._refusal is None:
-            self._refusal = refuse()
+            self._refusal = self._refuse()
         if not self._is_begun and self._answering is None:
             # At once: what the application does in a thread cannot be broken off, and nobody waits for it any longer.
             self._answering = asyncio.ensure_future(self._answer())

@@ -6,6 +6,7 @@ browser says so: in Host, in Origin, in Sec-Fetch-Site. Programs send no Origin 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -78,6 +79,7 @@ def _all(scope: Scope, name: bytes) -> list[str]:
     return [value.decode("latin-1").strip().lower() for key, value in scope["headers"] if key == name]
 
 
+@lru_cache(maxsize=64)  # callers say the same name again and again
 def _place(text: str, scheme: str) -> tuple[str, int] | None:
     """Return the name and port of `name:port`, brackets off; None when it is no such thing."""
     if not text or any(letter in text for letter in "/\\@?# \t,"):

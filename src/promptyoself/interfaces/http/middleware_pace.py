@@ -83,8 +83,8 @@ class Pace:
 
     def learn(self, credentials: Credentials, identity: Identity) -> None:
         """Note whom these credentials belong to; an agent behind a Letta server's token is a caller of its own."""
-        bearer = credentials.bearer or ""
-        for key in {_digest(bearer), _digest(bearer, credentials.agent_header)}:
+        bearer, agent = credentials.bearer or "", credentials.agent_header
+        for key in (_digest(bearer),) if agent is None else (_digest(bearer), _digest(bearer, agent)):
             self._known[key] = OPERATOR_RATE if identity.is_operator else AGENT_RATE
             self._known.move_to_end(key)
         while len(self._known) > limits.CALLERS_KNOWN_MAX:

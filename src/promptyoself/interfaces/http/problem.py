@@ -118,7 +118,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(PromptyoselfError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    app.add_middleware(_Bugs)
+    app.add_middleware(Bugs)
 
 
 def document_response(
@@ -296,13 +296,14 @@ def _sentence(one: Mapping[str, Any], where: str, place: str) -> str:
 # -- bugs ---------------------------------------------------------------------------------------------------
 
 
-class _Bugs:
+class Bugs:
     """Answers what nobody caught; Starlette's own handler would raise it again, and its words would reach a log."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

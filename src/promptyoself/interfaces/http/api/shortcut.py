@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from promptyoself.domain.errors import InvalidInput, PromptyoselfError
 from promptyoself.interfaces.http.api.bodies import RegisterBody
@@ -46,9 +46,8 @@ class Shortcut:
         request = Request(scope, receive)
         try:
             await asker(request)  # before the body is read, as everywhere
-            try:
-                body = await request.body()
-            except ClientDisconnect:
+            body = await _body(receive)
+            if body is None:
                 return
             form = _form_of(body)
             if form is None:
@@ -65,6 +64,18 @@ def _is_plain(scope: Scope) -> bool:
         return False
     kinds = [value for name, value in scope["headers"] if name == b"content-type"]
     return kinds == [_JSON] and not any(name in _NOT_PLAIN for name, _ in scope["headers"])
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """Return the whole body; None when the caller has gone."""
+    parts: list[bytes] = []
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(parts)
 
 
 def _form_of(body: bytes) -> RegisterBody | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Final
 
 from promptyoself.domain.errors import InvalidInput
 
@@ -11,7 +12,7 @@ _KEY_CHARS_SHOWN = 60
 
 def read_json(body: bytes) -> object:
     """Return the value of a JSON body. Raises InvalidInput for a key given twice, ValueError for what is no JSON."""
-    return json.loads(body, object_pairs_hook=_members)
+    return _DECODER.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
 
 
 def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -21,3 +22,6 @@ def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
         twice = next(key for key in keys if keys.count(key) > 1)
         raise InvalidInput(f"the body gives {twice[:_KEY_CHARS_SHOWN]!a} twice", hint="give each key once")
     return members
+
+
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_members)
