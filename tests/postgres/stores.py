@@ -14,7 +14,7 @@ from tests.postgres.server import PostgresServer
 _EMPTY = """
 DO $$ DECLARE one text; BEGIN
     FOREACH one IN ARRAY ARRAY['attempts', 'deliveries', 'lanes', 'schedules', 'calendars', 'facts', 'executors',
-        'target_health', 'stop_switch', 'inbox', 'callbacks', 'tokens', 'requests', 'claims']
+        'target_health', 'stop_switch', 'inbox', 'callbacks', 'tokens', 'requests', 'claims', 'pgqueuer', 'shares']
     LOOP EXECUTE format('DELETE FROM %I', one); END LOOP;
     FOREACH one IN ARRAY ARRAY['attempts', 'deliveries', 'schedules', 'facts', 'inbox', 'callbacks', 'tokens']
     LOOP PERFORM setval(pg_get_serial_sequence(one, 'id'), 1, false); END LOOP;
@@ -31,6 +31,7 @@ class CleanStores:
         self._server = server
         self._uids = count(1)
         self._free: list[str] = []
+        self._urls: dict[str, str] = {}
 
     @contextmanager
     def of_one_test(self) -> Iterator[Callable[[], PostgresStore]]:
@@ -44,6 +45,7 @@ class CleanStores:
             url = self._emptied(self._free.pop()) if self._free else self._server.new_database()
             store = PostgresStore.open(url, new_uid=lambda: f"{next(self._uids):032x}")
             used.append((url, store))
+            self._urls[store.location] = url
             return store
 
         try:
@@ -52,6 +54,10 @@ class CleanStores:
             for url, store in used:
                 store.close()
                 self._free.append(url)
+
+    def url_of(self, store: PostgresStore) -> str:
+        """Return the address at which a store was opened."""
+        return self._urls[store.location]
 
     def _emptied(self, url: str) -> str:
         with psycopg.connect(url, autocommit=True) as connection:

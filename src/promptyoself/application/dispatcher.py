@@ -94,6 +94,7 @@ class Dispatcher:
         self._executor_id = executor_id
         self._watch = watch
         self._lease_for = lease
+        self._margin = min(limits.LEASE_MARGIN, lease / 2)
         self._stopping = asyncio.Event()
         self._owed: set[asyncio.Task[None]] = set()
 
@@ -296,7 +297,7 @@ class Dispatcher:
 
     async def _is_still_ours(self, claim: Claim, turn: Turn) -> bool:
         """Renew the lease before a send when little of it is left (a stopped process, a slow disk)."""
-        if abs(self._clock.now() - claim.claimed_at) < limits.LEASE_MARGIN:
+        if abs(self._clock.now() - claim.claimed_at) < self._margin:
             return True
         return await self._writer.write(lambda tx: self._renew(tx, claim, turn), lane=turn.lane)
 

@@ -171,12 +171,12 @@ DELIVERIES_PER_TURN: Final = 16
 # -- lanes of a fleet ---------------------------------------------------------------------------------------
 FLEET_LEASE: Final = timedelta(seconds=12)
 """How long a node keeps a lane, and its token, without a sign of life: what it held is taken over after that."""
-FLEET_BEAT_EVERY: Final = timedelta(seconds=4)
-"""Signs of life of a node: two may fail before it loses what it holds."""
-FLEET_RECOVER_EVERY: Final = timedelta(seconds=2)
-"""How often a node looks for tokens whose owner gives no sign of life; nobody signals that."""
-FLEET_GRACE: Final = timedelta(seconds=3)
-"""After its start, or a time without the database, a node leaves others so long to say that they live."""
+FLEET_BEATS_PER_LEASE: Final = 3
+"""Signs of life of a node within a lease: two may fail before it loses what it holds."""
+FLEET_LOOKS_PER_LEASE: Final = 6
+"""How often within a lease a node looks for tokens whose owner gives no sign of life; nobody signals that."""
+FLEET_GRACES_PER_LEASE: Final = 4
+"""After its start, or a time without the database, a node leaves others this part of a lease to say that they live."""
 FLEET_PICK_MAX: Final = 128
 """Tokens picked at once."""
 FLEET_WAITING_PER_SLOT: Final = 4

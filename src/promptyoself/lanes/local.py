@@ -91,6 +91,7 @@ class LocalLanes:
         self._interval = interval
         self._retention = retention
         self._due = asyncio.Event()
+        self._ending = asyncio.Event()
         self._running: dict[str, asyncio.Task[None]] = {}
         self._by_target: dict[str, int] = {}
         self._hungry: set[str] = set()
@@ -201,10 +202,15 @@ class LocalLanes:
         except Exception:  # noqa: BLE001  logged with its trace; see below
             # A fault in one lane must not stop the others; its lease runs out and its row says what was open.
             _log.exception("lane.fault lane=%r", lane)
-            await asyncio.sleep(_STORE_RETRY_MAX_S)
+            await self._rest(_STORE_RETRY_MAX_S)
         finally:
             del self._running[lane]
             self.wake()
+
+    async def _rest(self, for_s: float) -> None:
+        """Sleep, but for no stop."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._ending.wait(), for_s)
 
     # -- timers ---------------------------------------------------------------------------------------------
 
@@ -213,6 +219,7 @@ class LocalLanes:
 
     async def _wake_at_stop(self, stopping: asyncio.Event) -> None:
         await stopping.wait()
+        self._ending.set()
         self._work.stop()
         self.wake()
 

@@ -7,7 +7,7 @@ a token a moment after its end (what arrived in between would lie still), and en
 - A token is issued in the transaction that makes a lane due, and goes in the one that gives the lane back, which looks
   a last time with the lane's row in hand; what is due then goes to the back of the queue. The store sees to both.
 - A token is never dated ahead. What comes due later is found by a timer, here and on every node at once: harmless.
-- A token that its owner forgets, or dies with, is picked again after FLEET_LEASE. The lane's lease decides who sends.
+- A token that its owner forgets, or dies with, is picked again after its lease. The lane's lease decides who sends.
 - What an accident has dropped, a sweep issues again.
 """
 
@@ -24,7 +24,7 @@ from uuid import UUID
 from promptyoself.domain import limits
 from promptyoself.domain.errors import StoreError
 from promptyoself.domain.models import Executor
-from promptyoself.domain.ports import Clock, Store, Tx, Writer
+from promptyoself.domain.ports import Clock, Tx, Writer
 from promptyoself.domain.ports_fleet import FleetTx
 from promptyoself.domain.values import dataclass, replace
 from promptyoself.lanes.local import Timers
@@ -39,6 +39,8 @@ T = TypeVar("T")
 
 CHANGES: Final = "promptyoself"
 """The channel on which the store tells that something has changed."""
+FACTS: Final = "f"
+"""What it says when nothing but the journal has grown: nothing comes due of that."""
 _RETRY_FIRST_S: Final = 0.1
 _FAULT_PAUSE_S: Final = 15.0
 
@@ -65,12 +67,11 @@ class FleetWork:
 
 
 class FleetLanes:
-    """Runs until told to stop. One instance, one run. The dispatcher's leases are to last FLEET_LEASE."""
+    """Runs until told to stop. One instance, one run."""
 
     def __init__(
         self,
         *,
-        store: Store,
         writer: Writer,
         clock: Clock,
         timers: Timers,
@@ -80,13 +81,16 @@ class FleetLanes:
         conninfo: str,
         interval: timedelta,
         retention: timedelta = limits.RETENTION_DEFAULT,
+        lease: timedelta = limits.FLEET_LEASE,
     ) -> None:
         """`conninfo` reaches the store's database; `owner` is nobody else's, and new at each start.
+
+        `lease` is the same for all nodes, and the dispatcher's: without a sign of life for so long, a node has lost
+        what it holds.
 
         `writer` hands acts a FleetTx. Raises ConfigError when the installed PgQueuer is not what this is written for.
         """
         assert_fits()
-        self._store = store
         self._writer = writer
         self._clock = clock
         self._timers = timers
@@ -95,14 +99,16 @@ class FleetLanes:
         self._owner = str(owner)
         self._interval = interval
         self._retention = retention
-        self._tokens = Tokens(conninfo, owner)
-        self._shares = Shares(writer=writer, clock=clock, work=work, executor_id=executor.id)
+        self._lease = lease
+        self._tokens = Tokens(conninfo, owner, lease)
+        self._shares = Shares(writer=writer, clock=clock, work=work, executor_id=executor.id, lease=lease)
         self._listener = Listener(
             conninfo,
             {CHANNEL: self._hear_of_tokens, CHANGES: self._hear_of_changes},
             on_again=self._listen_again,
         )
         self._due = asyncio.Event()
+        self._ending = asyncio.Event()
         self._picking = asyncio.Event()
         self._held: dict[int, asyncio.Task[None]] = {}
         self._hungry: set[str] = set()
@@ -127,8 +133,8 @@ class FleetLanes:
     async def run(self, stopping: asyncio.Event) -> bool:
         """Deliver until `stopping` is set, then finish what is in flight; True when all of it finished in time."""
         self._shares.hold_back()
-        self._timers.every("heartbeat", limits.FLEET_BEAT_EVERY, self._beat)
-        self._timers.every("recovery", limits.FLEET_RECOVER_EVERY, self._recover)
+        self._timers.every("heartbeat", self._lease / limits.FLEET_BEATS_PER_LEASE, self._beat)
+        self._timers.every("recovery", self._lease / limits.FLEET_LOOKS_PER_LEASE, self._recover)
         self._timers.every("sweep", limits.FLEET_SWEEP_EVERY, self._sweep)
         # At least hourly, whatever the interval: a new zone database may have moved the next fire to an earlier time.
         self._timers.every("safety pass", min(self._interval, timedelta(hours=1)), self._wake_soon)
@@ -176,12 +182,13 @@ class FleetLanes:
         After a time without the database all leases have run out, ours and theirs: whoever lives still keeps what it
         holds. Tokens whose picking was answered to nobody go back.
         """
-        self._grace_until_s = self._clock.monotonic() + limits.FLEET_GRACE.total_seconds()
+        grace = self._lease / limits.FLEET_GRACES_PER_LEASE
+        self._grace_until_s = self._clock.monotonic() + grace.total_seconds()
         await self._say_alive()
         held = list(self._held)
         await self._write(lambda tx: tx.requeue_tokens(self._owner, but=held))
         self._is_lost = False
-        self._timers.at("sweep soon", self._clock.now() + limits.FLEET_GRACE, self._sweep)
+        self._timers.at("sweep soon", self._clock.now() + grace, self._sweep)
         self._due.set()
 
     async def _pick(self, target: str) -> None:
@@ -219,13 +226,18 @@ class FleetLanes:
         except Exception:  # noqa: BLE001  logged with its trace; see below
             # A fault in one lane must not stop the others, nor take all of their time.
             _log.exception("lane.fault lane=%r", token.lane)
-            await asyncio.sleep(_FAULT_PAUSE_S)
+            await self._rest(_FAULT_PAUSE_S)
             await self._give_back(token)
         finally:
             del self._held[token.id]
             self._due.set()
             for target in list(self._hungry):
                 self.slot_granted(target)
+
+    async def _rest(self, for_s: float) -> None:
+        """Sleep, but for no stop."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._ending.wait(), for_s)
 
     async def _give_back(self, token: Token) -> None:
         """Let go of a token that may still be there: a turn that carried nothing may not have had the lane at all."""
@@ -301,8 +313,8 @@ class FleetLanes:
 
     def _hear_of_changes(self, notice: str) -> None:
         if notice == self._shares.NOTICE:
-            self._shares.divide_soon()
-        else:
+            self._shares.divide_soon(self._picking.set)
+        elif notice != FACTS:
             self._due.set()
 
     def _listen_again(self) -> None:
@@ -321,6 +333,7 @@ class FleetLanes:
 
     async def _wake_at_stop(self, stopping: asyncio.Event) -> None:
         await stopping.wait()
+        self._ending.set()
         self._work.stop()
         self.wake()
 
@@ -348,7 +361,7 @@ class FleetLanes:
 
         def act(tx: Tx) -> None:
             tx.heartbeat(executor)
-            tx.renew_lanes(executor.id, until=now + limits.FLEET_LEASE)
+            tx.renew_lanes(executor.id, until=now + self._lease)
 
         await self._writer.write(act)
         await self._tokens.say_alive(list(self._held))
@@ -396,5 +409,5 @@ class FleetLanes:
     async def _beat_on(self) -> None:
         """Keep what is ours while it finishes: the timers have ended."""
         while True:
-            await asyncio.sleep(limits.FLEET_BEAT_EVERY.total_seconds())
+            await asyncio.sleep((self._lease / limits.FLEET_BEATS_PER_LEASE).total_seconds())
             await self._beat()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import timedelta
 from typing import Final, Protocol, cast
 
-from promptyoself.domain import limits
 from promptyoself.domain.errors import StoreError
 from promptyoself.domain.ports import Clock, Writer
 from promptyoself.domain.ports_fleet import FleetTx
@@ -33,11 +33,12 @@ class Shares:
     NOTICE: Final = "shares"
     """What is told to all nodes when a share has shrunk, or is too small: let them divide anew."""
 
-    def __init__(self, *, writer: Writer, clock: Clock, work: _Gate, executor_id: str) -> None:
+    def __init__(self, *, writer: Writer, clock: Clock, work: _Gate, executor_id: str, lease: timedelta) -> None:
         self._writer = writer
         self._clock = clock
         self._work = work
         self._executor_id = executor_id
+        self._lease = lease
         self._shares = dict.fromkeys(work.most, 0)
         self._turn = asyncio.Lock()
         self._dividing: asyncio.Task[None] | None = None
@@ -51,10 +52,10 @@ class Shares:
         for target in self._shares:
             self._allow(target, 0)
 
-    def divide_soon(self) -> None:
-        """Divide anew, besides what is going on."""
+    def divide_soon(self, on_more: Callable[[], None]) -> None:
+        """Divide anew, besides what is going on; `on_more` is called when a share has grown."""
         if self._dividing is None or self._dividing.done():
-            self._dividing = asyncio.ensure_future(self._divide_quietly())
+            self._dividing = asyncio.ensure_future(self._divide_quietly(on_more))
 
     async def divide(self) -> bool:
         """Ask the store for each share, and hold to it; True when one has grown. Raises StoreError."""
@@ -79,7 +80,7 @@ class Shares:
                     most=most,
                     using=using,  # noqa: B023  the act ends within this turn of the loop
                     now=now,  # noqa: B023  as above
-                    until=now + limits.FLEET_LEASE,  # noqa: B023  as above
+                    until=now + self._lease,  # noqa: B023  as above
                 )
 
             share = await self._writer.write(lambda tx: act(cast("FleetTx", tx)))
@@ -88,9 +89,10 @@ class Shares:
                 return
             await asyncio.sleep(_TRY_AGAIN_S)
 
-    async def _divide_quietly(self) -> None:
+    async def _divide_quietly(self, on_more: Callable[[], None]) -> None:
         with suppress(StoreError):  # the next sign of life divides again
-            await self.divide()
+            if await self.divide():
+                on_more()
 
     def _allow(self, target: str, share: int) -> None:
         self._shares[target] = share

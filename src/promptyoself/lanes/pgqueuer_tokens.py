@@ -11,7 +11,6 @@ from pgqueuer.adapters.persistence.queries import Queries
 from pgqueuer.domain.types import JobId, QueueEntrypoint, QueueManagerId
 from pgqueuer.ports.repository import EntrypointExecutionParameter
 
-from promptyoself.domain import limits
 from promptyoself.domain.values import dataclass
 from promptyoself.lanes.pgqueuer_driver import TokenDriver
 from promptyoself.lanes.pgqueuer_guard import OwnedBuilder
@@ -36,22 +35,23 @@ class Token:
 class Tokens:
     """Picks tokens for one owner. A target is an entrypoint of PgQueuer: one that refuses all is not picked for."""
 
-    def __init__(self, conninfo: str, owner: UUID) -> None:
+    def __init__(self, conninfo: str, owner: UUID, lease: timedelta) -> None:
         self._driver = TokenDriver(conninfo)
+        self._lease: Final = lease
         self._owner: Final = QueueManagerId(owner)
         self._queries = Queries(cast("Driver", self._driver), qbq=OwnedBuilder(owner))
 
     async def pick(self, target: str, *, most: int, with_abandoned: bool) -> list[Token]:
         """Pick up to `most` tokens of a target, those that have waited longest first.
 
-        With abandoned ones: those whose owner has given no sign of life for FLEET_LEASE.
+        With abandoned ones: those whose owner has given no sign of life for the length of a lease.
         """
         jobs = await self._queries.dequeue(
             batch_size=most,
             entrypoints={QueueEntrypoint(target): _NO_LIMIT},
             queue_manager_id=self._owner,
             global_concurrency_limit=None,
-            heartbeat_timeout=limits.FLEET_LEASE if with_abandoned else _NEVER,
+            heartbeat_timeout=self._lease if with_abandoned else _NEVER,
         )
         return [Token(int(job.id), (job.payload or b"").decode()) for job in jobs]
 

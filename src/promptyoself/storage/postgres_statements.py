@@ -65,6 +65,9 @@ _OF_LANES: Final = frozenset(
         "next_wake_at",
         "next_wake_at_stopped",
         "prune_lanes",
+        "due_lanes",
+        "due_lanes_of_ended_leases",
+        "idle_lanes",
     }
 )
 """Statements that look at what is kept back until the commit."""
@@ -94,6 +97,8 @@ class _Kept:
 
     facts: list[Values] = field(default_factory=list)
     lanes: set[str] = field(default_factory=set)
+    released: set[str] = field(default_factory=set)
+    """Lanes given back: their tokens go at the commit, or to the back of the queue."""
     told: set[str] = field(default_factory=set)
     schedules: set[int] = field(default_factory=set)
     names: set[str] = field(default_factory=set)

@@ -13,7 +13,8 @@ from promptyoself.domain.ports import NewSchedule
 from promptyoself.storage import rows
 from promptyoself.storage.postgres_errors import read_only
 from promptyoself.storage.postgres_server import ServerStatements
-from promptyoself.storage.postgres_statements import PostgresStatements, guard_name
+from promptyoself.storage.postgres_statements import guard_name
+from promptyoself.storage.postgres_tokens import TokenStatements
 from promptyoself.storage.rows import Values, micros
 from promptyoself.storage.statements import ended
 from promptyoself.storage.tx import SqlTx, page
@@ -22,7 +23,7 @@ _LOOKS_MAX: Final = 10
 """How often somebody else may be quicker before it is told as busy."""
 
 
-class PostgresTx(PostgresStatements, ServerStatements, SqlTx):
+class PostgresTx(TokenStatements, ServerStatements, SqlTx):
     """See `Tx` for what each method promises. Locks: schedule, deliveries, lanes by name, journal."""
 
     # -- schedules ------------------------------------------------------------------------------------------
@@ -143,6 +144,13 @@ class PostgresTx(PostgresStatements, ServerStatements, SqlTx):
 
     def _refresh_lanes(self, lanes: Iterable[str]) -> None:
         self._kept.lanes.update(lanes)
+
+    def release_lane(self, lane: str, *, token: str) -> bool:
+        """Give the lane back, if the token is still its own; at the commit it is looked at a last time."""
+        if not super().release_lane(lane, token=token):
+            return False
+        self._kept.released.add(lane)
+        return True
 
     def _prune_lanes(self, lanes: Sequence[str]) -> None:
         locked = self._rows("lock_lanes_to_prune", {"lanes": json.dumps(sorted(lanes))})

@@ -834,3 +834,129 @@ SELECT
         AND NOT EXISTS (SELECT 1 FROM pgqueuer WHERE pgqueuer.dedupe_key = lanes.lane)) AS lanes_without,
     (SELECT count(*) FROM pgqueuer WHERE NOT EXISTS (
         SELECT 1 FROM lanes WHERE lanes.lane = pgqueuer.dedupe_key)) AS without_lane
+
+-- == lane tokens ==================================================================================================
+
+-- name: lanes_to_wake
+-- Of lanes just written to, their rows in hand: those that are due and free by the database's own clock, and have no
+-- token. COLLATE: the index of tokens is the carrier's, ordered as the database orders.
+SELECT lane FROM lanes
+WHERE lane IN (SELECT json_array_elements_text(CAST(:lanes AS json)))
+    AND next_due_at <= CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)
+    AND (lease_token IS NULL OR leased_until <= CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint))
+    AND (is_in_flight = 1 OR NOT EXISTS (
+        SELECT 1 FROM stop_switch
+        WHERE until IS NULL OR until > CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)))
+    AND NOT EXISTS (
+        SELECT 1 FROM pgqueuer
+        WHERE dedupe_key = lanes.lane COLLATE "default" AND status IN ('queued', 'picked') AND dedupe_key IS NOT NULL)
+
+-- name: due_lanes
+-- Free lanes that came due within a span, and have no token; their rows are taken in hand. One that somebody else has in
+-- hand is left to him: whoever writes to a lane issues its token.
+SELECT lane FROM lanes
+WHERE lease_token IS NULL AND next_due_at IS NOT NULL AND next_due_at > :after AND next_due_at <= :now
+    AND (is_in_flight = 1 OR NOT CAST(:is_stopped AS boolean))
+    AND NOT EXISTS (
+        SELECT 1 FROM pgqueuer
+        WHERE dedupe_key = lanes.lane COLLATE "default" AND status IN ('queued', 'picked') AND dedupe_key IS NOT NULL)
+ORDER BY next_due_at, lane LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
+
+-- name: due_lanes_of_ended_leases
+-- The same of lanes whose holder has given no sign of life; they are few.
+SELECT lane FROM lanes
+WHERE lease_token IS NOT NULL AND leased_until <= :now AND next_due_at <= :now
+    AND (is_in_flight = 1 OR NOT CAST(:is_stopped AS boolean))
+    AND NOT EXISTS (
+        SELECT 1 FROM pgqueuer
+        WHERE dedupe_key = lanes.lane COLLATE "default" AND status IN ('queued', 'picked') AND dedupe_key IS NOT NULL)
+ORDER BY lane LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
+
+-- name: issue_tokens
+-- One for each lane, its row in hand, to the end of the queue. Never dated ahead: while such a one waits, no other can be
+-- issued.
+INSERT INTO pgqueuer (priority, entrypoint, dedupe_key, payload, status)
+SELECT 0, target, lane, convert_to(lane, 'UTF8'), 'queued' FROM lanes
+WHERE lane IN (SELECT json_array_elements_text(CAST(:lanes AS json))) ORDER BY next_due_at, lane
+ON CONFLICT (dedupe_key) WHERE status IN ('queued', 'picked') AND dedupe_key IS NOT NULL DO NOTHING
+
+-- name: drop_tokens
+-- Of lanes given back, their rows in hand: whatever arrives later finds no token there, and issues one.
+DELETE FROM pgqueuer
+WHERE dedupe_key IN (SELECT json_array_elements_text(CAST(:lanes AS json)))
+    AND status IN ('queued', 'picked') AND dedupe_key IS NOT NULL
+
+-- name: drop_token
+-- Only by whoever has it in hand: one that was too slow must not take away that of the next.
+DELETE FROM pgqueuer WHERE id = :id AND status = 'picked' AND queue_manager_id = CAST(:owner AS uuid)
+
+-- name: requeue_tokens
+-- In their old places. An UPDATE tells nobody.
+UPDATE pgqueuer SET status = 'queued', queue_manager_id = NULL
+WHERE id IN (
+    SELECT id FROM pgqueuer
+    WHERE queue_manager_id = CAST(:owner AS uuid) AND status = 'picked'
+        AND id NOT IN (SELECT CAST(json_array_elements_text(CAST(:but AS json)) AS bigint))
+    ORDER BY id FOR UPDATE SKIP LOCKED)
+
+-- name: tell_of_tokens
+-- What the carrier's own trigger says of a new token.
+SELECT pg_notify('ch_pgqueuer', CAST(json_build_object(
+    'channel', 'ch_pgqueuer', 'operation', 'insert', 'sent_at', now(), 'table', 'pgqueuer', 'type', 'table_changed_event'
+) AS text))
+
+-- name: idle_lanes
+-- Lanes with a token that nobody has picked, and nothing to do; taken in hand, so that nothing can arrive meanwhile.
+SELECT lanes.lane FROM pgqueuer AS token JOIN lanes ON lanes.lane COLLATE "default" = token.dedupe_key
+WHERE token.status = 'queued' AND (lanes.next_due_at IS NULL OR lanes.next_due_at > :now)
+ORDER BY lanes.lane LIMIT :limit FOR NO KEY UPDATE OF lanes SKIP LOCKED
+
+-- name: drop_idle_tokens
+-- Looked at once more: before its row was in hand something may have arrived.
+DELETE FROM pgqueuer AS token USING lanes
+WHERE token.dedupe_key IN (SELECT json_array_elements_text(CAST(:lanes AS json))) AND token.status = 'queued'
+    AND lanes.lane COLLATE "default" = token.dedupe_key AND (lanes.next_due_at IS NULL OR lanes.next_due_at > :now)
+
+-- name: prune_token_log
+-- What the carrier notes of its tokens; this engine has it note nothing, its own tools may.
+DELETE FROM pgqueuer_log WHERE id IN (
+    SELECT id FROM pgqueuer_log WHERE created < to_timestamp(CAST(:before AS bigint) / 1000000.0)
+    ORDER BY created LIMIT :limit FOR UPDATE SKIP LOCKED)
+
+-- name: prune_token_statistics
+-- The same of what it counts.
+DELETE FROM pgqueuer_statistics WHERE id IN (
+    SELECT id FROM pgqueuer_statistics WHERE created < to_timestamp(CAST(:before AS bigint) / 1000000.0)
+    ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED)
+
+-- == shares of a target ===========================================================================================
+
+-- name: live_shares
+-- Of the others. One that has run out is nobody's.
+SELECT executor_id, reserved FROM shares
+WHERE target = :target AND executor_id <> :executor_id AND kept_until > :now
+
+-- name: keep_share
+-- Guarded: together with what the others have it never comes to more than the target may be asked at once.
+INSERT INTO shares (target, executor_id, reserved, kept_until)
+SELECT CAST(:target AS text), CAST(:executor_id AS text), CAST(:reserved AS bigint), CAST(:until AS bigint)
+WHERE CAST(:reserved AS bigint) + (
+    SELECT coalesce(sum(reserved), 0) FROM shares
+    WHERE target = :target AND executor_id <> :executor_id AND kept_until > :now) <= :most
+ON CONFLICT (target, executor_id) DO UPDATE SET reserved = excluded.reserved, kept_until = excluded.kept_until
+
+-- name: share
+-- What an executor had.
+SELECT reserved FROM shares WHERE target = :target AND executor_id = :executor_id AND kept_until > :now
+
+-- name: give_up_shares
+-- At the end of an executor.
+DELETE FROM shares WHERE executor_id = :executor_id
+
+-- name: tell_of_shares
+-- Somebody has freed slots, or has too few: let all divide anew.
+SELECT pg_notify('promptyoself', 'shares')
+
+-- name: prune_shares
+-- Of executors that have ended without a word.
+DELETE FROM shares WHERE kept_until < :before
