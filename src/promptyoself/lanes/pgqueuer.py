@@ -117,6 +117,7 @@ class FleetLanes:
         self._grace_until_s = 0.0
         self._looked_until = limits.INSTANT_MIN
         self._looked_back_s = 0.0
+        self._was_stopped = False
         self._wall, self._steady = clock.now(), clock.monotonic()
 
     def wake(self) -> None:
@@ -285,10 +286,18 @@ class FleetLanes:
             self._looked_back_s = steady
             after -= min(limits.FLEET_LOOK_BACK, after - limits.INSTANT_MIN)
         most = limits.FLEET_SWEEP_BATCH
-        issued = await self._write(lambda tx: tx.issue_due_tokens(after=after, now=now, limit=most))
+
+        def act(tx: FleetTx) -> tuple[int, bool]:
+            switch = tx.stop_switch()
+            is_stopped = switch is not None and (switch.until is None or switch.until > now)
+            # When a stop has ended by itself, all that it held back has come due.
+            since = limits.INSTANT_MIN if self._was_stopped and not is_stopped else after
+            return tx.issue_due_tokens(after=since, now=now, limit=most), is_stopped
+
+        issued, is_stopped = await self._write(act)
         if issued >= most:
             return True
-        self._looked_until = now
+        self._looked_until, self._was_stopped = now, is_stopped
         return False
 
     async def _sweep(self) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
+from promptyoself.domain import limits
 from promptyoself.domain.errors import Conflict, StoreBusy, StoreError
-from promptyoself.domain.models import OPERATOR, Delivery, DeliveryKind, Fact, NewDelivery, Schedule
+from promptyoself.domain.models import OPERATOR, Delivery, DeliveryKind, Fact, NewDelivery, Schedule, StopSwitch
 from promptyoself.domain.ports import NewSchedule
 from promptyoself.storage import rows
 from promptyoself.storage.postgres_errors import read_only
@@ -151,6 +152,12 @@ class PostgresTx(TokenStatements, ServerStatements, SqlTx):
             return False
         self._kept.released.add(lane)
         return True
+
+    def set_stop_switch(self, switch: StopSwitch | None) -> None:
+        """Stop all deliveries, or let them go on: what was held back is due then."""
+        super().set_stop_switch(switch)
+        if switch is None:
+            self.issue_due_tokens(after=limits.INSTANT_MIN, now=self.server_time(), limit=limits.LIST_MAX)
 
     def _prune_lanes(self, lanes: Sequence[str]) -> None:
         locked = self._rows("lock_lanes_to_prune", {"lanes": json.dumps(sorted(lanes))})
