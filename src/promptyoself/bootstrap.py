@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from promptyoself.domain.ports_callbacks import Poster
     from promptyoself.domain.ports_node import Fleet
     from promptyoself.domain.secret import Secret
+    from promptyoself.engines import Engine, Parts
     from promptyoself.fleet import FleetNode
     from promptyoself.interfaces.services import LoopReport, MoveReport, Setting
     from promptyoself.storage.lending import LendingStore
@@ -59,7 +60,7 @@ class _Crew:
 
 Doors = Callable[["asyncio.Event"], Coroutine[None, None, None]]
 """What stays open until the event is set."""
-Engine = Coroutine[None, None, "LoopReport"]
+Running = Coroutine[None, None, "LoopReport"]
 TargetMaker = Callable[["Writer", "Clock"], "Mapping[str, Target]"]
 
 
@@ -442,7 +443,7 @@ class World:
                 heeding.cancel()
                 disarm()
 
-    async def _with_doors(self, doors: Doors, engine: Callable[[asyncio.Event], Engine]) -> LoopReport:
+    async def _with_doors(self, doors: Doors, engine: Callable[[asyncio.Event], Running]) -> LoopReport:
         import asyncio
 
         from promptyoself.interfaces.services import LoopReport
@@ -501,8 +502,7 @@ class World:
         from promptyoself.application.passes import entry_of
         from promptyoself.application.planner import plan_due
         from promptyoself.application.zone_changes import ZoneWatch
-        from promptyoself.lanes.local import LocalLanes, Work
-        from promptyoself.lanes.timers import ApTimers
+        from promptyoself.engines import Parts
         from promptyoself.storage.writer import ThreadWriter
         from promptyoself.zone_files import ZoneFiles
 
@@ -510,7 +510,7 @@ class World:
         executor = self._executor(mode)
         writer = ThreadWriter(store)
         zones = ZoneWatch(writer=writer, clock=self._clock, zones=ZoneFiles())
-        lanes: LocalLanes
+        engine: Engine
 
         async def plan() -> int:
             await zones.before_pass()
@@ -520,27 +520,39 @@ class World:
             writer,
             executor,
             watch=lambda report: on_entry(entry_of(report)),
-            on_change=lambda: lanes.wake(),  # noqa: PLW0108  lanes is made below, out of this crew
-            on_grant=lambda target: lanes.slot_granted(target),  # noqa: PLW0108  as above
+            on_change=lambda: engine.wake(),  # noqa: PLW0108  the engine is made below, out of this crew
+            on_grant=lambda target: engine.slot_granted(target),  # noqa: PLW0108  as above
+            lease=limits.LEASE if self._node is None else limits.FLEET_LEASE,
         ) as crew:
-            lanes = LocalLanes(
-                store=store,
+            parts = Parts(
                 writer=writer,
                 clock=self._clock,
-                timers=ApTimers(),
-                work=Work(
-                    plan=plan,
-                    run_lane=crew.dispatcher.run_lane,
-                    open_targets=crew.gate.open_targets,
-                    waiting=crew.gate.waiting,
-                    stop=crew.dispatcher.stop,
-                ),
+                gate=crew.gate,
+                dispatcher=crew.dispatcher,
+                plan=plan,
                 executor=executor,
                 interval=interval,
                 retention=self._settings.retention.value,
             )
+            engine = self._engine(parts, store)
             with self._linked(executor):
-                return await lanes.run(stopping)
+                return await engine.run(stopping)
+
+    def _engine(self, parts: Parts, store: Store) -> Engine:
+        from uuid import UUID
+
+        from promptyoself import engines
+
+        if self._node is None:
+            return engines.local_engine(parts, store=store)
+        return engines.fleet_engine(
+            parts,
+            conninfo=self._node.conninfo,
+            owner=UUID(self._chance.token()),
+            targets=sorted(self._targets),
+            most=self._settings.max_in_flight.value,
+            lanes_max=self._concurrency,
+        )
 
     @asynccontextmanager
     async def _crew(
@@ -551,6 +563,7 @@ class World:
         watch: Callable[[Report], None],
         on_change: Callable[[], None],
         on_grant: Callable[[str], None],
+        lease: timedelta = limits.LEASE,
     ) -> AsyncIterator[_Crew]:
         """Put targets, gate, dispatcher and callbacks together; close them, and the writer, at the end."""
         import asyncio
@@ -582,6 +595,7 @@ class World:
             chance=self._chance,
             executor_id=executor.id,
             watch=watch_ends,
+            lease=lease,
         )
         posting = asyncio.ensure_future(callbacks.run())
         try:

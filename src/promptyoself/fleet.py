@@ -41,6 +41,11 @@ class FleetNode:
         """How far this machine's clock is ahead of the database's; None before it was measured."""
         return self.clock.offset
 
+    @property
+    def conninfo(self) -> str:
+        """The address with its password, for drivers alone."""
+        return self._url.reveal()
+
     def open(self) -> PostgresStore:
         """Open the database, once, and measure its time. Raises kin of StoreError; ConfigError without the driver."""
         if self._store is None:

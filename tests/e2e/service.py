@@ -9,7 +9,6 @@ import socket
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from tests.e2e.stage import PROGRAM, Process, Stage, wait_for
@@ -32,12 +31,12 @@ class Service:
 
     def __init__(self, stage: Stage, *words: str, env: Mapping[str, str] | None = None, program: str = "") -> None:
         """Start it and wait until it answers; `program` is Python that runs before it: smaller limits, hung parts."""
-        command = (sys.executable, "-c", f"{program}{_MAIN}") if program else PROGRAM
+        command = (sys.executable, "-c", f"{program}{MAIN}") if program else PROGRAM
         self.process: Final[Process] = stage.start("serve", "--port", "0", *words, env=env, program=command)
         self.url: Final = wait_for("serve listens", self._url, within_s=CALL_S_MAX)
         self.port: Final = int(self.url.rpartition(":")[2])
         assert self.ask("GET", "/healthz").status == 200
-        self.token: Final = Path(f"{stage.db}.operator-token").read_text(encoding="ascii").strip()
+        self.token: Final = stage.operator_token
 
     def _url(self) -> str | None:
         assert self.process.is_alive, self.process.stderr
@@ -133,7 +132,7 @@ def _chunks(stream: bytes) -> Iterator[str]:
         rest = rest[length + 2 :]
 
 
-_MAIN: Final = "\nimport sys\nfrom promptyoself.__main__ import main\nsys.exit(main())\n"
+MAIN: Final = "\nimport sys\nfrom promptyoself.__main__ import main\nsys.exit(main())\n"
 
 
 def limits_of(**seconds: float) -> str:

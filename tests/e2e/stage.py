@@ -217,6 +217,11 @@ class Stage:
         for one in self._processes:
             one.end()
 
+    @property
+    def operator_token(self) -> str:
+        """The token that a service of this stage has filed."""
+        return Path(f"{self.db}.operator-token").read_text(encoding="ascii").strip()
+
     # -- processes ------------------------------------------------------------------------------------------
 
     def receiver(self, *, port: int = 0, manners: Mapping[str, Mapping[str, Any]] | None = None) -> Receiver:

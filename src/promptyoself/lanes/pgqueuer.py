@@ -64,6 +64,8 @@ class FleetWork:
     """Tells the dispatcher to claim nothing more."""
     most: Mapping[str, int]
     """How many requests may be open at each target, over the whole fleet."""
+    lanes_max: int = limits.LANES_ACTIVE_MAX
+    """How many lanes may run here at once; the rest wait for whichever node has room."""
 
 
 class FleetLanes:
@@ -197,7 +199,7 @@ class FleetLanes:
         with_abandoned = self._clock.monotonic() >= self._grace_until_s
         while True:
             most = min(limits.FLEET_PICK_MAX, self._room(target) - self._work.waiting(target))
-            most = min(most, limits.LANES_ACTIVE_MAX - len(self._held))
+            most = min(most, self._work.lanes_max - len(self._held))
             if most <= 0:
                 self._hungry.add(target)
                 return
