@@ -107,7 +107,8 @@ else:
         def __init__(self: Any, *args: Any, **given: Any) -> None:  # noqa: N807  it becomes the class's
             nonlocal made
             made += 1
-            if made == HOT and type(self).__bases__ == (object,):
+            # Not `==`: two threads that count at once may both step over it.
+            if made >= HOT and type(self).__bases__ == (object,):
                 _heat(type(self), names, defaults, kw_only=kw_only, ends=ends)
             if args:
                 _place(title, () if kw_only else names, args, given)

@@ -278,7 +278,6 @@ class SqliteStore:
         if self._is_closed:
             raise closed(self.location)
         if self._inode is not None:
-            # Connecting would make an empty file where ours was moved away.
             self._still_there()
         return _connect(self.location, self._busy_for)
 
@@ -330,7 +329,8 @@ class SqliteStore:
 def _connect(location: str, busy_for: timedelta) -> sqlite3.Connection:
     try:
         connection = sqlite3.connect(
-            location,
+            _uri(location),
+            uri=True,
             timeout=busy_for.total_seconds(),
             isolation_level=None,
             check_same_thread=False,  # a store's locks keep threads apart
@@ -342,6 +342,13 @@ def _connect(location: str, busy_for: timedelta) -> sqlite3.Connection:
     except DRIVER_ERRORS as exc:
         raise translated(exc, location) from exc
     return connection
+
+
+def _uri(location: str) -> str:
+    """Return how to open a database that is there: a plain path would make an empty file where ours was moved away."""
+    if location == MEMORY:
+        return MEMORY
+    return f"file:{location.replace('%', '%25').replace('?', '%3f').replace('#', '%23')}?mode=rw"
 
 
 def _close(connection: sqlite3.Connection) -> None:
