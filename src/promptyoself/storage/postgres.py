@@ -25,6 +25,7 @@ from psycopg.types.numeric import Int8Dumper
 
 from promptyoself.domain import limits
 from promptyoself.domain.errors import StoreCorrupt, StoreError
+from promptyoself.domain.values import dataclass
 from promptyoself.storage.migrate import Migration, migrations
 from promptyoself.storage.postgres_errors import (
     DRIVER_ERRORS,
@@ -33,6 +34,7 @@ from promptyoself.storage.postgres_errors import (
     closed,
     crowded,
     not_connected,
+    refuse_unfit,
     translated,
     unreadable_address,
 )
@@ -48,6 +50,18 @@ _PREPARED_MAX: Final = 500
 """More than there are statements: none is ever prepared twice."""
 
 
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What the server bounds for each connection: see limits.py, POSTGRES_..._FOR."""
+
+    lock: timedelta = limits.POSTGRES_LOCK_FOR
+    statement: timedelta = limits.POSTGRES_STATEMENT_FOR
+    idle_in_transaction: timedelta = limits.POSTGRES_IDLE_IN_TRANSACTION_FOR
+
+
+BOUNDS: Final = Bounds()
+
+
 class _Number(Int8Dumper):
     """A number as text, whose type the statement says: one prepared statement for each, whatever is None in it."""
 
@@ -57,8 +71,9 @@ class _Number(Int8Dumper):
 class PostgresStore:
     """A database on a server. Safe to use from several threads, whose transactions run at the same time."""
 
-    def __init__(self, address: dict[str, Any], *, busy_for: timedelta = limits.STORE_BUSY_FOR) -> None:
+    def __init__(self, address: dict[str, Any], *, busy_for: timedelta, bounds: Bounds) -> None:
         """Prepare a store at an address that libpq has read; `open` makes it usable."""
+        self._bounds = bounds
         self._conninfo = make_conninfo("", **_with_bounds(address))
         self._location = _location(address)
         self._busy_s = busy_for.total_seconds()
@@ -78,12 +93,14 @@ class PostgresStore:
         *,
         new_uid: Callable[[], str],
         busy_for: timedelta = limits.STORE_BUSY_FOR,
+        bounds: Bounds = BOUNDS,
         steps: Sequence[Migration] | None = None,
     ) -> PostgresStore:
         """Open the database at `url` (`postgresql://...`), making or upgrading our tables when needed.
 
-        `new_uid` is called for a new database only; `busy_for` bounds the wait for a connection of this process's;
-        `steps` are the migrations (all of ours). Several nodes may open at once.
+        `new_uid` is called for a new database only; `busy_for` bounds the wait for a connection of this process's,
+        `bounds` what the server lets a transaction wait for; `steps` are the migrations (all of ours). Several nodes
+        may open at once.
 
         Raises StoreUnreachable, StoreTooNew, StoreCorrupt, StoreReadOnly, StoreBusy, or plain StoreError.
         """
@@ -91,7 +108,7 @@ class PostgresStore:
             address = conninfo_to_dict(url)
         except psycopg.Error:
             raise unreadable_address() from None  # its text may quote a password
-        store = cls(address, busy_for=busy_for)
+        store = cls(address, busy_for=busy_for, bounds=bounds)
         try:
             store._start(migrations("postgres") if steps is None else steps, new_uid)
         except BaseException:
@@ -291,29 +308,14 @@ class PostgresStore:
     def _settle(self, connection: Connection) -> None:
         """Set the bounds of waiting, and refuse what is no database for us."""
         bounds = {
-            "lock_ms": _ms(limits.POSTGRES_LOCK_FOR),
-            "statement_ms": _ms(limits.POSTGRES_STATEMENT_FOR),
-            "idle_ms": _ms(limits.POSTGRES_IDLE_IN_TRANSACTION_FOR),
+            "lock_ms": _ms(self._bounds.lock),
+            "statement_ms": _ms(self._bounds.statement),
+            "idle_ms": _ms(self._bounds.idle_in_transaction),
         }
         with self._translating():
             found = connection.execute(placed("settle"), bounds).fetchone()
         assert found is not None  # noqa: S101  a SELECT without FROM has one row
-        version = int(found["version"]) // 10_000
-        if version < limits.POSTGRES_VERSION_MIN:
-            raise StoreError(
-                f"{self._location} is PostgreSQL {version}; promptyoself needs {limits.POSTGRES_VERSION_MIN} or newer",
-                hint="upgrade the server, or name another with PROMPTYOSELF_DB",
-            )
-        if found["encoding"] != "UTF8":
-            raise StoreError(
-                f"the database {self._location} keeps texts as {found['encoding']}, not as UTF8",
-                hint="make one with createdb --encoding=UTF8 --template=template0, and name it with PROMPTYOSELF_DB",
-            )
-        if found["schema"] is None:
-            raise StoreError(
-                f"the schema that {self._location} is to be used with is not there",
-                hint="CREATE SCHEMA, or correct search_path in PROMPTYOSELF_DB",
-            )
+        refuse_unfit(found, self._location)
 
     @contextmanager
     def _translating(self) -> Iterator[None]:

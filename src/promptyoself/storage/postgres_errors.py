@@ -6,10 +6,12 @@ cannot read.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import psycopg
 
+from promptyoself.domain import limits
 from promptyoself.domain.errors import (
     StoreBusy,
     StoreCorrupt,
@@ -53,6 +55,7 @@ _UNKNOWN_DATABASE: Final = ("database", "does not exist")
 _UNKNOWN_ROLE: Final = ("role", "does not exist")
 _NO_ENTRY: Final = "no pg_hba.conf entry"
 _PASSWORD: Final = ("password authentication failed", "no password supplied")
+_NOT_READ: Final = "invalid "  # "invalid port number", "invalid integer value": of the address, which they quote
 _TOO_MANY: Final = ("too many clients", "remaining connection slots", "too many connections")
 
 
@@ -126,6 +129,8 @@ def _without_code(exc: Exception, location: str) -> StoreError:
 def not_connected(exc: psycopg.Error, location: str) -> StoreError:
     """Return the error for a connection that could not be made."""
     said = str(exc)
+    if _NOT_READ in said:
+        return unreadable_address()
     if any(part in said for part in _PASSWORD) or _NO_ENTRY in said:
         return StoreError(
             f"the database {location} does not let us in: wrong user, or wrong or missing password",
@@ -144,6 +149,26 @@ def not_connected(exc: psycopg.Error, location: str) -> StoreError:
     if any(part in said for part in _TOO_MANY):
         return crowded(location)
     return unreachable(location, _first_line(exc))
+
+
+def refuse_unfit(server: Mapping[str, Any], location: str) -> None:
+    """Raise StoreError when a server (the row of `settle`) is too old, keeps no UTF-8, or has no schema for us."""
+    version = int(server["version"]) // 10_000
+    if version < limits.POSTGRES_VERSION_MIN:
+        raise StoreError(
+            f"{location} is PostgreSQL {version}; promptyoself needs {limits.POSTGRES_VERSION_MIN} or newer",
+            hint="upgrade the server, or name another with PROMPTYOSELF_DB",
+        )
+    if server["encoding"] != "UTF8":
+        raise StoreError(
+            f"the database {location} keeps texts as {server['encoding']}, not as UTF8",
+            hint="make one with createdb --encoding=UTF8 --template=template0, and name it with PROMPTYOSELF_DB",
+        )
+    if server["schema"] is None:
+        raise StoreError(
+            f"the schema that {location} is to be used with is not there",
+            hint="CREATE SCHEMA, or correct search_path in PROMPTYOSELF_DB",
+        )
 
 
 def unreadable_address() -> StoreError:

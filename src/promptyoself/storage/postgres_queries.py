@@ -25,4 +25,6 @@ def placed(name: str) -> bytes:
 
 
 def _placed(text: str) -> bytes:
-    return _PARAMETER.sub(r"%(\1)s", text.replace("%", "%%")).encode()
+    placed, parameters = _PARAMETER.subn(r"%(\1)s", text.replace("%", "%%"))
+    # Without parameters psycopg sends a statement as it is, and each % as it stands.
+    return (placed if parameters else text).encode()

@@ -20,7 +20,7 @@ from typing import Any, Final, Self
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from promptyoself.domain.errors import StoreError
+from promptyoself.domain.errors import StoreBusy, StoreError
 from promptyoself.storage.postgres_errors import DRIVER_ERRORS, RESTORE, in_doubt, translated
 from promptyoself.storage.postgres_queries import statements
 from promptyoself.storage.rows import Values
@@ -65,6 +65,7 @@ _OF_LANES: Final = frozenset(
         "next_wake_at",
         "next_wake_at_stopped",
         "prune_lanes",
+        "counts",
         "due_lanes",
         "due_lanes_of_ended_leases",
         "idle_lanes",
@@ -101,15 +102,43 @@ class _Kept:
     """Lanes given back: their tokens go at the commit, or to the back of the queue."""
     told: set[str] = field(default_factory=set)
     schedules: set[int] = field(default_factory=set)
+    """Ids of those that are locked."""
     names: set[str] = field(default_factory=set)
     lanes_made: set[str] = field(default_factory=set)
 
-    def forget_since(self, facts: int) -> None:
-        """Go back to a savepoint: facts since are undone, locks since let go. A lane refreshed in vain is no harm."""
-        del self.facts[facts:]
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to be written before the commit."""
+        return not (self.facts or self.lanes or self.released or self.told)
+
+    def mark(self) -> _Mark:
+        """Return what is kept back at a savepoint. Who writes it out leaves these collections as they are."""
+        return _Mark(self.facts, len(self.facts), self.lanes, self.released, self.told)
+
+    def go_back_to(self, mark: _Mark) -> None:
+        """Undo what was kept back since, and what was written out: that of before is kept back again.
+
+        Locks since are let go; which those are nobody knows here, so each is asked for again. A lane that is refreshed
+        in vain, or told of, does no harm.
+        """
+        self.facts = mark.facts[: mark.facts_count]
+        self.lanes |= mark.lanes
+        self.released |= mark.released
+        self.told |= mark.told
         self.schedules.clear()
         self.names.clear()
         self.lanes_made.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """What was kept back when a savepoint was opened."""
+
+    facts: list[Values]
+    facts_count: int
+    lanes: set[str]
+    released: set[str]
+    told: set[str]
 
 
 class PostgresStatements(Statements):
@@ -127,7 +156,7 @@ class PostgresStatements(Statements):
         self._sql = statements()
         self._is_over = False
         self._using = threading.RLock()
-        self._lent_at = 0
+        self._lent_at = self._kept.mark()
 
     @property
     def is_alive(self) -> bool:
@@ -136,13 +165,14 @@ class PostgresStatements(Statements):
 
     def commit(self) -> None:
         """Make durable what was written. Raises StoreError kin when it was not; the caller then rolls back."""
-        if not self._is_reading:
-            self.write_what_is_kept()
         self._refuse_undone()
+        if not self._kept.is_empty:
+            self.write_what_is_kept()
         try:
             self._execute(b"COMMIT", {})
         except StoreError as error:
-            if self._connection.broken and not self._is_reading:
+            is_sure = self._is_reading or isinstance(error, StoreBusy)  # the server says that it has undone it
+            if self._connection.broken and not is_sure:
                 raise in_doubt(self._location) from error
             raise
 
@@ -157,7 +187,7 @@ class PostgresStatements(Statements):
     @contextmanager
     def nested(self) -> Iterator[None]:
         """Open a savepoint: what is raised within undoes what was written within, and nothing before it."""
-        facts = len(self._kept.facts)
+        mark = self._kept.mark()
         self._execute(b"SAVEPOINT act", {})
         try:
             yield
@@ -166,14 +196,14 @@ class PostgresStatements(Statements):
             if self.is_alive:
                 self._execute(b"ROLLBACK TO act", {})
                 self._execute(b"RELEASE act", {})
-                self._kept.forget_since(facts)
+                self._kept.go_back_to(mark)
             raise
         self._execute(b"RELEASE act", {})
 
     def lend(self) -> Self:
         """Open a savepoint and return a transaction for one body; `take_back` ends it."""
         self._execute(b"SAVEPOINT loan", {})
-        self._lent_at = len(self._kept.facts)
+        self._lent_at = self._kept.mark()
         return type(self)(self._connection, self._location, is_reading=self._is_reading, kept=self._kept)
 
     def take_back(self, lent: Self, *, is_kept: bool) -> None:
@@ -184,35 +214,45 @@ class PostgresStatements(Statements):
         lent.end()
         if not is_kept:
             self._execute(b"ROLLBACK TO loan", {})
-            self._kept.forget_since(self._lent_at)
+            self._kept.go_back_to(self._lent_at)
         else:
             self._refuse_undone()
         self._execute(b"RELEASE loan", {})
 
     def write_what_is_kept(self) -> None:
-        """Write lanes and facts that were kept back, and tell the other nodes at the commit. Lanes first, sorted."""
-        self._write_lanes()
-        if self._kept.facts:
-            self._kept.told.add("f")
-        if self._kept.told:
-            payload = "".join(sorted(self._kept.told))
-            self._kept.told.clear()
-            self._execute(self._sql["tell"], {"payload": payload})
-        self._write_facts()
+        """Write lanes and facts that were kept back, and tell the other nodes at the commit; in one round trip."""
+        kept = self._kept
+        if kept.facts:
+            kept.told.add("f")
+        told, kept.told = "".join(sorted(kept.told)), set()
+        with self._in_one_trip():
+            self._write_lanes()
+            if told:
+                self._execute(self._sql["tell"], {"payload": told})
+            self._write_facts()
 
     def _write_lanes(self) -> None:
-        if self._kept.lanes:
-            lanes = json.dumps(sorted(self._kept.lanes))
-            self._kept.lanes.clear()
+        """Lock lanes in the order of their names, then refresh them: a new statement sees all that is committed."""
+        lanes, self._kept.lanes = sorted(self._kept.lanes), set()
+        if lanes:
             self._execute(self._sql["lock_lanes"], {"lanes": lanes})
             self._execute(self._sql["refresh_lane"], {"lanes": lanes})
 
     def _write_facts(self) -> None:
-        if self._kept.facts:
-            facts = json.dumps(self._kept.facts)
-            self._kept.facts.clear()
+        facts, self._kept.facts = self._kept.facts, []
+        if facts:
             self._lock_name(JOURNAL_LOCK)
-            self._execute(self._sql["add_facts"], {"rows": facts})
+            self._execute(self._sql["add_facts"], {"rows": json.dumps(facts)})
+
+    @contextmanager
+    def _in_one_trip(self) -> Iterator[None]:
+        """Send statements whose answers nobody looks at without waiting for each; raise for the first that failed."""
+        with self._using:
+            try:
+                with self._connection.pipeline():
+                    yield
+            except DRIVER_ERRORS as exc:
+                raise translated(exc, self._location) from exc
 
     # -- statements by name ---------------------------------------------------------------------------------
 
@@ -254,7 +294,7 @@ class PostgresStatements(Statements):
         """Write first what a statement would otherwise not see; note what is to be told."""
         if self._is_reading:
             return
-        if name in _OF_LANES or name == "counts":
+        if name in _OF_LANES:
             self._write_lanes()
         if name in _OF_FACTS:
             self._write_facts()

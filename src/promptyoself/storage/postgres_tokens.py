@@ -31,11 +31,11 @@ class TokenStatements(PostgresStatements):
     def drop_idle_tokens(self, *, now: datetime, limit: int) -> int:
         """Remove tokens that nobody has picked and whose lanes have nothing to do by `now`; count them."""
         idle = [row["lane"] for row in self._rows("idle_lanes", {"now": micros(now), "limit": page(limit)})]
-        return self._change("drop_idle_tokens", {"lanes": json.dumps(idle), "now": micros(now)}) if idle else 0
+        return self._change("drop_idle_tokens", {"lanes": idle, "now": micros(now)}) if idle else 0
 
     def give_back_token(self, token_id: int, *, lane: str, owner: str) -> bool:
         """Take a token out of `owner`'s hands; a lane that is due and free gets a new one, at the end of the queue."""
-        self._execute(self._sql["lock_lanes"], {"lanes": json.dumps([lane])})
+        self._execute(self._sql["lock_lanes"], {"lanes": [lane]})
         if not self._change("drop_token", {"id": token_id, "owner": owner}):
             return False
         self._kept.released.add(lane)
@@ -87,16 +87,16 @@ class TokenStatements(PostgresStatements):
         """Write what was kept back of lanes; drop the tokens of those given back, and issue what is missing."""
         released = sorted(self._kept.released)
         lanes = sorted(self._kept.lanes.union(released))
-        self._kept.released.clear()
+        self._kept.released = set()
         super()._write_lanes()
         if released:  # their rows are in hand: giving a lane back has changed it
-            self._execute(self._sql["drop_tokens"], {"lanes": json.dumps(released)})
+            self._execute(self._sql["drop_tokens"], {"lanes": released})
         if lanes:
-            found = self._execute(self._sql["lanes_to_wake"], {"lanes": json.dumps(lanes)}).fetchall()
+            found = self._execute(self._sql["lanes_to_wake"], {"lanes": lanes}).fetchall()
             self._issue_tokens(row["lane"] for row in found)
 
     def _issue_tokens(self, lanes: Iterable[str]) -> None:
         """Issue tokens for lanes whose rows are in hand. Without any, nothing is told to anybody."""
         wanted = sorted(lanes)
         if wanted:
-            self._execute(self._sql["issue_tokens"], {"lanes": json.dumps(wanted)})
+            self._execute(self._sql["issue_tokens"], {"lanes": wanted})

@@ -12,7 +12,7 @@ from promptyoself.domain.errors import Conflict, StoreBusy, StoreError
 from promptyoself.domain.models import OPERATOR, Delivery, DeliveryKind, Fact, NewDelivery, Schedule, StopSwitch
 from promptyoself.domain.ports import NewSchedule
 from promptyoself.storage import rows
-from promptyoself.storage.postgres_errors import read_only
+from promptyoself.storage.postgres_errors import read_only, translated
 from promptyoself.storage.postgres_server import ServerStatements
 from promptyoself.storage.postgres_statements import guard_name
 from promptyoself.storage.postgres_tokens import TokenStatements
@@ -137,7 +137,7 @@ class PostgresTx(TokenStatements, ServerStatements, SqlTx):
                 return
             made = [{"lane": lane, "target": target} for lane, target in sorted(wanted.items())]
             self._execute(self._sql["add_lane"], {"rows": _json(made)})
-            kept = self._execute(self._sql["keep_lanes"], {"lanes": json.dumps(list(wanted))}).fetchall()
+            kept = self._execute(self._sql["keep_lanes"], {"lanes": list(wanted)}).fetchall()
             for row in kept:
                 self._kept.lanes_made.add(row["lane"])
                 del wanted[row["lane"]]
@@ -160,8 +160,8 @@ class PostgresTx(TokenStatements, ServerStatements, SqlTx):
             self.issue_due_tokens(after=limits.INSTANT_MIN, now=self.server_time(), limit=limits.LIST_MAX)
 
     def _prune_lanes(self, lanes: Sequence[str]) -> None:
-        locked = self._rows("lock_lanes_to_prune", {"lanes": json.dumps(sorted(lanes))})
-        self._change("prune_lanes", {"lanes": json.dumps([row["lane"] for row in locked])})
+        locked = self._rows("lock_lanes_to_prune", {"lanes": sorted(lanes)})
+        self._change("prune_lanes", {"lanes": [row["lane"] for row in locked]})
 
     # -- journal --------------------------------------------------------------------------------------------
 
@@ -175,14 +175,22 @@ class PostgresTx(TokenStatements, ServerStatements, SqlTx):
             raise ended(self._location)
         if self._is_reading:
             raise read_only(self._location)
-        for fact in facts:
-            if "\0" in fact.actor:
-                raise _impossible("its actor holds a NUL character")
-            self._kept.facts.append(rows.fact_values(fact))
+        # What the server would refuse is refused here, not at the commit that others may share.
+        self._kept.facts.extend([_storable(rows.fact_values(fact), self._location) for fact in facts])
 
 
 def _json(values: Iterable[Values]) -> str:
     return json.dumps(list(values), ensure_ascii=False)
+
+
+def _storable(fact: Values, location: str) -> Values:
+    try:
+        fact["actor"].encode()
+    except UnicodeEncodeError as exc:
+        raise translated(exc, location) from exc
+    if "\0" in fact["actor"]:
+        raise _impossible("a text in it holds a NUL character")
+    return fact
 
 
 def _id(row: rows.Row) -> int:

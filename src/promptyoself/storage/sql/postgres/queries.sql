@@ -1,6 +1,8 @@
 -- Every statement of the PostgreSQL store. A block starts with its name, then says why; loaded by storage/queries.py.
 -- Parameters are named (`:name`; written as CAST(x AS y), for `::` would look like one). One that PostgreSQL cannot tell
 -- the type of from where it stands is cast. Instants are microseconds, see migrations/0001_initial.sql.
+-- What a subquery has picked is compared as an array: for a prepared statement LIMIT :limit stands for a tenth of the
+-- table, and a join with that would read all of it.
 -- Locks: a schedule, then its deliveries, then lanes in the order of their names, then the journal (decision 0026).
 
 -- == the database itself ==========================================================================================
@@ -245,7 +247,7 @@ ON CONFLICT (lane) DO NOTHING
 
 -- name: keep_lanes
 -- Retention deletes empty lanes: not these, until the transaction ends. Those that it has deleted are missing here.
-SELECT lane FROM lanes WHERE lane IN (SELECT json_array_elements_text(CAST(:lanes AS json)))
+SELECT lane FROM lanes WHERE lane = ANY (CAST(:lanes AS text[]))
 ORDER BY lane FOR KEY SHARE
 
 -- name: add_delivery
@@ -360,21 +362,21 @@ UPDATE lanes SET
     is_in_flight = CAST(EXISTS (
         SELECT 1 FROM deliveries
         WHERE deliveries.lane = lanes.lane AND state IN ('leased', 'accepted', 'unknown')) AS integer)
-WHERE lane IN (SELECT json_array_elements_text(CAST(:lanes AS json)))
+WHERE lane = ANY (CAST(:lanes AS text[]))
 
 -- name: lock_lanes
 -- In the order of their names, so that no two transactions wait for each other. NO KEY: who adds a delivery does not wait.
-SELECT lane FROM lanes WHERE lane IN (SELECT json_array_elements_text(CAST(:lanes AS json)))
+SELECT lane FROM lanes WHERE lane = ANY (CAST(:lanes AS text[]))
 ORDER BY lane FOR NO KEY UPDATE
 
 -- name: hasten_target
 -- The target is well again: what waits because it refused everybody (its reason says so) waits no longer. What somebody
 -- has in hand just now is left to him.
-UPDATE deliveries SET due_at = :now WHERE id IN (
+UPDATE deliveries SET due_at = :now WHERE id = ANY (ARRAY(
     SELECT id FROM deliveries
     WHERE target = :target AND state = 'pending' AND refusals > 0 AND due_at > :now
         AND substr(reason, 1, length(CAST(:prefix AS text))) = :prefix
-    FOR UPDATE SKIP LOCKED)
+    FOR UPDATE SKIP LOCKED))
 RETURNING lane
 
 -- == attempts =====================================================================================================
@@ -448,14 +450,14 @@ WHERE lane = :lane AND lease_token = :token
 -- name: renew_lanes
 -- All at once: thousands of lanes wait in one process. A row that somebody has in hand is renewed the next time: one
 -- who has stopped with it must not keep the others from being renewed.
-UPDATE lanes SET leased_until = :until WHERE lane IN (
-    SELECT lane FROM lanes WHERE lease_token IS NOT NULL AND executor_id = :executor_id FOR NO KEY UPDATE SKIP LOCKED)
+UPDATE lanes SET leased_until = :until WHERE lane = ANY (ARRAY(
+    SELECT lane FROM lanes WHERE lease_token IS NOT NULL AND executor_id = :executor_id FOR NO KEY UPDATE SKIP LOCKED))
 
 -- name: cut_leases
 -- A lease that ends further ahead than any can was given by a clock that has been set back since: its runner, if it
 -- lives, renews it; if not, the lane must not wait for that clock.
-UPDATE lanes SET leased_until = :until WHERE lane IN (
-    SELECT lane FROM lanes WHERE lease_token IS NOT NULL AND leased_until > :until FOR NO KEY UPDATE SKIP LOCKED)
+UPDATE lanes SET leased_until = :until WHERE lane = ANY (ARRAY(
+    SELECT lane FROM lanes WHERE lease_token IS NOT NULL AND leased_until > :until FOR NO KEY UPDATE SKIP LOCKED))
 
 -- name: lane_holder
 -- Nobody, once the lease has run out.
@@ -721,8 +723,8 @@ DELETE FROM tokens WHERE revoked_at < :before OR expires_at < :before
 
 -- name: prune_claims
 -- An expired claim is as good as none.
-DELETE FROM claims WHERE (owner, key) IN (
-    SELECT owner, key FROM claims WHERE expires_at < :before ORDER BY expires_at LIMIT :limit)
+DELETE FROM claims WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM claims WHERE expires_at < :before ORDER BY expires_at LIMIT :limit FOR UPDATE SKIP LOCKED))
 
 -- == requests that were answered =================================================================================
 
@@ -739,8 +741,8 @@ ON CONFLICT (owner, key) DO UPDATE SET
 
 -- name: forget_requests
 -- Those that no longer count, oldest first.
-DELETE FROM requests WHERE (owner, key) IN (
-    SELECT owner, key FROM requests WHERE created_at < :before ORDER BY created_at LIMIT :limit)
+DELETE FROM requests WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM requests WHERE created_at < :before ORDER BY created_at LIMIT :limit FOR UPDATE SKIP LOCKED))
 
 -- == housekeeping =================================================================================================
 
@@ -751,27 +753,28 @@ FOR UPDATE SKIP LOCKED
 
 -- name: prune_deliveries
 -- Attempts go with them (ON DELETE CASCADE).
-DELETE FROM deliveries WHERE id IN (SELECT CAST(json_array_elements_text(CAST(:ids AS json)) AS bigint))
+DELETE FROM deliveries WHERE id = ANY (ARRAY(SELECT CAST(json_array_elements_text(CAST(:ids AS json)) AS bigint)))
 
 -- name: prune_lanes
 -- Lanes just emptied, unless somebody holds them; locked before (lock_lanes_to_prune), so that none is filled meanwhile.
 DELETE FROM lanes
-WHERE lane IN (SELECT json_array_elements_text(CAST(:lanes AS json))) AND lease_token IS NULL
+WHERE lane = ANY (CAST(:lanes AS text[])) AND lease_token IS NULL
     AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.lane = lanes.lane)
 
 -- name: lock_lanes_to_prune
 -- A lane that somebody works on is not empty, or not for long.
-SELECT lane FROM lanes WHERE lane IN (SELECT json_array_elements_text(CAST(:lanes AS json)))
+SELECT lane FROM lanes WHERE lane = ANY (CAST(:lanes AS text[]))
 ORDER BY lane FOR UPDATE SKIP LOCKED
 
 -- name: prune_facts
--- A live schedule keeps the facts that say who made and changed it. The highest id of those deleted is kept.
+-- A live schedule keeps the facts that say who made and changed it; looked up one by one, where EXISTS would read all
+-- schedules. The highest id of those deleted is kept.
 WITH gone AS (
-    DELETE FROM facts WHERE id IN (
+    DELETE FROM facts WHERE id = ANY (ARRAY(
         SELECT id FROM facts
-        WHERE at < :before AND NOT (kind IN ('registered', 'edited') AND EXISTS (
-            SELECT 1 FROM schedules WHERE schedules.id = facts.schedule_id AND state IN ('active', 'paused')))
-        ORDER BY at LIMIT :limit FOR UPDATE SKIP LOCKED)
+        WHERE at < :before AND NOT (kind IN ('registered', 'edited') AND coalesce(
+            (SELECT state FROM schedules WHERE schedules.id = facts.schedule_id), '') IN ('active', 'paused'))
+        ORDER BY at LIMIT :limit FOR UPDATE SKIP LOCKED))
     RETURNING id),
 noted AS (
     UPDATE meta SET value = CAST(greatest(CAST(value AS bigint), (SELECT max(id) FROM gone)) AS text)
@@ -780,8 +783,8 @@ SELECT id FROM gone
 
 -- name: prune_messages
 -- Read ones only: an unread message waits for its agent, however long.
-DELETE FROM inbox WHERE id IN (
-    SELECT id FROM inbox WHERE acked_at IS NOT NULL AND acked_at < :before ORDER BY acked_at LIMIT :limit)
+DELETE FROM inbox WHERE id = ANY (ARRAY(
+    SELECT id FROM inbox WHERE acked_at IS NOT NULL AND acked_at < :before ORDER BY acked_at LIMIT :limit))
 
 -- name: prune_executors
 -- Rows of processes that crashed long ago.
@@ -841,7 +844,7 @@ SELECT
 -- Of lanes just written to, their rows in hand: those that are due and free by the database's own clock, and have no
 -- token. COLLATE: the index of tokens is the carrier's, ordered as the database orders.
 SELECT lane FROM lanes
-WHERE lane IN (SELECT json_array_elements_text(CAST(:lanes AS json)))
+WHERE lane = ANY (CAST(:lanes AS text[]))
     AND next_due_at <= CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)
     AND (lease_token IS NULL OR leased_until <= CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint))
     AND (is_in_flight = 1 OR NOT EXISTS (
@@ -877,13 +880,13 @@ ORDER BY lane LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
 -- issued.
 INSERT INTO pgqueuer (priority, entrypoint, dedupe_key, payload, status)
 SELECT 0, target, lane, convert_to(lane, 'UTF8'), 'queued' FROM lanes
-WHERE lane IN (SELECT json_array_elements_text(CAST(:lanes AS json))) ORDER BY next_due_at, lane
+WHERE lane = ANY (CAST(:lanes AS text[])) ORDER BY next_due_at, lane
 ON CONFLICT (dedupe_key) WHERE status IN ('queued', 'picked') AND dedupe_key IS NOT NULL DO NOTHING
 
 -- name: drop_tokens
 -- Of lanes given back, their rows in hand: whatever arrives later finds no token there, and issues one.
 DELETE FROM pgqueuer
-WHERE dedupe_key IN (SELECT json_array_elements_text(CAST(:lanes AS json)))
+WHERE dedupe_key = ANY (CAST(:lanes AS text[]))
     AND status IN ('queued', 'picked') AND dedupe_key IS NOT NULL
 
 -- name: drop_token
@@ -914,7 +917,7 @@ ORDER BY lanes.lane LIMIT :limit FOR NO KEY UPDATE OF lanes SKIP LOCKED
 -- name: drop_idle_tokens
 -- Looked at once more: before its row was in hand something may have arrived.
 DELETE FROM pgqueuer AS token USING lanes
-WHERE token.dedupe_key IN (SELECT json_array_elements_text(CAST(:lanes AS json))) AND token.status = 'queued'
+WHERE token.dedupe_key = ANY (CAST(:lanes AS text[])) AND token.status = 'queued'
     AND lanes.lane COLLATE "default" = token.dedupe_key AND (lanes.next_due_at IS NULL OR lanes.next_due_at > :now)
 
 -- name: prune_token_log

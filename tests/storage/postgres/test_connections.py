@@ -1,0 +1,350 @@
+"""Connections: how many, what happens when one breaks, and what people are told, never with a password."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import ExitStack
+from datetime import timedelta
+
+import psycopg
+import pytest
+
+from promptyoself.domain import limits
+from promptyoself.domain.errors import (
+    StoreBusy,
+    StoreCorrupt,
+    StoreError,
+    StoreFull,
+    StoreGone,
+    StoreReadOnly,
+    StoreUnreachable,
+)
+from promptyoself.domain.ports import ScheduleFilter
+from promptyoself.storage.postgres import Bounds, PostgresStore
+from promptyoself.storage.postgres_errors import not_connected, refuse_unfit, translated
+from tests.contract.lane_suite import add_schedule
+from tests.factories import NOW, a_fact, a_new_schedule
+from tests.postgres.server import PostgresServer
+from tests.storage.postgres.conftest import Beside, Opened, Start
+
+SECRET = "s3cr3t-w0rd"  # noqa: S105  it opens nothing
+SOON = timedelta(milliseconds=300)
+
+
+def connections(url: str) -> int:
+    with psycopg.connect(url, application_name="looking") as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND application_name = 'promptyoself'"
+        ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[PostgresServer]:
+    """A server of this module's, to be stopped and killed."""
+    with PostgresServer() as server:
+        yield server
+
+
+# -- how many -----------------------------------------------------------------------------------------------
+
+
+def test_a_command_makes_one_connection(store: PostgresStore, url: str) -> None:
+    schedule = add_schedule(store)
+    with store.reading() as tx:
+        assert tx.schedule(schedule.id) == schedule
+    assert connections(url) == 1
+
+
+def test_connections_are_bounded_and_the_wait_for_one_too(postgres_url: str, opened: Opened) -> None:
+    store = opened(postgres_url, busy_for=SOON)
+    with ExitStack() as all_of_them:
+        for _ in range(limits.POSTGRES_CONNECTIONS_MAX):
+            all_of_them.enter_context(store.reading())
+        with pytest.raises(StoreBusy, match="in use"), store.transaction():
+            pass
+    with store.transaction() as tx:
+        tx.add_fact(a_fact())
+    store.close()
+    assert connections(postgres_url) == 0
+
+
+def test_a_store_closed_in_the_middle_of_a_transaction_lets_it_end(store: PostgresStore, url: str) -> None:
+    with store.transaction() as tx:
+        store.close()
+        tx.add_fact(a_fact())
+    assert connections(url) == 0
+
+
+# -- connections that break ---------------------------------------------------------------------------------
+
+
+def _end_all(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+
+def test_a_server_that_was_restarted_between_two_transactions_is_no_failure(
+    own: PostgresServer, opened: Opened
+) -> None:
+    store = opened(own.new_database())
+    schedule = add_schedule(store)
+    with store.glancing() as tx:
+        assert tx.next_wake_at(now=NOW) is not None
+    own.stop()
+    with pytest.raises(StoreUnreachable, match="does not answer"), store.transaction():
+        pass
+    own.start()
+    with store.glancing() as tx:
+        assert tx.next_wake_at(now=NOW) == schedule.next_fire_at
+    with store.reading() as tx:
+        assert tx.schedule(schedule.id) == schedule
+
+
+def test_a_server_that_is_killed_in_the_middle_undoes_that_transaction_alone(
+    own: PostgresServer, opened: Opened
+) -> None:
+    store = opened(own.new_database())
+    add_schedule(store, "before")
+
+    def interrupted() -> None:
+        with store.transaction() as tx:
+            tx.add_schedule(a_new_schedule("lost"))
+            own.kill()
+            own.start()
+            tx.add_schedule(a_new_schedule("lost, too"))
+
+    with pytest.raises(StoreUnreachable):
+        interrupted()
+    add_schedule(store, "after")
+    with store.reading() as tx:
+        assert [one.uid for one in tx.schedules(ScheduleFilter())] == ["before", "after"]
+
+
+def test_a_connection_that_breaks_during_a_commit_leaves_a_doubt_and_says_so(store: PostgresStore, url: str) -> None:
+    def interrupted() -> None:
+        with store.transaction() as tx:
+            tx.add_schedule(a_new_schedule())
+            tx.write_what_is_kept()
+            _end_all(url)
+
+    with pytest.raises(StoreUnreachable, match="wholly, or not at all"):
+        interrupted()
+    assert store.change_mark() == store.change_mark()
+
+
+def test_another_database_in_its_place_is_noticed(postgres: PostgresServer, opened: Opened) -> None:
+    url = postgres.new_database()
+    store = opened(url)
+    with psycopg.connect(url) as connection:
+        connection.execute("UPDATE meta SET value = 'another' WHERE name = 'store_uid'")
+    _end_all(url)
+    with pytest.raises(StoreGone, match="another database"), store.reading():
+        pass
+
+
+def test_a_stopped_process_loses_its_transaction_and_its_locks(store: PostgresStore, url: str, start: Start) -> None:
+    schedule = add_schedule(store)
+    process = start(
+        url,
+        f"""
+store = opened(bounds=Bounds(idle_in_transaction=timedelta(milliseconds=500)))
+from promptyoself.domain.errors import StoreBusy
+try:
+    with store.transaction() as tx:
+        tx.schedule({schedule.id})
+        tx.add_fact(a_fact(actor="stopped"))
+        say("held")
+        sys.stdin.readline()
+        tx.schedule({schedule.id})
+except StoreBusy as error:
+    say(error.message)
+with store.transaction() as tx:
+    tx.add_fact(a_fact(actor="resumed"))
+say("done")
+""",
+    )
+    assert process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout.readline() == "held\n"
+    process.send_signal(signal.SIGSTOP)
+    try:
+        with store.transaction() as tx:  # waits until the server has undone the other
+            assert tx.schedule(schedule.id) == schedule
+    finally:
+        process.send_signal(signal.SIGCONT)
+    process.stdin.write("go on\n")
+    process.stdin.flush()
+    assert "stood still for too long" in process.stdout.readline()
+    assert process.stdout.readline() == "done\n"
+    with store.reading() as tx:
+        assert [fact.actor for fact in tx.facts(limit=9)] == ["resumed"]
+
+
+# -- bounds of waiting --------------------------------------------------------------------------------------
+
+
+def test_a_lock_that_does_not_come_is_said_and_what_was_written_is_undone(postgres_url: str, opened: Opened) -> None:
+    store = opened(postgres_url, bounds=Bounds(lock=SOON))
+    schedule = add_schedule(store)
+
+    def wait() -> None:
+        with store.transaction() as tx:
+            tx.add_fact(a_fact())
+            tx.facts(limit=1)
+            tx.schedule(schedule.id)
+
+    with store.transaction() as tx:
+        tx.schedule(schedule.id)
+        with pytest.raises(StoreBusy, match="holds what this one needs"):
+            wait()
+    with store.reading() as tx:
+        assert tx.facts(limit=9) == []
+
+
+def test_two_that_wait_for_each_other_are_parted(store: PostgresStore, beside: Beside) -> None:
+    """Not by our own order of locks; but nobody may hang whatever is asked for."""
+    first, second = add_schedule(store, "a"), add_schedule(store, "b")
+    others: list[Future[object]] = []
+
+    def crosswise() -> None:
+        with store.transaction() as tx:
+            tx.schedule(first.id)
+            others.append(beside.waits(lambda tx: (tx.schedule(second.id), tx.schedule(first.id))))
+            tx.schedule(second.id)
+
+    outcomes = [_refusal(crosswise), _refusal(lambda: others[0].result(timeout=30))]
+    assert sorted(outcomes) == [False, True]
+
+
+def _refusal(body: Callable[[], object]) -> bool:
+    try:
+        body()
+    except StoreBusy:
+        return True
+    return False
+
+
+# -- what people are told -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("state", "kind"),
+    [
+        ("40001", StoreBusy),
+        ("40P01", StoreBusy),
+        ("55P03", StoreBusy),
+        ("57014", StoreBusy),
+        ("53300", StoreBusy),
+        ("25P03", StoreBusy),
+        ("25006", StoreReadOnly),
+        ("42501", StoreReadOnly),
+        ("53100", StoreFull),
+        ("XX001", StoreCorrupt),
+        ("XX002", StoreCorrupt),
+        ("42P01", StoreGone),
+        ("57P01", StoreUnreachable),
+        ("57P02", StoreUnreachable),
+        ("57P03", StoreUnreachable),
+        ("08006", StoreUnreachable),
+        ("22003", StoreError),
+        ("23505", StoreError),
+    ],
+)
+def test_what_the_server_says_has_a_meaning_of_ours(state: str, kind: type[StoreError]) -> None:
+    error = translated(psycopg.errors.lookup(state)("x"), "postgresql://here/db")
+    assert type(error) is kind
+    assert error.hint
+    assert "postgresql://here/db" in error.message
+
+
+def test_tables_that_were_removed_are_told(store: PostgresStore, url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("ALTER TABLE facts RENAME TO gone")
+    try:
+        with pytest.raises(StoreGone), store.reading() as tx:
+            tx.facts(limit=1)
+    finally:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("ALTER TABLE gone RENAME TO facts")
+
+
+@pytest.mark.parametrize(
+    ("address", "match"),
+    [
+        ("postgresql://someone:{secret}@/nowhere?host={folder}&port={port}", "knows no such user"),
+        ("postgresql://postgres:{secret}@/nowhere?host={folder}&port={port}", "there is no database at"),
+        ("postgresql://postgres:{secret}@127.0.0.1:1/db", "does not answer"),
+        ("postgresql://postgres:{secret}@127.0.0.1:{secret}/db", "cannot be read"),
+        ("postgresql://postgres:{secret}@127.0.0.1:99999/db", "cannot be read|does not answer"),
+        ("postgresql://postgres:{secret}@[::1/db", "cannot be read"),
+        ("postgresql://postgres@/db?password={secret}&nonsense=1", "cannot be read"),
+    ],
+)
+def test_an_address_that_leads_nowhere_is_told_without_its_password(
+    postgres: PostgresServer, address: str, match: str, opened: Opened
+) -> None:
+    url = address.format(secret=SECRET, folder=postgres.folder, port=postgres.port)
+    with pytest.raises(StoreError, match=match) as caught:
+        opened(url)
+    error: BaseException | None = caught.value
+    assert caught.value.hint
+    while error is not None:
+        assert SECRET not in f"{error} {getattr(error, 'hint', '')}"
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def test_a_wrong_password_is_told_without_it() -> None:
+    said = 'connection failed: FATAL:  password authentication failed for user "app"'
+    error = not_connected(psycopg.OperationalError(said), "postgresql://app@db/x")
+    assert "does not let us in" in error.message
+    assert "PGPASSWORD" in str(error.hint)
+    busy = not_connected(psycopg.OperationalError("FATAL:  sorry, too many clients already"), "here")
+    assert isinstance(busy, StoreBusy)
+
+
+def test_a_location_shows_no_password(postgres: PostgresServer, opened: Opened) -> None:
+    url = postgres.new_database().replace("postgres@", f"postgres:{SECRET}@")
+    store = opened(url)
+    assert SECRET not in store.location
+    assert store.location.startswith("postgresql://postgres@")
+    with pytest.raises(StoreError, match="no backups") as caught:
+        store.backup("/tmp/x")
+    assert "pg_dump" in str(caught.value.hint)
+    assert SECRET not in str(caught.value)
+    assert store.problems() == []
+
+
+@pytest.mark.parametrize(
+    ("server", "match"),
+    [
+        ({"version": "140012", "encoding": "UTF8", "schema": "public"}, "is PostgreSQL 14"),
+        ({"version": "180000", "encoding": "SQL_ASCII", "schema": "public"}, "not as UTF8"),
+        ({"version": "180000", "encoding": "UTF8", "schema": None}, "schema"),
+    ],
+)
+def test_a_server_that_is_not_for_us_is_refused(server: dict[str, str], match: str) -> None:
+    with pytest.raises(StoreError, match=match):
+        refuse_unfit(server, "here")
+
+
+def test_a_database_of_other_letters_is_refused(postgres: PostgresServer, opened: Opened) -> None:
+    with psycopg.connect(postgres.url(), autocommit=True) as connection:
+        connection.execute("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    with pytest.raises(StoreError, match="LATIN1"):
+        opened(postgres.url("latin"))
+
+
+def test_commands_of_this_package_know_the_driver_only_when_it_is_needed() -> None:
+    code = "import sys, promptyoself.storage.sqlite; sys.exit('psycopg' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], env=dict(os.environ), check=False).returncode == 0

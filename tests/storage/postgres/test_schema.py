@@ -1,0 +1,185 @@
+"""Migrations at PostgreSQL: several nodes at once, ours alone, never edited; and what the dialects share."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from promptyoself import storage
+from promptyoself.domain.errors import StoreCorrupt, StoreError, StoreTooNew
+from promptyoself.storage.migrate import Migration, migrations
+from promptyoself.storage.postgres import PostgresStore
+from promptyoself.storage.postgres_queries import statements
+from promptyoself.storage.queries import queries
+from tests.contract.lane_suite import add_schedule
+from tests.postgres.server import PostgresServer, programs
+from tests.storage.postgres.conftest import Opened, Start
+
+OURS = migrations("postgres")
+NEXT = len(OURS) + 1
+SQLITE_ONLY = {
+    "add_fact",  # one by one there; here all of a transaction at once
+    "newest_schedule",
+    "older_reminders",
+    "older_schedules",
+    "older_tables",
+    "refresh_hastened_lanes",
+}
+
+
+def later(text: str) -> tuple[Migration, ...]:
+    return (*OURS, Migration(NEXT, f"{NEXT:04}_later", text))
+
+
+def test_both_dialects_have_the_same_statements_but_for_a_few() -> None:
+    here, there = set(queries("postgres")), set(queries("sqlite"))
+    assert there - here == SQLITE_ONLY
+
+
+def test_every_statement_of_postgresql_is_used() -> None:
+    folder = Path(storage.__file__).parent
+    code = "".join(file.read_text(encoding="utf-8") for file in (*folder.glob("postgres*.py"), *folder.glob("tx*.py")))
+    assert [name for name in queries("postgres") if f'"{name}"' not in code] == []
+
+
+def test_parameters_are_placed_and_casts_are_not() -> None:
+    assert statements()["lock_schedule"].endswith(b"WHERE id = %(id)s FOR UPDATE")
+    assert not [name for name, text in statements().items() if b"::" in text]
+
+
+def test_both_dialects_keep_the_same_columns(store: PostgresStore) -> None:
+    from promptyoself.storage.sqlite import SqliteStore
+
+    def columns(rows: list[tuple[str, str]]) -> set[tuple[str, str]]:
+        return {(table, column) for table, column in rows if not table.startswith(("sqlite_", "pgqueuer"))}
+
+    with psycopg.connect(store._conninfo) as connection:
+        here = connection.execute(
+            "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = current_schema()"
+        ).fetchall()
+    file = SqliteStore.open(":memory:", new_uid=lambda: "1" * 32)
+    assert file._writing is not None
+    there = file._writing.execute(
+        "SELECT m.name, c.name FROM sqlite_master AS m JOIN pragma_table_info(m.name) AS c WHERE m.type = 'table'"
+    ).fetchall()
+    file.close()
+    assert columns(there) <= columns(here)
+
+
+def test_several_nodes_that_start_at_once_make_one_database(postgres_url: str, start: Start, opened: Opened) -> None:
+    processes = [start(postgres_url, "sys.stdin.readline(); say(opened().uid)") for _ in range(3)]
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    uids = {process.communicate(timeout=60)[0] for process in processes}
+    assert len(uids) == 1
+    assert opened(postgres_url).uid == uids.pop().strip()
+
+
+def test_opening_again_changes_nothing_and_an_upgrade_keeps_what_is_there(postgres_url: str, opened: Opened) -> None:
+    store = opened(postgres_url)
+    schedule = add_schedule(store)
+    for _ in range(2):
+        upgraded = opened(postgres_url, steps=later("ALTER TABLE schedules ADD COLUMN mood TEXT; SELECT 1"))
+        with upgraded.reading() as tx:
+            assert tx.schedule(schedule.id) == schedule
+        assert upgraded.uid == store.uid
+        # The node that was there goes on meanwhile, with the statements it has prepared.
+        with store.transaction() as tx:
+            assert tx.schedule(schedule.id) == schedule
+            tx.save_schedule(schedule)
+        upgraded.close()
+    store.close()
+    with pytest.raises(StoreTooNew, match="newer promptyoself"):
+        opened(postgres_url)
+
+
+def test_a_migration_that_fails_leaves_nothing(postgres_url: str, opened: Opened) -> None:
+    with pytest.raises(StoreError):
+        opened(postgres_url, steps=later("CREATE TABLE half (x int); SELECT nothing"))
+    with psycopg.connect(postgres_url) as connection:
+        assert connection.execute("SELECT to_regclass('half'), to_regclass('schedules')").fetchone() == (None, None)
+    opened(postgres_url).close()
+
+
+def test_an_edited_migration_is_refused(postgres_url: str, opened: Opened) -> None:
+    opened(postgres_url).close()
+    edited = (replace(OURS[0], text=OURS[0].text + "-- better"), *OURS[1:])
+    with pytest.raises(StoreCorrupt, match="another text"):
+        opened(postgres_url, steps=edited)
+
+
+@pytest.mark.parametrize("table", ["customers (id int)", "migrations (id int, migration text)"])
+def test_a_database_of_another_program_is_left_as_it_is(postgres_url: str, table: str, opened: Opened) -> None:
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(f"CREATE TABLE {table}".encode())
+    with pytest.raises(StoreCorrupt, match="another program"):
+        opened(postgres_url)
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute("CREATE SCHEMA ours")
+    separator = "&" if "?" in postgres_url else "?"
+    store = opened(f"{postgres_url}{separator}options=-csearch_path%3Dours")
+    assert add_schedule(store).id == 1
+    store.close()
+    with pytest.raises(StoreError, match="schema"):
+        opened(f"{postgres_url}{separator}options=-csearch_path%3Dnowhere")
+
+
+def test_others_tables_beside_ours_are_none_of_our_business(postgres_url: str, opened: Opened) -> None:
+    opened(postgres_url).close()
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE customers (id int)")
+    opened(postgres_url).close()
+
+
+def test_a_database_without_its_uid_is_damaged(postgres_url: str, opened: Opened) -> None:
+    opened(postgres_url).close()
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute("DELETE FROM meta WHERE name = 'store_uid'")
+    with pytest.raises(StoreCorrupt, match="lost its uid"):
+        opened(postgres_url)
+
+
+def test_the_journal_cannot_be_rewritten(store: PostgresStore) -> None:
+    with psycopg.connect(store._conninfo) as connection, pytest.raises(psycopg.Error, match="append-only"):
+        connection.execute("UPDATE facts SET actor = 'nobody'")
+
+
+def test_the_secret_behind_nonces_is_each_databases_own(
+    store: PostgresStore, postgres_url: str, opened: Opened
+) -> None:
+    with store.reading() as tx, opened(postgres_url).reading() as other:
+        assert len(tx.reply_secret()) == 64
+        assert int(tx.reply_secret(), 16) != int(other.reply_secret(), 16)
+
+
+@pytest.mark.parametrize("version", [15, 16])
+def test_older_versions_do_as_the_newest(version: int, opened: Opened) -> None:
+    """A subset: every statement is run once by tests/contract against the newest; by hand against these, too."""
+    if programs(version) is None:
+        pytest.skip(f"this machine has no PostgreSQL {version}")
+    with PostgresServer(version) as server:
+        url = server.new_database()
+        store = opened(url)
+        schedule = add_schedule(store)
+        with store.transaction() as tx:
+            assert tx.schedule(schedule.id) == schedule
+            tx.add_schedules([])
+        with psycopg.connect(url, autocommit=True) as connection:
+            # What a version does not understand shows when a statement is prepared.
+            for number, text in enumerate(statements().values()):
+                connection.execute(b"PREPARE s%d AS %s" % (number, _numbered(text)))
+        store.close()
+
+
+def _numbered(text: bytes) -> bytes:
+    import re
+
+    names = dict.fromkeys(re.findall(rb"%\((\w+)\)s", text))
+    for number, name in enumerate(names, start=1):
+        text = text.replace(b"%%(%s)s" % name, b"$%d" % number)
+    return text.replace(b"%%", b"%")
