@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote
 
 from promptyoself.domain.errors import ConfigError
 from promptyoself.domain.secret import Secret
@@ -78,7 +77,7 @@ def _shown(text: str) -> str:
 
 
 def _parameters(query: str) -> list[tuple[str, str]]:
-    """Return a query's parameters by decoded name, values as they were written."""
+    """Return a query's parameters as they are written: what has its name in percent codes is none that is shown."""
     found = []
     for part in query.split("&") if query else ():
         key, equals, value = part.partition("=")
@@ -88,5 +87,5 @@ def _parameters(query: str) -> list[tuple[str, str]]:
                 hint="each is name=value, joined by &, special characters as percent codes: "
                 "?sslmode=require&options=-csearch_path%3Dprompts",
             )
-        found.append((unquote(key), value))
+        found.append((key, value))
     return found

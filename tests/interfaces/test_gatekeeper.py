@@ -31,6 +31,7 @@ from promptyoself.interfaces.door import Door as ServedDoor
 from promptyoself.interfaces.gatekeeper import TokenGatekeeper, stdio_identity
 from promptyoself.interfaces.identity import NOBODY, Credentials, Identity
 from promptyoself.storage.sqlite import SqliteStore
+from tests.interfaces.fleet import FakeFleet
 from tests.interfaces.world import NOW, Door, FakeServices
 
 A, B = "agent-a", "agent-b"
@@ -420,3 +421,49 @@ def test_over_a_pipe_the_agent_is_the_environments() -> None:
             stdio_identity(nobody)
     with pytest.raises(InvalidAgentId):
         stdio_identity("operator")
+
+
+class FarStore:
+    """Notes on whose thread it was asked."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self.location = store.location
+        self.asked_on: list[int] = []
+        self._store = store
+
+    def reading(self) -> Any:  # noqa: ANN401  what the store gives
+        return self._asked(self._store.reading)
+
+    def glancing(self) -> Any:  # noqa: ANN401  as above
+        return self._asked(self._store.glancing)
+
+    def transaction(self) -> Any:  # noqa: ANN401  as above
+        return self._asked(self._store.transaction)
+
+    def change_mark(self) -> Any:  # noqa: ANN401  as above
+        return self._asked(self._store.change_mark)
+
+    def _asked(self, ask: Callable[[], Any]) -> Any:  # noqa: ANN401  as above
+        self.asked_on.append(threading.get_ident())
+        return ask()
+
+
+def test_a_database_that_is_far_away_is_never_asked_on_the_event_loop(door: Door) -> None:
+    token = Hall(door.services).token()
+    far = FarStore(door.services.store)
+
+    class Node(FakeServices):
+        store = far  # type: ignore[assignment]  # as much of a store as a gatekeeper asks for
+
+    services = Node(door.services.path.parent)
+    services.fleet = FakeFleet()
+
+    async def story() -> None:
+        keeper = TokenGatekeeper(services)
+        for _ in range(3):
+            assert (await keeper.identify(Credentials(token, None, HERE))).is_operator
+        await keeper.close()
+
+    asyncio.run(story())
+    assert len(far.asked_on) >= 3
+    assert threading.get_ident() not in far.asked_on

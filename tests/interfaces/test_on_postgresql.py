@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -119,6 +121,10 @@ def test_a_schedule_is_made_by_the_databases_clock(program: Program) -> None:
         before = connection.execute("SELECT clock_timestamp()").fetchone()
         made = program.ok("register", "--agent-id", "a", "--target", "inbox", "--prompt", "x", "--every", "1h")
         after = connection.execute("SELECT clock_timestamp()").fetchone()
+    with closing(program.services({})) as services:
+        assert services.clock.now()
+        assert services.fleet is not None
+        assert services.fleet.clock_offset is not None, "it is measured before anybody reads it"
     assert before is not None
     assert after is not None
     assert before[0].isoformat() <= made["now"] <= after[0].isoformat()
@@ -142,3 +148,17 @@ def test_without_the_extra_it_says_which_one(tmp_path: Path, monkeypatch: pytest
     refused = Program("postgresql://h/db", tmp_path).call("list")
     assert refused["code"] == "config"
     assert "promptyoself[fleet]" in refused["error"]
+
+
+def test_a_file_costs_nothing_of_all_this(tmp_path: Path) -> None:
+    program = (
+        "import sys; from promptyoself.__main__ import main; main(); "
+        "names = ('psycopg', 'pgqueuer', 'asyncio', 'promptyoself.fleet', 'promptyoself.fleet_clock', "
+        "'promptyoself.postgres_url', 'promptyoself.engines'); "
+        "print([one for one in names if one in sys.modules], file=sys.stderr)"
+    )
+    environ = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "PROMPTYOSELF_TIMEZONE": "UTC"}
+    done = subprocess.run(
+        [sys.executable, "-c", program, "list"], env=environ, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stderr.strip() == "[]"

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from promptyoself.domain.models import Executor
-from promptyoself.interfaces.advice import service_address
+from promptyoself.interfaces.advice import running_warnings, service_address
 from tests.interfaces.world import NOW
 
 if TYPE_CHECKING:
@@ -34,3 +34,14 @@ def test_doctor_and_the_commands_that_call_it_find_a_service(door: Door) -> None
     assert service_address(door.services) == "http://127.0.0.1:3"
     checks = {one["name"]: one["found"] for one in door.call("doctor").json["checks"]}
     assert "the service answers at http://127.0.0.1:3" in checks["executor"]
+
+
+def test_doors_without_an_engine_are_found_and_deliver_nothing(door: Door) -> None:
+    now = door.services.clock.now()
+    with door.services.store.transaction() as tx:
+        doors = Executor(
+            id="d", host="h", pid=1, version="1", mode="doors", started_at=now, heartbeat_at=now, address="http://d"
+        )
+        tx.heartbeat(doors)
+        assert "nothing is running" in running_warnings(tx, now=now)[0]
+    assert service_address(door.services) == "http://d"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,44 +13,10 @@ import pytest
 from promptyoself.domain import limits
 from promptyoself.domain.errors import ConfigError, StoreError
 from promptyoself.domain.models import Executor
-from promptyoself.domain.ports_node import FleetState, NodeSeen
 from promptyoself.interfaces.health_port import HealthPort
 from promptyoself.interfaces.readiness import Readiness
-from tests.interfaces.world import NOW, Door, FakeServices
-
-
-class FakeFleet:
-    """A fleet as a test wants it."""
-
-    host = "here"
-
-    def __init__(self) -> None:
-        self.clock_offset: timedelta | None = timedelta(0)
-        self.error: StoreError | None = None
-        self.found = FleetState(
-            server_version="18.1",
-            latency_ms=0.2,
-            connections=7,
-            connections_max=100,
-            nodes=[
-                NodeSeen(id="a", host="there", mode="worker", version="1", heartbeat_at=NOW, clock_off=timedelta(0))
-            ],
-            tokens={"queued": 3, "picked": 2},
-            lanes_without_token=0,
-            tokens_without_lane=0,
-            engine_fault=None,
-        )
-
-    def state(self) -> FleetState:
-        if self.error is not None:
-            raise self.error
-        return self.found
-
-    def change_mark(self) -> int:
-        return 0
-
-    def subscribe(self, act: Callable[[], None]) -> Callable[[], None]:
-        raise AssertionError(act)
+from tests.interfaces.fleet import FakeFleet
+from tests.interfaces.world import Door, FakeServices
 
 
 def beat(services: FakeServices, *, host: str = "here") -> None:

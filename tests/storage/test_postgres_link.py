@@ -5,14 +5,16 @@ from __future__ import annotations
 import queue
 import statistics
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 
 import psycopg
 import pytest
 
+from promptyoself.domain.models import Executor
 from promptyoself.fleet_clock import FleetClock
 from promptyoself.runtime import SystemClock
+from promptyoself.storage.postgres import PostgresStore
 from promptyoself.storage.postgres_link import Ask, PostgresLink
 
 CHANNEL = "promptyoself"
@@ -114,3 +116,33 @@ def test_a_clock_is_kept_by_the_link(postgres_url: str) -> None:
     offset = clock.offset
     assert offset is not None
     assert abs(offset) < timedelta(seconds=1), "the database of this test is on this machine"
+
+
+def test_the_others_are_told_how_far_this_host_is_off(postgres_url: str) -> None:
+    now = SystemClock().now()
+    me = Executor(id="me", host="here", pid=1, version="1", mode="worker", started_at=now, heartbeat_at=now)
+    with closing(PostgresStore.open(postgres_url, new_uid=lambda: "ab" * 16)) as store:
+        off = [timedelta(seconds=3)]
+        link = PostgresLink(
+            postgres_url,
+            measure=lambda ask: ask() and None,
+            monotonic=SystemClock().monotonic,
+            executor_id="me",
+            clock_off=lambda: off[0],
+        )
+        told: queue.Queue[str] = queue.Queue()
+        link.listen(CHANNEL, told.put)
+        link.start()
+        told.get(timeout=WITHIN_S)
+        try:
+            link.measure_soon()  # too soon: the heartbeat comes now
+            with store.transaction() as tx:
+                tx.heartbeat(me)
+            for off[0] in (timedelta(seconds=3), timedelta(seconds=3.05), -timedelta(hours=1)):
+                link.measure_soon()
+                link.measure_soon()  # the second begins when the first has been written down
+            with store.reading() as tx:
+                (node,) = tx.fleet_state(now=now, monotonic=SystemClock().monotonic).nodes
+        finally:
+            link.close()
+    assert (node.id, node.host, node.clock_off) == ("me", "here", -timedelta(hours=1))

@@ -14,9 +14,11 @@ from promptyoself.application.passes import Entry
 from promptyoself.domain import limits
 from promptyoself.domain.errors import StoreFull
 from promptyoself.domain.models import DeliveryState, Executor, StopSwitch, TargetHealth
+from promptyoself.interfaces.http.app import Parts, make_app
 from promptyoself.interfaces.http.parts import parts_of
 from tests.factories import a_delivery, a_new_delivery, a_new_schedule, a_schedule
-from tests.interfaces.http.conftest import client_of
+from tests.interfaces.fleet import FakeFleet
+from tests.interfaces.http.conftest import NamedKeeper, client_of
 from tests.interfaces.world import NOW, FakeServices
 
 if TYPE_CHECKING:
@@ -205,9 +207,24 @@ def test_metrics_say_what_is_stored_and_what_was_seen(services: FakeServices, ap
     assert found["promptyoself_due_lag_seconds",] == 60
     assert found["promptyoself_breaker_open", ("target", "letta")] == 1
     assert found["promptyoself_deliveries_stopped",] == 0
+    assert found["promptyoself_executors", ("mode", "serve")] == 1
     assert found["promptyoself_delivery_reports_total", ("outcome", "delivered"), ("target", "inbox")] == 1
     assert found["promptyoself_retries_total",] == 1
     assert found["promptyoself_lateness_seconds_bucket", ("le", "60.0")] == 1
     assert found["promptyoself_lateness_seconds_bucket", ("le", "30.0")] == 0
     assert found["promptyoself_lateness_seconds_count",] == 1
     assert found["promptyoself_http_requests_total", ("method", "GET"), ("status", "404")] == 1
+
+
+def test_metrics_of_a_fleet_count_tokens(services: FakeServices, client: TestClient) -> None:
+    services.fleet = FakeFleet()
+    text = client.get("/metrics").text
+    assert 'promptyoself_lane_tokens{state="picked"} 2.0' in text
+    assert 'promptyoself_lane_tokens{state="queued"} 3.0' in text
+
+
+def test_doors_alone_are_degraded_where_an_engine_would_be_unready(services: FakeServices) -> None:
+    with services.store.transaction() as tx:
+        tx.add_schedule(a_new_schedule(next_fire_at=NOW - LATER))
+    with client_of(make_app(Parts(services, NamedKeeper(), delivers=False))) as client:
+        assert "not planned" in degraded(services, client, "planner")
