@@ -455,11 +455,11 @@ def test_a_database_that_is_far_away_is_never_asked_on_the_event_loop(door: Door
     class Node(FakeServices):
         store = far  # type: ignore[assignment]  # as much of a store as a gatekeeper asks for
 
-    services = Node(door.services.path.parent)
-    services.fleet = FakeFleet()
+    node: Any = Node(door.services.path.parent)
+    node.fleet = FakeFleet()
 
     async def story() -> None:
-        keeper = TokenGatekeeper(services)
+        keeper = TokenGatekeeper(node)
         for _ in range(3):
             assert (await keeper.identify(Credentials(token, None, HERE))).is_operator
         await keeper.close()

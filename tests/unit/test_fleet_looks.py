@@ -59,9 +59,11 @@ def test_hosts_whose_clocks_are_off_are_named_ours_as_it_is_now() -> None:
     assert look_at(state, "host clocks", offset=None).found.count("+9.0 s") == 1
 
 
-@pytest.mark.parametrize("astray", [{"lanes_without_token": 4}, {"tokens_without_lane": 4}])
-def test_lanes_and_tokens_that_belong_to_nobody_are_counted(astray: dict[str, int]) -> None:
-    found = look_at(replace(WELL, **astray), "tokens")
+@pytest.mark.parametrize(
+    "astray", [replace(WELL, lanes_without_token=4), replace(WELL, tokens_without_lane=4)], ids=["lanes", "tokens"]
+)
+def test_lanes_and_tokens_that_belong_to_nobody_are_counted(astray: FleetState) -> None:
+    found = look_at(astray, "tokens")
     assert (found.result, "4 " in found.found) == ("warn", True)
 
 
