@@ -16,6 +16,7 @@ from uuid import UUID
 from promptyoself.application.dispatcher import Dispatcher
 from promptyoself.application.gate import Gate
 from promptyoself.application.planner import plan_due
+from promptyoself.application.turns import Claim
 from promptyoself.domain import limits
 from promptyoself.domain.answers import Target
 from promptyoself.domain.models import Executor
@@ -158,7 +159,7 @@ class _WatchedWriter(ThreadWriter):
     async def write(self, act: Callable[[Tx], T], *, lane: str | None = None) -> T:
         done = await super().write(act, lane=lane)
         after = self._node.after_claim
-        if after is not None and type(done).__name__ == "_Claim":
+        if after is not None and isinstance(done, Claim):
             self._node.after_claim = None
             after()
         return done

@@ -43,7 +43,7 @@ class TokenStatements(PostgresStatements):
 
     def requeue_tokens(self, owner: str, *, but: Sequence[int]) -> int:
         """Put back in their places all tokens in `owner`'s hands except these; count them."""
-        requeued = self._change("requeue_tokens", {"owner": owner, "but": json.dumps(list(but))})
+        requeued = self._change("requeue_tokens", {"owner": owner, "but": list(but)})
         if requeued:
             self._rows("tell_of_tokens", {})
         return requeued

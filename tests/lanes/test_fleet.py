@@ -1,0 +1,364 @@
+"""The engine of many machines: tokens, what dies and comes back, shares, and what PostgreSQL does meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from promptyoself.domain.errors import ConfigError
+from promptyoself.domain.models import DeliveryState
+from promptyoself.lanes.pgqueuer_guard import OwnedBuilder, assert_fits
+from promptyoself.lanes.pgqueuer_tokens import Tokens
+from promptyoself.runtime import SystemClock
+from promptyoself.storage.postgres import PostgresStore
+from promptyoself.storage.postgres_tx import PostgresTx
+from tests.contract.engine_suite import lane_of, play
+from tests.factories import a_new_delivery, a_new_schedule
+from tests.lanes.node import LEASE, Node, NodeThread, post_prompts
+from tests.lanes.post import Post
+from tests.postgres.server import PostgresServer
+from tests.postgres.stores import CleanStores
+
+ONE, TWO = UUID(int=1), UUID(int=2)
+
+
+@dataclass
+class Fleet:
+    """A store, a post, and nodes between them."""
+
+    store: PostgresStore
+    url: str
+    post: Post = field(default_factory=Post)
+
+    def node(self, name: str = "a", **options: Any) -> Node:  # noqa: ANN401  any option
+        return Node(self.store, {"inbox": self.post.target(name)}, name=name, conninfo=self.url, **options)
+
+    def beside(self, name: str, **options: Any) -> NodeThread:  # noqa: ANN401  any option
+        """Make a node in a thread of its own, which can be frozen."""
+        return NodeThread(lambda: self.node(name, **options))
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            return connection.execute(query.encode()).fetchall()
+
+    def tokens(self) -> list[str]:
+        """Return the lanes that have a token, in the order of the queue."""
+        return [row[0] for row in self.rows("SELECT dedupe_key FROM pgqueuer ORDER BY id")]
+
+
+@pytest.fixture
+def fleet(clean_stores: CleanStores) -> Iterator[Fleet]:
+    with clean_stores.of_one_test() as make:
+        store = make()
+        yield Fleet(store, clean_stores.url_of(store))
+
+
+def hold(fleet: Fleet, agent: str = "a", *, token: str = "t", for_s: float = 60) -> bool:  # noqa: S107  a lease's token opens nothing
+    now = SystemClock().now()
+    with fleet.store.transaction() as tx:
+        return tx.lease_lane(
+            lane_of(agent), token=token, executor_id=token, now=now, until=now + timedelta(seconds=for_s)
+        )
+
+
+def finish(fleet: Fleet, tx: PostgresTx) -> None:
+    """End all that is to be done for the schedules there are."""
+    for (schedule_id,) in fleet.rows("SELECT id FROM schedules"):
+        for was in tx.unfinished_deliveries(schedule_id):
+            ended = replace(was, state=DeliveryState.CANCELLED, finished_at=SystemClock().now())
+            assert tx.save_delivery(ended, was=was)
+
+
+def release(fleet: Fleet, agent: str = "a") -> None:
+    with fleet.store.transaction() as tx:
+        assert tx.release_lane(lane_of(agent), token="t")
+
+
+def somebody_waits(fleet: Fleet) -> bool:
+    """Wait until a transaction waits for a lock of another."""
+    return is_soon(lambda: fleet.rows("SELECT count(*) FROM pg_locks WHERE NOT granted")[0][0] > 0)
+
+
+def is_soon(holds: Callable[[], bool], *, within_s: float = 8) -> bool:
+    """Look again and again until it holds: the database tells nobody of its locks."""
+    pause, until_s = threading.Event(), SystemClock().monotonic() + within_s
+    while not holds():
+        if SystemClock().monotonic() > until_s:
+            return False
+        pause.wait(0.02)
+    return True
+
+
+def shares(fleet: Fleet) -> list[tuple[str, int]]:
+    return fleet.rows("SELECT executor_id, reserved FROM shares ORDER BY 1")
+
+
+class TestTokens:
+    def test_one_for_each_lane_that_is_due_and_free_and_none_ahead_of_time(self, fleet: Fleet) -> None:
+        post_prompts(fleet.store, ["b", "a"], 2)
+        post_prompts(fleet.store, ["later"], due_in=timedelta(hours=1))
+        assert sorted(fleet.tokens()) == [lane_of("a"), lane_of("b")]
+        assert fleet.rows("SELECT count(*) FROM pgqueuer WHERE execute_after > now()") == [(0,)]
+
+    def test_what_is_undone_leaves_none(self, fleet: Fleet) -> None:
+        def fail() -> None:
+            with fleet.store.transaction() as tx:
+                schedule = tx.add_schedule(a_new_schedule(next_fire_at=None))
+                at = SystemClock().now() - timedelta(seconds=1)
+                assert tx.add_delivery(a_new_delivery(schedule, fire_at=at), retry_until=at + timedelta(hours=1))
+                tx.write_what_is_kept()
+                raise RuntimeError
+
+        with pytest.raises(RuntimeError):
+            fail()
+        assert fleet.tokens() == []
+
+    def test_a_lane_given_back_loses_it_or_goes_to_the_back_of_the_queue(self, fleet: Fleet) -> None:
+        post_prompts(fleet.store, ["a"])
+        post_prompts(fleet.store, ["b"])
+        assert hold(fleet)
+        with fleet.store.transaction() as tx:
+            assert tx.release_lane(lane_of("a"), token="t")
+        assert fleet.tokens() == [lane_of("b"), lane_of("a")]
+        assert hold(fleet)
+        with fleet.store.transaction() as tx:
+            finish(fleet, tx)
+            assert tx.release_lane(lane_of("a"), token="t")
+        assert fleet.tokens() == [lane_of("b")]
+
+    def test_a_release_by_one_who_has_lost_the_lane_touches_none(self, fleet: Fleet) -> None:
+        post_prompts(fleet.store, ["a", "b"])
+        before = fleet.tokens()
+        assert hold(fleet, token="new")
+        with fleet.store.transaction() as tx:
+            assert not tx.release_lane(lane_of("a"), token="old")
+        assert fleet.tokens() == before
+
+    def test_an_arrival_and_a_last_look_never_pass_each_other(self, fleet: Fleet) -> None:
+        post_prompts(fleet.store, ["a"])
+        assert hold(fleet)
+        with fleet.store.transaction() as tx:
+            finish(fleet, tx)
+            assert tx.release_lane(lane_of("a"), token="t")
+            tx.write_what_is_kept()  # the look is over, the commit still to come
+            arriving = threading.Thread(target=post_prompts, args=(fleet.store, ["a"]))
+            arriving.start()
+            assert somebody_waits(fleet)
+        arriving.join(10)
+        assert fleet.tokens() == [lane_of("a")]
+
+    def test_a_last_look_waits_for_an_arrival_and_sees_it(self, fleet: Fleet) -> None:
+        post_prompts(fleet.store, ["a"])
+        assert hold(fleet)
+        with fleet.store.transaction() as tx:
+            finish(fleet, tx)
+        ending = threading.Thread(target=release, args=(fleet,))
+        with fleet.store.transaction() as tx:
+            schedule = tx.add_schedule(a_new_schedule("arriving", agent_id="a", next_fire_at=None))
+            at = SystemClock().now() - timedelta(seconds=1)
+            assert tx.add_delivery(a_new_delivery(schedule, fire_at=at), retry_until=at + timedelta(hours=1))
+            tx.write_what_is_kept()
+            ending.start()
+            assert somebody_waits(fleet)
+        ending.join(10)
+        assert fleet.tokens() == [lane_of("a")]
+
+    def test_only_its_owner_gives_one_back_or_keeps_it_alive(self, fleet: Fleet) -> None:
+        async def scene() -> None:
+            mine, theirs = Tokens(fleet.url, ONE, LEASE), Tokens(fleet.url, TWO, LEASE)
+            post_prompts(fleet.store, ["a"])
+            (token,) = await mine.pick("inbox", most=5, with_abandoned=True)
+            fleet.rows("UPDATE pgqueuer SET heartbeat = now() - interval '1 minute' RETURNING 1")
+            assert [one.id for one in await theirs.pick("inbox", most=5, with_abandoned=True)] == [token.id]
+            before = fleet.rows("SELECT heartbeat FROM pgqueuer")
+            await mine.say_alive([token.id])
+            assert fleet.rows("SELECT heartbeat FROM pgqueuer") == before
+            with fleet.store.transaction() as tx:
+                assert not tx.give_back_token(token.id, lane=token.lane, owner=str(ONE))
+                assert tx.requeue_tokens(str(ONE), but=()) == 0
+            await theirs.say_alive([token.id])
+            assert fleet.rows("SELECT heartbeat FROM pgqueuer") != before
+            with fleet.store.transaction() as tx:
+                assert tx.give_back_token(token.id, lane=token.lane, owner=str(TWO))
+            assert fleet.rows("SELECT status, id > 1 FROM pgqueuer") == [("queued", True)]
+            await mine.close()
+            await theirs.close()
+
+        play(scene())
+
+    def test_a_sweep_issues_what_is_missing_and_removes_what_has_nothing_to_do(self, fleet: Fleet) -> None:
+        post_prompts(fleet.store, ["a", "b"])
+        fleet.rows("DELETE FROM pgqueuer WHERE dedupe_key = 'inbox a' RETURNING 1")
+        fleet.rows("UPDATE lanes SET next_due_at = NULL WHERE lane = 'inbox b' RETURNING 1")
+        now = SystemClock().now()
+        with fleet.store.transaction() as tx:
+            assert tx.issue_due_tokens(after=now - timedelta(hours=1), now=now, limit=10) == 1
+            assert tx.issue_due_tokens(after=now - timedelta(hours=1), now=now, limit=10) == 0
+            assert tx.drop_idle_tokens(now=now, limit=10) == 1
+        assert fleet.tokens() == [lane_of("a")]
+
+    def test_picking_writes_no_log_and_what_others_wrote_is_pruned(self, fleet: Fleet) -> None:
+        async def scene() -> None:
+            post_prompts(fleet.store, ["a"], 5)
+            async with fleet.node():
+                await fleet.post.received(5)
+            assert fleet.rows("SELECT count(*) FROM pgqueuer_log") == [(0,)]
+
+        play(scene())
+        fleet.rows(
+            "INSERT INTO pgqueuer_log (job_id, status, priority, entrypoint) "
+            "SELECT n, 'picked', 0, 'inbox' FROM generate_series(1, 5) n RETURNING 1"
+        )
+        with fleet.store.transaction() as tx:
+            assert tx.prune_token_log(before=SystemClock().now() - timedelta(hours=1), limit=3) == 0
+            assert tx.prune_token_log(before=SystemClock().now() + timedelta(hours=1), limit=3) == 3
+
+
+class TestLostNodes:
+    def test_what_a_dead_node_held_is_taken_over_and_nothing_is_sent_twice(self, fleet: Fleet) -> None:
+        async def scene() -> None:
+            held = threading.Event()
+            fleet.post.answers["a"].append(held)
+            with fleet.beside("dead") as dead:
+                post_prompts(fleet.store, ["a"], 2)
+                await fleet.post.until(lambda: fleet.post.open_now == 1)
+                dead.freeze()
+                held.set()
+                async with fleet.node("b"):
+                    await fleet.post.until(lambda: fleet.post.of("a") == ["0", "1"], within_s=8)
+                    assert fleet.post.by_node == {"dead": 1, "b": 1}
+
+        play(scene())
+
+    def test_a_node_stopped_between_claim_and_send_sends_nothing_of_what_it_lost(self, fleet: Fleet) -> None:
+        async def scene() -> None:
+            with fleet.beside("slow", lease=LEASE) as slow:
+                slow.node.after_claim = slow.freeze_here
+                post_prompts(fleet.store, ["a"])
+                assert await asyncio.to_thread(is_soon, slow.is_frozen)
+                async with fleet.node("b"):
+                    await fleet.post.received(1, within_s=8)
+                    post_prompts(fleet.store, ["a"])
+                    await fleet.post.received(2)
+                    slow.resume()
+                    post_prompts(fleet.store, ["b"])
+                    await fleet.post.received(3)
+            assert fleet.post.by_node["slow"] <= 1  # of the last, perhaps
+            assert [agent for agent, _ in fleet.post.prompts] == ["a", "a", "b"]
+            assert fleet.post.overlaps == []
+            assert fleet.tokens() == []
+
+        play(scene())
+
+
+class TestShares:
+    def test_nodes_divide_what_a_target_takes_and_the_rest_grow_when_one_dies(self, fleet: Fleet) -> None:
+        async def scene() -> None:
+            fleet.post.takes_s = 0.05
+            with fleet.beside("dead", most=4) as dead:
+                async with fleet.node("b", most=4) as b, fleet.node("c", most=4) as c:
+                    assert await asyncio.to_thread(is_soon, lambda: shares(fleet) == [("b", 2), ("c", 1), ("dead", 1)])
+                    post_prompts(fleet.store, [f"agent-{number}" for number in range(60)])
+                    await fleet.post.received(60)
+                    assert fleet.post.open_most == 4
+                    assert sorted(fleet.post.by_node) == ["b", "c", "dead"]
+                    dead.freeze()
+                    divided = [node.lanes._shares for node in (b, c)]
+                    assert await asyncio.to_thread(is_soon, lambda: [one.of("inbox") for one in divided] == [2, 2])
+                    assert await c.stop()
+                    assert await asyncio.to_thread(is_soon, lambda: divided[0].of("inbox") == 4)
+
+        play(scene())
+
+    def test_more_is_never_reserved_than_may_be_open(self, fleet: Fleet) -> None:
+        now = SystemClock().now()
+
+        def share(name: str, using: int = 0, after_s: float = 0) -> int | None:
+            at = now + timedelta(seconds=after_s)
+            with fleet.store.transaction() as tx:
+                return tx.share_of_target(
+                    "inbox", executor_id=name, most=10, using=using, now=at, until=at + timedelta(seconds=12)
+                )
+
+        assert share("a") == 10
+        assert share("b") == 0
+        assert share("a", using=10) == 5  # still reserved: they are open
+        assert (share("b"), shares(fleet)) == (0, [("a", 10), ("b", 0)])
+        assert share("a", using=7) == 5
+        assert (share("b"), shares(fleet)) == (3, [("a", 7), ("b", 3)])
+        assert share("c") == 0
+        assert (share("a", using=4), share("b", using=3), share("c")) == (4, 3, 3)
+        assert share("b", using=3, after_s=13) == 10  # nobody else lives
+        with fleet.store.transaction() as tx:
+            tx.give_up_shares("b")
+        assert share("c", after_s=13) == 10
+
+    def test_of_two_that_divide_at_once_one_comes_again(self, fleet: Fleet) -> None:
+        now = SystemClock().now()
+        with fleet.store.transaction() as one, fleet.store.transaction() as two:
+            share = partial(PostgresTx.share_of_target, target="inbox", most=4, using=0, now=now, until=now + LEASE)
+            assert (share(one, executor_id="a"), share(two, executor_id="b")) == (4, None)
+
+
+class TestDatabase:
+    def test_cut_connections_are_made_anew(self, fleet: Fleet) -> None:
+        async def scene() -> None:
+            async with fleet.node():
+                post_prompts(fleet.store, ["a"])
+                await fleet.post.received(1)
+                fleet.rows(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+                post_prompts(fleet.store, ["b"])
+                await fleet.post.received(2, within_s=6)
+                post_prompts(fleet.store, ["c"])
+                await fleet.post.received(3, within_s=2)
+
+        play(scene())
+
+    def test_after_a_restart_of_the_server_all_go_on_with_what_they_have(self) -> None:
+        async def scene(server: PostgresServer) -> None:
+            url = server.new_database()
+            fleet = Fleet(PostgresStore.open(url, new_uid=lambda: f"{1:032x}"), url)
+            held = threading.Event()
+            fleet.post.answers["a"].append(held)
+            async with fleet.node("a") as a, fleet.node("b") as b:
+                post_prompts(fleet.store, ["a"], 2)
+                await fleet.post.until(lambda: fleet.post.open_now == 1)
+                await asyncio.to_thread(server.stop, "immediate")
+                held.set()
+                await asyncio.sleep(LEASE.total_seconds() * 1.5)  # every lease is over by then
+                await asyncio.to_thread(server.start)
+                post_prompts(fleet.store, ["b"])
+                await fleet.post.received(3, within_s=5)
+                assert (await a.stop(), await b.stop()) == (True, True)
+            assert fleet.post.of("a") == ["0", "1"]
+            assert fleet.tokens() == []
+            fleet.store.close()
+
+        with PostgresServer() as server:
+            play(scene(server))
+
+
+class TestGuard:
+    def test_another_pgqueuer_is_refused_in_a_sentence(self) -> None:
+        assert_fits()
+        assert_fits(installed="1.6.9")
+        for installed in ("1.7.0", "1.5.2", "1.60.0", "2.0"):
+            with pytest.raises(ConfigError, match=f"PgQueuer {installed} is installed"):
+                assert_fits(installed=installed)
+
+    def test_other_statements_are_refused_in_a_sentence(self) -> None:
+        with pytest.raises(ConfigError, match="the statement that picks is another") as refused:
+            assert_fits(builder=OwnedBuilder(ONE))
+        assert "pip install" in (refused.value.hint or "")
