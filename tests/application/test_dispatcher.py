@@ -201,7 +201,7 @@ async def test_a_lane_whose_release_failed_is_free_again_though_its_executor_liv
     await stage.due()
 
     def fill_the_disk() -> None:
-        stage.writer.failures = 7
+        stage.writer.failures = 64  # each try to record, and two to give back
 
     stage.target.sends.append(fill_the_disk)
     await stage.deliver()

@@ -78,6 +78,13 @@ def finish(fleet: Fleet, tx: PostgresTx) -> None:
             assert tx.save_delivery(ended, was=was)
 
 
+def arrive(tx: PostgresTx, agent: str = "a") -> None:
+    """Add a prompt that is due."""
+    schedule = tx.add_schedule(a_new_schedule("arriving", agent_id=agent, next_fire_at=None))
+    at = SystemClock().now() - timedelta(seconds=1)
+    assert tx.add_delivery(a_new_delivery(schedule, fire_at=at), retry_until=at + timedelta(hours=1))
+
+
 def release(fleet: Fleet, agent: str = "a") -> None:
     with fleet.store.transaction() as tx:
         assert tx.release_lane(lane_of(agent), token="t")
@@ -112,9 +119,7 @@ class TestTokens:
     def test_what_is_undone_leaves_none(self, fleet: Fleet) -> None:
         def fail() -> None:
             with fleet.store.transaction() as tx:
-                schedule = tx.add_schedule(a_new_schedule(next_fire_at=None))
-                at = SystemClock().now() - timedelta(seconds=1)
-                assert tx.add_delivery(a_new_delivery(schedule, fire_at=at), retry_until=at + timedelta(hours=1))
+                arrive(tx)
                 tx.write_what_is_kept()
                 raise RuntimeError
 
@@ -163,14 +168,33 @@ class TestTokens:
             finish(fleet, tx)
         ending = threading.Thread(target=release, args=(fleet,))
         with fleet.store.transaction() as tx:
-            schedule = tx.add_schedule(a_new_schedule("arriving", agent_id="a", next_fire_at=None))
-            at = SystemClock().now() - timedelta(seconds=1)
-            assert tx.add_delivery(a_new_delivery(schedule, fire_at=at), retry_until=at + timedelta(hours=1))
+            arrive(tx)
             tx.write_what_is_kept()
             ending.start()
             assert somebody_waits(fleet)
         ending.join(10)
         assert fleet.tokens() == [lane_of("a")]
+
+    def test_of_two_arrivals_at_once_the_earlier_is_not_forgotten(self, fleet: Fleet) -> None:
+        post_prompts(fleet.store, ["a"], due_in=timedelta(hours=2))
+        assert hold(fleet)
+        later = threading.Thread(target=partial(post_prompts, fleet.store, ["a"], due_in=timedelta(hours=1)))
+        with fleet.store.transaction() as tx:
+            arrive(tx)
+            tx.write_what_is_kept()
+            later.start()
+            assert somebody_waits(fleet)
+        later.join(10)
+        release(fleet)
+        assert fleet.tokens() == [lane_of("a")]
+
+    def test_a_nodes_sign_of_life_shortens_no_longer_lease_of_others(self, fleet: Fleet) -> None:
+        post_prompts(fleet.store, ["a"])
+        assert hold(fleet, for_s=30)
+        before = fleet.rows("SELECT leased_until FROM lanes")
+        with fleet.store.transaction() as tx:
+            assert tx.renew_lanes("node", until=SystemClock().now() + LEASE) == 0
+        assert fleet.rows("SELECT leased_until FROM lanes") == before
 
     def test_only_its_owner_gives_one_back_or_keeps_it_alive(self, fleet: Fleet) -> None:
         async def scene() -> None:

@@ -67,8 +67,8 @@ __all__ = ["Dispatcher", "Report", "Watch"]
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-_RECORD_WAITS_S = (0.1, 0.5, 2.0, 5.0, 10.0)
-"""Pauses between tries to record an answer that only this process knows."""
+_RECORD_WAITS_S = (0.1, 0.5, *repeat(2.0, 60))
+"""Pauses between tries to record an answer that only this process knows: a database may be away for a minute or two."""
 
 
 class Dispatcher:

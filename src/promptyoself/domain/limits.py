@@ -179,7 +179,7 @@ FLEET_GRACES_PER_LEASE: Final = 4
 """After its start, or a time without the database, a node leaves others this part of a lease to say that they live."""
 FLEET_PICK_MAX: Final = 128
 """Tokens picked at once."""
-FLEET_WAITING_PER_SLOT: Final = 4
+FLEET_WAITING_PER_SLOT: Final = 2
 """Lane runners of one node that wait for a slot, for each slot that it has; LANES_PREFETCH bounds them too."""
 FLEET_SWEEP_EVERY: Final = timedelta(seconds=30)
 FLEET_SWEEP_BATCH: Final = 1000

@@ -264,6 +264,7 @@ class LocalLanes:
 
     async def _finish(self) -> bool:
         """Stop claiming, let what is in flight finish within the bound, give the rest back."""
+        self._ending.set()
         self._work.stop()
         tasks = set(self._running.values())
         _log.info("executor.stopping in_flight=%d", len(tasks))

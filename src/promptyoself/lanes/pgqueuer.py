@@ -394,7 +394,9 @@ class FleetLanes:
 
     async def _finish(self) -> bool:
         """Stop claiming, let what is in flight finish within the bound, give the rest back, and go."""
+        self._ending.set()
         self._work.stop()
+        await self._shares.end()
         tasks = set(self._held.values())
         _log.info("executor.stopping in_flight=%d", len(tasks))
         late: set[asyncio.Task[None]] = set()

@@ -41,6 +41,7 @@ class Shares:
         self._lease = lease
         self._shares = dict.fromkeys(work.most, 0)
         self._turn = asyncio.Lock()
+        self._is_ending = False
         self._dividing: asyncio.Task[None] | None = None
 
     def of(self, target: str) -> int:
@@ -54,8 +55,14 @@ class Shares:
 
     def divide_soon(self, on_more: Callable[[], None]) -> None:
         """Divide anew, besides what is going on; `on_more` is called when a share has grown."""
-        if self._dividing is None or self._dividing.done():
+        if not self._is_ending and (self._dividing is None or self._dividing.done()):
             self._dividing = asyncio.ensure_future(self._divide_quietly(on_more))
+
+    async def end(self) -> None:
+        """Divide no more because others ask for it: what is given up must not be taken again."""
+        self._is_ending = True
+        if self._dividing is not None:
+            await asyncio.wait({self._dividing})
 
     async def divide(self) -> bool:
         """Ask the store for each share, and hold to it; True when one has grown. Raises StoreError."""

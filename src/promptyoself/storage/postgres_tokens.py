@@ -7,7 +7,6 @@ the same lanes to write, one waits before it has written any.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 

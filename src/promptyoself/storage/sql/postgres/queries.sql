@@ -455,9 +455,11 @@ UPDATE lanes SET leased_until = :until WHERE lane = ANY (ARRAY(
 
 -- name: cut_leases
 -- A lease that ends further ahead than any can was given by a clock that has been set back since: its runner, if it
--- lives, renews it; if not, the lane must not wait for that clock.
+-- lives, renews it; if not, the lane must not wait for that clock. A minute is left to those whose leases are longer than
+-- a node's (`execute`).
 UPDATE lanes SET leased_until = :until WHERE lane = ANY (ARRAY(
-    SELECT lane FROM lanes WHERE lease_token IS NOT NULL AND leased_until > :until FOR NO KEY UPDATE SKIP LOCKED))
+    SELECT lane FROM lanes WHERE lease_token IS NOT NULL AND leased_until > CAST(:until AS bigint) + 60000000
+    FOR NO KEY UPDATE SKIP LOCKED))
 
 -- name: lane_holder
 -- Nobody, once the lease has run out.
