@@ -168,7 +168,7 @@ def _by_environment(environ: Mapping[str, str], name: str) -> str | None:
     value = text.strip()
     if not value.isprintable():
         raise ConfigError(f"{file}, named by {variable}, holds more than one line", hint="it holds the value alone")
-    return value or None
+    return value
 
 
 def _read_dotenv(path: Path) -> Mapping[str, str | None]:
