@@ -103,6 +103,10 @@ class _Kept:
     told: set[str] = field(default_factory=set)
     schedules: set[int] = field(default_factory=set)
     """Ids of those that are locked."""
+    states: dict[int, str] = field(default_factory=dict)
+    """Of schedules that the planner has taken."""
+    unfinished: dict[int, list[Values]] = field(default_factory=dict)
+    """Rows of deliveries, of schedules that the planner has taken and nobody has asked about yet."""
     names: set[str] = field(default_factory=set)
     lanes_made: set[str] = field(default_factory=set)
 
@@ -128,6 +132,8 @@ class _Kept:
         self.schedules.clear()
         self.names.clear()
         self.lanes_made.clear()
+        self.states.clear()
+        self.unfinished.clear()
 
 
 @dataclass(frozen=True, slots=True)

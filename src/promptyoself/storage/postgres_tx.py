@@ -42,6 +42,11 @@ class PostgresTx(TokenStatements, ServerStatements, SqlTx):
             raise _impossible("a fire time that was passed is no next one")
         self._lock_schedule(schedule.id)
         super().save_schedule(schedule)
+        if schedule.id in self._kept.states:
+            self._kept.states[schedule.id] = str(schedule.state)
+
+    def _state_of(self, schedule_id: int) -> str | None:
+        return self._kept.states.get(schedule_id) or super()._state_of(schedule_id)
 
     def schedules_due(self, *, now: datetime, limit: int) -> list[Schedule]:
         """Return schedules that are due, oldest first; in a writing transaction those that nobody else has in hand.
@@ -60,7 +65,15 @@ class PostgresTx(TokenStatements, ServerStatements, SqlTx):
             if row["owner"] == OPERATOR or "\x1f".join(guard_name(row["owner"])) in mine
         ]
         self._keep_lanes({one.lane: one.definition.target for one in due if one.next_fire_at is not None})
+        self._foresee(due)
         return due
+
+    def _foresee(self, due: Sequence[Schedule]) -> None:
+        """Fetch what the planner asks about each schedule, for all of them at once. They are locked: it stays true."""
+        self._kept.states.update((one.id, str(one.state)) for one in due)
+        self._kept.unfinished.update((one.id, []) for one in due)
+        for row in self._rows("unfinished_of_schedules", {"ids": [one.id for one in due]}) if due else ():
+            self._kept.unfinished[row["schedule_id"]].append(row)
 
     def add_schedules(self, new: Sequence[NewSchedule]) -> list[int]:
         """Store many schedules in one statement; return their ids in the same order."""
@@ -79,6 +92,7 @@ class PostgresTx(TokenStatements, ServerStatements, SqlTx):
         """Store an occurrence, making its lane; None when (schedule, revision, kind, fire_at) is there already."""
         if not self._lock_schedule(new.schedule_id):
             raise StoreError(f"schedule {new.schedule_id} is not in {self._location}")
+        self._kept.unfinished.pop(new.schedule_id, None)
         return super().add_delivery(new, retry_until=retry_until)
 
     def delivery(self, delivery_id: int) -> Delivery | None:
@@ -95,12 +109,16 @@ class PostgresTx(TokenStatements, ServerStatements, SqlTx):
         if delivery.state.is_final != (delivery.finished_at is not None):
             raise _impossible("what is finished says when, and nothing else does")
         self._lock_schedule(delivery.schedule_id)
+        self._kept.unfinished.pop(delivery.schedule_id, None)
         return super().save_delivery(delivery, was=was)
 
     def unfinished_deliveries(self, schedule_id: int) -> list[Delivery]:
         """Return the schedule's deliveries that are not final, by fire time; nobody else changes them meanwhile."""
         if not self._is_reading:
             self._lock_schedule(schedule_id)
+        foreseen = self._kept.unfinished.pop(schedule_id, None)
+        if foreseen is not None:
+            return [self._mapped(row, rows.delivery_of) for row in foreseen]
         return super().unfinished_deliveries(schedule_id)
 
     def next_in_lane(self, lane: str, *, now: datetime) -> Delivery | None:
@@ -122,7 +140,11 @@ class PostgresTx(TokenStatements, ServerStatements, SqlTx):
 
     def _pass_turn(self, schedule_id: int, kind: DeliveryKind) -> set[str]:
         self._lock_schedule(schedule_id)
-        return super()._pass_turn(schedule_id, kind)
+        values = {"schedule_id": schedule_id, "kind": str(kind)}
+        with self._in_one_trip():
+            taken = self._execute(self._sql["take_turn"], values)
+            given = self._execute(self._sql["give_turn"], values)
+        return {row["lane"] for changed in (taken, given) for row in changed.fetchall()}
 
     # -- lanes ----------------------------------------------------------------------------------------------
 

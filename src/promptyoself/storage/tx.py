@@ -123,7 +123,7 @@ class SqlTx(JournalStatements, AccessStatements, CallbackStatements, RequestStat
 
         Raises StoreError when it was never stored, Conflict when its new key is its agent's already.
         """
-        was = self._one("schedule_state", {"id": schedule.id}, _text("state"))
+        was = self._state_of(schedule.id)
         if was is None:
             raise StoreError(f"schedule {schedule.id} is not in {self._location}")
         self._keep_calendar(schedule.definition)
@@ -132,6 +132,9 @@ class SqlTx(JournalStatements, AccessStatements, CallbackStatements, RequestStat
             self._change("save_schedule", values)
         if (was == ScheduleState.PAUSED) != (schedule.state is ScheduleState.PAUSED):
             self._refresh_lanes(self._pass_turn(schedule.id, DeliveryKind.SCHEDULED))
+
+    def _state_of(self, schedule_id: int) -> str | None:
+        return self._one("schedule_state", {"id": schedule_id}, _text("state"))
 
     def guard_usage(self, owner: str, *, since: datetime) -> GuardUsage:
         """Count the active schedules, creations and deliveries since; skipped and cancelled ones do not count."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import psycopg
 import pytest
 
 from promptyoself.domain.errors import Conflict, StoreError, StoreReadOnly
-from promptyoself.domain.models import StopSwitch
+from promptyoself.domain.models import ScheduleState, StopSwitch
 from promptyoself.domain.ports import ScheduleFilter, Tx
 from promptyoself.runtime import SystemClock
 from promptyoself.storage.lending import LendingStore
@@ -185,3 +186,31 @@ def test_ten_thousand_schedules_go_in_at_once(store: PostgresStore) -> None:
         assert tx.newest_fact_id() == 10_000
     with store.transaction() as tx, pytest.raises(Conflict):
         tx.add_schedules([a_new_schedule("again", agent_id="agent-1", key="k")])
+
+
+def test_what_was_fetched_for_the_planner_is_forgotten_once_something_is_written(store: PostgresStore) -> None:
+    schedule = add_schedule(store, next_fire_at=NOW)
+    old = add_delivery(store, schedule, fire_at=NOW - MINUTE)
+    with store.transaction() as tx:
+        assert tx.schedules_due(now=NOW, limit=9) == [schedule]
+        new = tx.add_delivery(a_new_delivery(schedule), retry_until=NOW + MINUTE)
+        assert tx.unfinished_deliveries(schedule.id) == [old, new]
+    with store.transaction() as tx:
+        tx.schedules_due(now=NOW, limit=9)
+        changed = replace(old, missed=1)
+        assert tx.save_delivery(changed, was=old)
+        assert tx.unfinished_deliveries(schedule.id) == [changed, new]
+    with store.transaction() as tx:
+        tx.schedules_due(now=NOW, limit=9)
+        assert tx.unfinished_deliveries(schedule.id) == tx.unfinished_deliveries(schedule.id) == [changed, new]
+
+
+def test_a_pause_and_its_end_in_one_transaction_of_the_planner_pass_the_turn(store: PostgresStore) -> None:
+    schedule = add_schedule(store, next_fire_at=NOW)
+    add_delivery(store, schedule)
+    with store.transaction() as tx:
+        tx.schedules_due(now=NOW, limit=9)
+        tx.save_schedule(replace(schedule, state=ScheduleState.PAUSED))
+        assert tx.ready_lanes(now=NOW, limit=9) == []
+        tx.save_schedule(schedule)
+        assert tx.ready_lanes(now=NOW, limit=9) == [schedule.lane]

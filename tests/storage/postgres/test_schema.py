@@ -22,11 +22,14 @@ OURS = migrations("postgres")
 NEXT = len(OURS) + 1
 SQLITE_ONLY = {
     "add_fact",  # one by one there; here all of a transaction at once
+    "head_now",
+    "head_wanted",
     "newest_schedule",
     "older_reminders",
     "older_schedules",
     "older_tables",
     "refresh_hastened_lanes",
+    "set_head",
 }
 
 

@@ -153,6 +153,12 @@ resting AS (
     ORDER BY paused_until, id LIMIT :limit FOR UPDATE SKIP LOCKED)
 SELECT * FROM due UNION ALL SELECT * FROM resting ORDER BY wake_at, id LIMIT :limit
 
+-- name: unfinished_of_schedules
+-- For a planner: of all schedules that it has taken.
+SELECT * FROM deliveries
+WHERE schedule_id = ANY (CAST(:ids AS bigint[])) AND state IN ('pending', 'leased', 'accepted', 'unknown')
+ORDER BY schedule_id, fire_at, id
+
 -- name: lock_schedule
 -- Before anything of its deliveries is looked at in order to be changed.
 SELECT id FROM schedules WHERE id = :id FOR UPDATE
@@ -334,22 +340,29 @@ UPDATE deliveries SET
     is_head = CASE WHEN CAST(:finished_at AS bigint) IS NULL THEN is_head ELSE 0 END
 WHERE id = :id AND state = :was_state AND lease_token IS NOT DISTINCT FROM :was_lease_token
 
--- name: head_wanted
+-- name: take_turn
 -- Whose turn it is within a schedule: the earliest unfinished of its kind, leaving aside what a pause holds back. A
--- run_now is asked for by a person: neither a pause nor a fire time that waits for its retry holds it up.
-SELECT id, lane, is_head FROM deliveries
-WHERE schedule_id = :schedule_id AND kind = :kind AND state IN ('pending', 'leased', 'accepted', 'unknown')
-    AND (state <> 'pending' OR kind = 'run_now'
-        OR NOT EXISTS (SELECT 1 FROM schedules WHERE id = :schedule_id AND state = 'paused'))
-ORDER BY fire_at, id LIMIT 1
+-- run_now is asked for by a person: neither a pause nor a fire time that waits for its retry holds it up. Any other loses
+-- it first: a UNIQUE index allows one head a schedule and kind.
+UPDATE deliveries SET is_head = 0
+WHERE schedule_id = :schedule_id AND kind = :kind AND is_head = 1 AND id IS DISTINCT FROM (
+    SELECT id FROM deliveries
+    WHERE schedule_id = :schedule_id AND kind = :kind AND state IN ('pending', 'leased', 'accepted', 'unknown')
+        AND (state <> 'pending' OR kind = 'run_now'
+            OR NOT EXISTS (SELECT 1 FROM schedules WHERE id = :schedule_id AND state = 'paused'))
+    ORDER BY fire_at, id LIMIT 1)
+RETURNING lane
 
--- name: head_now
--- Which one has the turn so far: its lane needs a new look when it loses it.
-SELECT id, lane FROM deliveries WHERE schedule_id = :schedule_id AND kind = :kind AND is_head = 1
-
--- name: set_head
--- Take the turn away, or give it. Taken before given: a UNIQUE index allows one head a schedule and kind.
-UPDATE deliveries SET is_head = :is_head WHERE id = :id
+-- name: give_turn
+-- To the same one, unless it has the turn already. Both name the lanes that need a new look.
+UPDATE deliveries SET is_head = 1
+WHERE is_head = 0 AND id = (
+    SELECT id FROM deliveries
+    WHERE schedule_id = :schedule_id AND kind = :kind AND state IN ('pending', 'leased', 'accepted', 'unknown')
+        AND (state <> 'pending' OR kind = 'run_now'
+            OR NOT EXISTS (SELECT 1 FROM schedules WHERE id = :schedule_id AND state = 'paused'))
+    ORDER BY fire_at, id LIMIT 1)
+RETURNING lane
 
 -- name: refresh_lane
 -- While something is in flight, only that matters; else the first due among those whose turn it is. The rows are locked
