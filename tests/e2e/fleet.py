@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -32,10 +33,10 @@ class FleetStage(Stage):
         (file,) = self.folder.glob(".local/share/promptyoself/postgresql-*/promptyoself.operator-token")
         return file.read_text(encoding="ascii").strip()
 
-    def worker(self, *words: str, program: str = "") -> Worker:
+    def worker(self, *words: str, program: str = "", env: Mapping[str, str] | None = None) -> Worker:
         """Start a worker; `program` is Python that runs before it."""
         command = (sys.executable, "-c", f"{program}{MAIN}") if program else PROGRAM
-        return Worker(self.start("worker", "--health-port", "0", *words, program=command))
+        return Worker(self.start("worker", "--health-port", "0", *words, program=command, env=env))
 
     def wait_for_workers(self, *workers: Worker) -> None:
         """Wait until their heartbeats are stored."""
@@ -57,6 +58,12 @@ class FleetStage(Stage):
     def _executor_pids(self) -> set[int]:
         with self.store() as store, store.reading() as tx:
             return {executor.pid for executor in tx.executors(alive_since=datetime.now(UTC) - timedelta(seconds=30))}
+
+
+def skewed(by: str) -> dict[str, str]:
+    """Return an environment in which a process's wall clock is off `by` (`-5m`): an empty one without libfaketime."""
+    found = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
+    return {} if found is None else {"LD_PRELOAD": str(found), "FAKETIME": by, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
 
 
 class Worker:

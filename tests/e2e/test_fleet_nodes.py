@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from promptyoself.domain.models import DeliveryState
-from tests.e2e.fleet import FleetStage
+from tests.e2e.fleet import FleetStage, skewed
 from tests.e2e.service import Service, limits_of
 from tests.e2e.stage import assert_each_arrived_once, assert_never_two_at_once, by_agent, one_object, wait_for
 from tests.postgres.server import PostgresServer
@@ -42,7 +42,9 @@ def ready(url: str) -> tuple[int, str]:
 
 def test_many_hands_deliver_once_and_in_order_though_one_is_killed(fleet: FleetStage) -> None:
     receiver = fleet.receiver(manners={"*": {"answer_s": 0.05}})
-    first, second = fleet.worker(program=QUICK), fleet.worker(program=QUICK)
+    # The clock of one host is wrong, where this machine can pretend so: it makes no difference but what is said of it.
+    wrong = skewed("-5m")
+    first, second = fleet.worker(program=QUICK), fleet.worker(program=QUICK, env=wrong)
     doors = Service(fleet, "--no-deliveries")
     fleet.wait_for_workers(first, second)
     agents = [f"agent-{number}" for number in range(6)]
@@ -67,6 +69,7 @@ def test_many_hands_deliver_once_and_in_order_though_one_is_killed(fleet: FleetS
     for agent, came in by_agent(arrivals).items():
         told = list(dict.fromkeys(one.text for one in came))
         assert [text for text in told if text.startswith(agent)] == [f"{agent} {number}" for number in range(8)]
+    assert ("clock.host_off" in second.process.stderr) == bool(wrong)
     second.process.signal(signal.SIGTERM)
     doors.process.signal(signal.SIGTERM)
     assert second.process.wait(within_s=30) == 0, second.process.stderr
