@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from promptyoself.interfaces.services import LoopReport, MoveReport, Setting
     from promptyoself.storage.lending import LendingStore
     from promptyoself.storage.postgres import PostgresStore
+    from promptyoself.storage.postgres_steps import StepWriter
     from promptyoself.storage.writer import BodyThread, ThreadWriter
     from promptyoself.targets.letta_seen import AgentsSeen
     from promptyoself.targets.letta_settings import LettaSettings
@@ -503,12 +504,11 @@ class World:
         from promptyoself.application.planner import plan_due
         from promptyoself.application.zone_changes import ZoneWatch
         from promptyoself.engines import Parts
-        from promptyoself.storage.writer import ThreadWriter
         from promptyoself.zone_files import ZoneFiles
 
         store = self._shared or self._opened()
         executor = self._executor(mode)
-        writer = ThreadWriter(store)
+        writer = self._engine_writer(store)
         zones = ZoneWatch(writer=writer, clock=self._clock, zones=ZoneFiles())
         engine: Engine
 
@@ -538,6 +538,15 @@ class World:
             with self._linked(executor):
                 return await engine.run(stopping)
 
+    def _engine_writer(self, store: SqliteStore | PostgresStore | LendingStore) -> ThreadWriter | StepWriter:
+        if self._node is None:
+            from promptyoself.storage.writer import ThreadWriter
+
+            return ThreadWriter(store)
+        from promptyoself.storage.postgres_steps import StepWriter
+
+        return StepWriter(self._node.open(), self._clock)
+
     def _engine(self, parts: Parts, store: Store) -> Engine:
         from uuid import UUID
 
@@ -557,7 +566,7 @@ class World:
     @asynccontextmanager
     async def _crew(
         self,
-        writer: ThreadWriter,
+        writer: ThreadWriter | StepWriter,
         executor: Executor,
         *,
         watch: Callable[[Report], None],

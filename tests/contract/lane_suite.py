@@ -328,12 +328,17 @@ class LaneContract:
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
     @given(data=st.data())
     def test_whatever_happens_turns_and_wake_ups_are_right(self, make_store: MakeStore, data: st.DataObject) -> None:
-        world = World(make_store())
-        steps = st.sampled_from(sorted(world.steps))
-        for _ in range(data.draw(st.integers(1, 30))):
-            world.steps[data.draw(steps)](data.draw)
-            world.compare()
-        world.store.close()
+        play(make_store(), data)
+
+
+def play(store: Store, data: st.DataObject) -> None:
+    """Play one small world against the oracle, and close its store."""
+    world = World(store)
+    steps = st.sampled_from(sorted(world.steps))
+    for _ in range(data.draw(st.integers(1, 30))):
+        world.steps[data.draw(steps)](data.draw)
+        world.compare()
+    store.close()
 
 
 Draw = Callable[[st.SearchStrategy[int]], int]

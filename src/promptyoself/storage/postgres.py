@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -42,6 +42,8 @@ from promptyoself.storage.postgres_migrate import migrate
 from promptyoself.storage.postgres_queries import placed
 from promptyoself.storage.postgres_statements import Connection
 from promptyoself.storage.postgres_tx import PostgresTx
+
+K = TypeVar("K", bound=PostgresTx)
 
 WRITING: Final = b"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 READING: Final = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -143,14 +145,20 @@ class PostgresStore:
         Raises StoreBusy when no connection comes free within the bound, and when another transaction holds what this
         one needs for longer than POSTGRES_LOCK_FOR.
         """
+        with self.bracket(PostgresTx) as tx:
+            yield tx
+
+    @contextmanager
+    def bracket(self, make: Callable[[Connection, str], K]) -> Iterator[K]:
+        """Open a writing transaction of another kind, made for its connection and our location; as `transaction`."""
         with self._lent(WRITING) as connection:
-            yield from self._bracketed(connection, is_reading=False)
+            yield from _bracketed(connection, make(connection, self._location))
 
     @contextmanager
     def reading(self) -> Iterator[PostgresTx]:
         """Open a transaction that sees one state of the database; a write within raises StoreReadOnly."""
         with self._lent(READING) as connection:
-            yield from self._bracketed(connection, is_reading=True)
+            yield from _bracketed(connection, PostgresTx(connection, self._location, is_reading=True))
 
     @contextmanager
     def glancing(self) -> Iterator[PostgresTx]:
@@ -160,7 +168,7 @@ class PostgresStore:
         """
         with self._watching_lock:
             connection = self._watcher(GLANCING)
-            yield from self._bracketed(connection, is_reading=True)
+            yield from _bracketed(connection, PostgresTx(connection, self._location, is_reading=True))
 
     def change_mark(self) -> int:
         """Return a number that differs after a commit, by whichever connection of whichever node; a round trip."""
@@ -325,17 +333,17 @@ class PostgresStore:
         except DRIVER_ERRORS as exc:
             raise translated(exc, self._location) from exc
 
-    def _bracketed(self, connection: Connection, *, is_reading: bool) -> Iterator[PostgresTx]:
-        """Yield a transaction that has begun; COMMIT at the end, ROLLBACK when anything is raised, also by COMMIT."""
-        tx = PostgresTx(connection, self._location, is_reading=is_reading)
-        try:
-            yield tx
-            tx.commit()
-        except BaseException:
-            _roll_back(connection)
-            raise
-        finally:
-            tx.end()
+
+def _bracketed(connection: Connection, tx: K) -> Iterator[K]:
+    """Yield a transaction that has begun; COMMIT at the end, ROLLBACK when anything is raised, also by COMMIT."""
+    try:
+        yield tx
+        tx.commit()
+    except BaseException:
+        _roll_back(connection)
+        raise
+    finally:
+        tx.end()
 
 
 def _with_bounds(address: dict[str, Any]) -> dict[str, Any]:

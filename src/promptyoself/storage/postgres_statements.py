@@ -238,11 +238,14 @@ class PostgresStatements(Statements):
             self._write_facts()
 
     def _write_lanes(self) -> None:
-        """Lock lanes in the order of their names, then refresh them: a new statement sees all that is committed."""
         lanes, self._kept.lanes = sorted(self._kept.lanes), set()
         if lanes:
-            self._execute(self._sql["lock_lanes"], {"lanes": lanes})
-            self._execute(self._sql["refresh_lane"], {"lanes": lanes})
+            self._refresh(lanes)
+
+    def _refresh(self, lanes: Sequence[str]) -> None:
+        """Lock lanes in the order of their names, then refresh them: a new statement sees all that is committed."""
+        self._execute(self._sql["lock_lanes"], {"lanes": lanes})
+        self._execute(self._sql["refresh_lane"], {"lanes": lanes})
 
     def _write_facts(self) -> None:
         facts, self._kept.facts = self._kept.facts, []

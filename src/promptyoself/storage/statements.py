@@ -15,7 +15,7 @@ Model = Callable[[Row], T]
 
 ID_MAX: Final = 2**63 - 1
 """The largest id that a row can have."""
-_DAMAGED: Final = (ValueError, TypeError, KeyError, OverflowError, PromptyoselfError)
+DAMAGED: Final = (ValueError, TypeError, KeyError, OverflowError, PromptyoselfError)
 """What the mapping of a damaged row raises: a word that is no state, text where a number was."""
 
 
@@ -63,7 +63,7 @@ class Statements(ABC):
     def _mapped(self, row: Row, model: Model[T]) -> T:
         try:
             return model(row)
-        except _DAMAGED as exc:
+        except DAMAGED as exc:
             raise StoreCorrupt(
                 f"{self._location} is damaged: a row cannot be read ({exc})", hint=self._restore
             ) from exc

@@ -224,7 +224,7 @@ class SqlTx(JournalStatements, AccessStatements, CallbackStatements, RequestStat
         if not self._change("save_delivery", values | guard):
             return False
         lanes = {delivery.lane}
-        if _may_move_the_turn(delivery.state, was.state):
+        if may_move_the_turn(delivery.state, was.state):
             lanes |= self._pass_turn(delivery.schedule_id, delivery.kind)
         self._refresh_lanes(lanes)
         return True
@@ -487,7 +487,7 @@ class SqlTx(JournalStatements, AccessStatements, CallbackStatements, RequestStat
         return self._one(name, {"id": id}, model) if 0 < id <= ID_MAX else None
 
 
-def _may_move_the_turn(state: DeliveryState, was: DeliveryState) -> bool:
+def may_move_the_turn(state: DeliveryState, was: DeliveryState) -> bool:
     """Finishing and reviving move the turn; so does a return to pending, if its schedule was paused meanwhile."""
     return state.is_final != was.is_final or (state is DeliveryState.PENDING and was is not DeliveryState.PENDING)
 

@@ -109,8 +109,8 @@ class ThreadWriter:
     """
 
     def __init__(self, store: GroupStore) -> None:
-        self._writes = _Queue("promptyoself-writer", _Writes(store), store.location)
-        self._reads = _Queue("promptyoself-reader", _Reads(store), store.location)
+        self._writes = ActQueue("promptyoself-writer", _Writes(store), store.location)
+        self._reads = ActQueue("promptyoself-reader", Reads(store), store.location)
 
     async def write(self, act: Callable[[Tx], T], *, lane: str | None = None) -> T:  # noqa: ARG002  the port's signature
         """Run `act` in a transaction and return when it is durable. What it raises undoes it alone.
@@ -139,7 +139,7 @@ class BodyThread:
     """
 
     def __init__(self, store: TogetherStore) -> None:
-        self._bodies = _Queue("promptyoself-bodies", _Bodies(store), store.location)
+        self._bodies = ActQueue("promptyoself-bodies", _Bodies(store), store.location)
 
     async def run(self, body: Callable[[], T]) -> T:
         """Run a body and return when what it has written is durable. What it raises undoes its transaction alone.
@@ -158,7 +158,7 @@ class BodyThread:
 
 
 @dataclass(slots=True, eq=False)
-class _Act(Generic[T]):
+class Act(Generic[T]):
     """What to do, and for whom. `answer` is set by the loop's thread only."""
 
     run: Callable[..., T]
@@ -166,6 +166,10 @@ class _Act(Generic[T]):
     answer: asyncio.Future[T]
     value: T | None = None
     error: BaseException | None = field(default=None)
+    lane: str = ""
+    """The lane that it is about, where the writer fetches for many."""
+    tries: int = 0
+    """How often it could not be run, for somebody else had its rows."""
 
     def settle(self) -> None:
         """Tell the caller, if there is one still."""
@@ -177,13 +181,15 @@ class _Act(Generic[T]):
             self.answer.set_result(self.value)  # type: ignore[arg-type]  # None is a T then
 
 
-_Batch = Sequence[_Act[Any]]
+Batch = Sequence[Act[Any]]
 
 
-class _Work(Protocol):
+class Work(Protocol):
     """What a thread does with a batch: leaves a value or an error in each act, and raises only when all have failed."""
 
-    def __call__(self, batch: _Batch) -> None: ...
+    def __call__(self, batch: Batch) -> Batch | None:
+        """Return the acts that are to be settled later, having neither a value nor an error; None for none of them."""
+        ...
 
 
 class _Writes:
@@ -192,10 +198,10 @@ class _Writes:
     def __init__(self, store: GroupStore) -> None:
         self._store = store
 
-    def __call__(self, batch: _Batch) -> None:
+    def __call__(self, batch: Batch) -> None:
         with self._store.transaction() as tx:
             for act in batch:
-                _attempt(act, tx, tx.nested())
+                attempt(act, tx, tx.nested())
                 if not tx.is_alive:
                     # SQLite has undone all of it (a full disk): nobody's act may count as stored.
                     raise act.error or StoreError(f"the transaction at {self._store.location} was undone")
@@ -207,24 +213,26 @@ class _Bodies:
     def __init__(self, store: TogetherStore) -> None:
         self._store = store
 
-    def __call__(self, batch: _Batch) -> None:
+    def __call__(self, batch: Batch) -> None:
         for act, outcome in zip(batch, self._store.together([act.run for act in batch]), strict=True):
             act.value, act.error = outcome.value, outcome.error
 
 
-class _Reads:
+class Reads:
     """All acts of a batch on one state of the database."""
 
     def __init__(self, store: GroupStore) -> None:
         self._store = store
 
-    def __call__(self, batch: _Batch) -> None:
+    def __call__(self, batch: Batch) -> None:
+        """Run them; each fails alone."""
         with self._store.reading() as tx:
             for act in batch:
-                _attempt(act, tx, nullcontext())
+                attempt(act, tx, nullcontext())
 
 
-def _attempt(act: _Act[Any], tx: Tx, bounds: AbstractContextManager[None]) -> None:
+def attempt(act: Act[Any], tx: Tx, bounds: AbstractContextManager[None]) -> None:
+    """Run an act within bounds, and keep what it returns or raises."""
     try:
         with bounds:
             act.value = act.run(tx)
@@ -235,34 +243,42 @@ def _attempt(act: _Act[Any], tx: Tx, bounds: AbstractContextManager[None]) -> No
 # -- threads ------------------------------------------------------------------------------------------------
 
 
-class _Queue:
+class ActQueue:
     """A bounded queue of acts and the thread that works through it."""
 
-    def __init__(self, name: str, work: _Work, location: str) -> None:
+    def __init__(self, name: str, work: Work, location: str) -> None:
         self._name: Final = name
         self._work: Final = work
         self._location: Final = location
-        self._gathered: list[_Act[Any]] = []
+        self._gathered: list[Act[Any]] = []
         """What has come in this turn of the loop; it goes to the thread at once, or the first would run alone."""
-        self._queue: queue.SimpleQueue[list[_Act[Any]] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[Act[Any]] | None] = queue.SimpleQueue()
         """What was handed over; None at the end."""
-        self._waiting: deque[_Act[Any]] = deque()
+        self._waiting: deque[Act[Any]] = deque()
         """What the thread has taken out of it; the thread's own."""
         self._room: Final = asyncio.Semaphore(limits.WRITES_QUEUED_MAX)
         self._thread: threading.Thread | None = None
         self._ended: asyncio.Future[None] | None = None
         self._is_stopped = False
 
-    async def run(self, act: Callable[..., T]) -> T:
+    async def run(self, act: Callable[..., T], *, lane: str = "") -> T:
         """Queue an act and wait for its answer."""
         async with self._room:
-            self._start()
+            self.start()
             loop = asyncio.get_running_loop()
             answer: asyncio.Future[T] = loop.create_future()
             if not self._gathered:
                 loop.call_soon(self._hand_over)
-            self._gathered.append(_Act(act, answer))
+            self._gathered.append(Act(act, answer, lane=lane))
             return await answer
+
+    def put_again(self, act: Act[Any]) -> None:
+        """Queue an act once more whose caller waits already; from this queue's own thread."""
+        self._waiting.append(act)
+
+    def take_over(self, act: Act[Any]) -> None:
+        """Queue an act of another queue, which is to be closed before this one; from any thread."""
+        self._queue.put([act])
 
     def stop(self) -> None:
         """Take nothing more; the thread finishes what is queued."""
@@ -282,7 +298,8 @@ class _Queue:
             self._queue.put(self._gathered)
             self._gathered = []
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """See to it that the thread runs. Raises StoreError when the queue is closed."""
         if self._is_stopped:
             raise StoreError(f"the writer of {self._location} is closed already")
         if self._thread is None:
@@ -293,18 +310,20 @@ class _Queue:
             self._thread.start()
 
     def _drain(self, loop: asyncio.AbstractEventLoop, ended: asyncio.Future[None]) -> None:
-        is_last = False
-        while not is_last:
+        is_ending = False
+        while not is_ending or self._waiting:
             batch, is_last = self._batch()
+            is_ending = is_ending or is_last
+            later: Batch = ()
             try:
-                self._work(batch)
+                later = self._work(batch) or ()
             except BaseException as error:  # noqa: BLE001  the batch as a whole has failed: each caller hears of it
                 for act in batch:
                     act.error = error
-            _tell(loop, partial(_settle, batch))
+            _tell(loop, partial(_settle, [act for act in batch if act not in later] if later else batch))
         _tell(loop, partial(ended.set_result, None))
 
-    def _batch(self) -> tuple[list[_Act[Any]], bool]:
+    def _batch(self) -> tuple[list[Act[Any]], bool]:
         """Return what waits, at most WRITES_PER_COMMIT_MAX, having waited for the first; and whether it is the last."""
         waiting, is_last = self._waiting, False
         while not is_last and len(waiting) < limits.WRITES_PER_COMMIT_MAX:
@@ -318,7 +337,7 @@ class _Queue:
         return batch, is_last
 
 
-def _settle(batch: _Batch) -> None:
+def _settle(batch: Batch) -> None:
     for act in batch:
         act.settle()
 

@@ -979,3 +979,136 @@ SELECT pg_notify('promptyoself', 'shares')
 -- name: prune_shares
 -- Of executors that have ended without a word.
 DELETE FROM shares WHERE kept_until < :before
+
+-- == steps of many lanes (postgres_steps_tx.py) ===================================================================
+-- What the acts of many lanes will look at, in one statement each kind. Whatever somebody else has in hand is left out:
+-- its act comes with a later step. The order of columns is what postgres_steps_rows.py reads by.
+
+-- name: step_lanes
+-- The lanes' rows first: as long as we have them, nobody who changes a delivery of these lanes can commit.
+SELECT lane, lease_token, leased_until, executor_id, (SELECT coalesce(until, 9223372036854775807) FROM stop_switch)
+FROM lanes WHERE lane = ANY(CAST(:lanes AS text[])) FOR NO KEY UPDATE SKIP LOCKED
+
+-- name: step_deliveries
+-- In a new statement, so that it sees what was committed before the lanes were ours: of each lane what is in flight, and
+-- the due one with the oldest fire time; each with its schedule.
+SELECT
+    wanted.lane, found.place, found.id, found.schedule_id,
+    d.id, d.schedule_id, d.revision, d.kind, d.target, d.lane, d.key, d.fire_at, d.planned_at, d.fire_number, d.missed,
+    d.state, d.reason, d.error_code, d.due_at, d.lease_token, d.attempts, d.refusals, d.failures, d.maybe_repeat,
+    d.retry_until, d.unknown_since, d.cancel_requested, d.run_id, d.reply_excerpt, d.first_sent_at, d.sent_at,
+    d.accepted_at, d.finished_at, d.created_at, d.snoozed_until,
+    s.id, s.version
+FROM unnest(CAST(:lanes AS text[])) AS wanted (lane)
+CROSS JOIN LATERAL (
+    (SELECT id, schedule_id, 0 AS place FROM deliveries
+     WHERE lane = wanted.lane AND state IN ('leased', 'accepted', 'unknown') ORDER BY due_at, id LIMIT 1)
+    UNION ALL
+    (SELECT id, schedule_id, 1 AS place FROM deliveries
+     WHERE lane = wanted.lane AND is_head = 1 AND state = 'pending' AND due_at + 0 <= :until
+     ORDER BY fire_at, id LIMIT 1)
+) AS found
+LEFT JOIN LATERAL (
+    SELECT id, concat(xmin, ctid) AS version FROM schedules WHERE id = found.schedule_id FOR UPDATE SKIP LOCKED
+) AS s ON true
+LEFT JOIN LATERAL (
+    SELECT * FROM deliveries WHERE id = found.id FOR NO KEY UPDATE SKIP LOCKED) AS d ON true
+
+-- name: step_schedules
+-- Those not read before, or written to since: their rows are in hand.
+SELECT concat(xmin, ctid) AS row_version, * FROM schedules WHERE id = ANY(CAST(:ids AS bigint[]))
+
+-- name: step_unfinished
+-- How many deliveries of each schedule are unfinished; in a new statement, their schedules in hand.
+SELECT schedule_id, count(*) FROM deliveries
+WHERE schedule_id = ANY(CAST(:ids AS bigint[])) AND state IN ('pending', 'leased', 'accepted', 'unknown')
+GROUP BY schedule_id
+
+-- name: step_attempts
+-- The last attempt at each of those that were tried before.
+SELECT DISTINCT ON (delivery_id) delivery_id, number FROM attempts
+WHERE delivery_id = ANY(CAST(:ids AS bigint[])) ORDER BY delivery_id, number DESC
+
+-- name: step_attempt_ids
+-- Ids of attempts to come.
+SELECT nextval(pg_get_serial_sequence('attempts', 'id')) FROM generate_series(1, CAST(:count AS integer))
+
+-- name: step_save_deliveries
+-- What an ordinary claim or record changes, guarded as save_delivery is.
+UPDATE deliveries AS d SET
+    state = n.state, reason = n.reason, error_code = n.error_code, due_at = n.due_at, lease_token = n.lease_token,
+    run_id = n.run_id, reply_excerpt = n.reply_excerpt, first_sent_at = n.first_sent_at, sent_at = n.sent_at,
+    accepted_at = n.accepted_at, finished_at = n.finished_at,
+    is_head = CASE WHEN n.finished_at IS NULL THEN d.is_head ELSE 0 END
+FROM unnest(
+    CAST(:id AS bigint[]), CAST(:was_state AS text[]), CAST(:was_lease_token AS text[]),
+    CAST(:state AS text[]), CAST(:reason AS text[]), CAST(:error_code AS text[]), CAST(:due_at AS bigint[]),
+    CAST(:lease_token AS text[]), CAST(:run_id AS text[]), CAST(:reply_excerpt AS text[]),
+    CAST(:first_sent_at AS bigint[]), CAST(:sent_at AS bigint[]), CAST(:accepted_at AS bigint[]),
+    CAST(:finished_at AS bigint[])
+) AS n (id, was_state, was_lease_token, state, reason, error_code, due_at, lease_token, run_id, reply_excerpt,
+    first_sent_at, sent_at, accepted_at, finished_at)
+WHERE d.id = n.id AND d.state = n.was_state AND d.lease_token IS NOT DISTINCT FROM n.was_lease_token
+
+-- name: step_save_counts
+-- The rest of what may change, of the few for which it has; after the statement above.
+UPDATE deliveries AS d SET
+    planned_at = n.planned_at, snoozed_until = n.snoozed_until, fire_number = n.fire_number, missed = n.missed,
+    attempts = n.attempts, refusals = n.refusals, failures = n.failures, maybe_repeat = n.maybe_repeat,
+    retry_until = n.retry_until, unknown_since = n.unknown_since, cancel_requested = n.cancel_requested
+FROM unnest(
+    CAST(:id AS bigint[]), CAST(:planned_at AS bigint[]), CAST(:snoozed_until AS bigint[]),
+    CAST(:fire_number AS bigint[]), CAST(:missed AS bigint[]), CAST(:attempts AS bigint[]), CAST(:refusals AS bigint[]),
+    CAST(:failures AS bigint[]), CAST(:maybe_repeat AS smallint[]), CAST(:retry_until AS bigint[]),
+    CAST(:unknown_since AS bigint[]), CAST(:cancel_requested AS smallint[])
+) AS n (id, planned_at, snoozed_until, fire_number, missed, attempts, refusals, failures, maybe_repeat, retry_until,
+    unknown_since, cancel_requested)
+WHERE d.id = n.id
+
+-- name: step_save_schedules
+-- What the end of a delivery may change of its schedule.
+UPDATE schedules AS s SET
+    state = n.state, state_reason = n.state_reason, paused_until = n.paused_until, next_fire_at = n.next_fire_at,
+    passed_until = n.passed_until, last_fire_at = n.last_fire_at, fire_count = n.fire_count,
+    finals_in_row = n.finals_in_row, updated_at = n.updated_at
+FROM unnest(
+    CAST(:id AS bigint[]), CAST(:state AS text[]), CAST(:state_reason AS text[]), CAST(:paused_until AS bigint[]),
+    CAST(:next_fire_at AS bigint[]), CAST(:passed_until AS bigint[]), CAST(:last_fire_at AS bigint[]),
+    CAST(:fire_count AS bigint[]), CAST(:finals_in_row AS bigint[]), CAST(:updated_at AS bigint[])
+) AS n (id, state, state_reason, paused_until, next_fire_at, passed_until, last_fire_at, fire_count, finals_in_row,
+    updated_at)
+WHERE s.id = n.id
+
+-- name: step_add_attempts
+-- Numbered already: nobody else adds to a delivery whose schedule is in hand.
+INSERT INTO attempts (id, delivery_id, number, executor_id, otid, started_at, outcome)
+SELECT n.*, 'open' FROM unnest(
+    CAST(:id AS bigint[]), CAST(:delivery_id AS bigint[]), CAST(:number AS bigint[]), CAST(:executor_id AS text[]),
+    CAST(:otid AS text[]), CAST(:started_at AS bigint[])) AS n
+
+-- name: step_finish_attempts
+-- As finish_attempt, many at once.
+UPDATE attempts AS a SET
+    outcome = n.outcome, finished_at = n.finished_at, error_code = n.error_code, status = coalesce(n.status, a.status),
+    run_id = coalesce(n.run_id, a.run_id), detail = n.detail
+FROM unnest(
+    CAST(:id AS bigint[]), CAST(:outcome AS text[]), CAST(:finished_at AS bigint[]), CAST(:error_code AS text[]),
+    CAST(:status AS bigint[]), CAST(:run_id AS text[]), CAST(:detail AS text[])
+) AS n (id, outcome, finished_at, error_code, status, run_id, detail)
+WHERE a.id = n.id
+
+-- name: step_save_lanes
+-- The lease and, as refresh_lane does, the next look: a lane is written once a step. Their rows are in hand.
+UPDATE lanes AS l SET
+    lease_token = n.lease_token, leased_until = n.leased_until, executor_id = n.executor_id,
+    next_due_at = coalesce(
+        (SELECT min(due_at) FROM deliveries
+         WHERE deliveries.lane = l.lane AND state IN ('leased', 'accepted', 'unknown')),
+        (SELECT min(due_at) FROM deliveries WHERE deliveries.lane = l.lane AND is_head = 1 AND state = 'pending')),
+    is_in_flight = CAST(EXISTS (
+        SELECT 1 FROM deliveries
+        WHERE deliveries.lane = l.lane AND state IN ('leased', 'accepted', 'unknown')) AS integer)
+FROM unnest(
+    CAST(:lane AS text[]), CAST(:lease_token AS text[]), CAST(:leased_until AS bigint[]), CAST(:executor_id AS text[])
+) AS n (lane, lease_token, leased_until, executor_id)
+WHERE l.lane = n.lane

@@ -1,0 +1,142 @@
+"""The writer of a fleet's engine: acts of many lanes share one transaction, one commit and one statement each kind.
+
+Two threads step in turns: while one waits for its commit, the other runs the next acts. A lane is always the same
+thread's, so that its acts never meet in two transactions. What is about no lane has a transaction of its own, in
+another thread.
+"""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any, Final, TypeVar
+
+from promptyoself.domain.errors import StoreError
+from promptyoself.domain.ports import Clock, Tx
+from promptyoself.storage.postgres import PostgresStore
+from promptyoself.storage.postgres_steps_tx import Known, StepTx
+from promptyoself.storage.writer import Act, ActQueue, Batch, Reads
+
+T = TypeVar("T")
+
+_STEPPERS: Final = 2
+_AGAIN_AFTER_S: Final = 0.003
+"""Before acts are tried again whose rows somebody else had: as long as a commit takes."""
+_AHEAD: Final = timedelta(seconds=1)
+"""How far ahead of the clock due deliveries are fetched: longer than a step takes."""
+_TRIES_MAX: Final = 20
+"""After so many an act waits for its rows, in a transaction of its own."""
+
+
+class StepWriter:
+    """See `Writer`. An act must touch nothing but its Tx, since it runs in another thread.
+
+    At most WRITES_QUEUED_MAX acts wait in each queue; further callers wait their turn. A caller that is cancelled does
+    not stop its act. Make it, use it and close it in one event loop.
+    """
+
+    def __init__(self, store: PostgresStore, clock: Clock) -> None:
+        location = store.location
+        self._alone: Final = ActQueue("promptyoself-writer", _Alone(store), location)
+        self._reads: Final = ActQueue("promptyoself-reader", Reads(store), location)
+        self._steppers: Final = [_stepper(number, store, clock, self._alone) for number in range(_STEPPERS)]
+
+    async def write(self, act: Callable[[Tx], T], *, lane: str | None = None) -> T:
+        """Run `act` in a transaction and return when it is durable. What it raises undoes it alone.
+
+        Raises what `act` raises, or StoreError kin when the commit that it shares fails: nothing of it is stored then.
+        """
+        if lane is None:
+            return await self._alone.run(act)
+        self._alone.start()  # it may be handed this one
+        return await self._steppers[zlib.crc32(lane.encode()) % _STEPPERS].run(act, lane=lane)
+
+    async def read(self, act: Callable[[Tx], T]) -> T:
+        """Run `act` on one state of the database, not older than this call."""
+        return await self._reads.run(act)
+
+    async def close(self) -> None:
+        """Finish what is queued, then end all threads; acts that come later raise StoreError. The store stays open."""
+        for some in (self._steppers, [self._alone, self._reads]):  # a stepper may hand on to the writer
+            for one in some:
+                one.stop()
+            for one in some:
+                await one.ended()
+
+
+def _stepper(number: int, store: PostgresStore, clock: Clock, alone: ActQueue) -> ActQueue:
+    steps = Steps(store, clock, alone)
+    steps.again = ActQueue(f"promptyoself-stepper-{number}", steps, store.location)
+    return steps.again
+
+
+class _Alone:
+    """Each act in a transaction of its own, which waits for what it needs within the store's bounds."""
+
+    def __init__(self, store: PostgresStore) -> None:
+        self._store = store
+
+    def __call__(self, batch: Batch) -> None:
+        for act in batch:
+            try:
+                with self._store.transaction() as tx:
+                    act.value = act.run(tx)
+            except Exception as error:  # noqa: BLE001  it is the caller's, who gets it
+                act.error = error
+
+
+class Steps:
+    """All acts of a batch in one transaction, each undone alone; those whose rows somebody else has come again."""
+
+    again: ActQueue
+    """Its own queue."""
+
+    def __init__(self, store: PostgresStore, clock: Clock, alone: ActQueue) -> None:
+        self._store = store
+        self._clock = clock
+        self._alone = alone
+        self._known = Known()
+        self._pause = threading.Event()
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Run them; return those whose rows somebody else had."""
+        with self._store.bracket(lambda connection, location: StepTx(connection, location, self._known)) as tx:
+            left_out = self._step(tx, batch)
+        if left_out:
+            self._hand_on(left_out)
+            if len(left_out) == len(batch):
+                self._pause.wait(_AGAIN_AFTER_S)
+        return left_out
+
+    def _step(self, tx: StepTx, batch: Batch) -> list[Act[Any]]:
+        """Run all that can be run; return those whose rows somebody else has."""
+        left_out, fetched, plain = [], 0, 0
+        for place, act in enumerate(batch):
+            if place == fetched or tx.plain_acts != plain:
+                plain = tx.plain_acts
+                # Half as many each time: were all to go on by ordinary statements, fetching would be most of the work.
+                fetched = place + max(1, len(batch) >> plain)
+                self._fetch(tx, batch[place:fetched])
+            if not tx.has(act.lane):
+                left_out.append(act)
+                continue
+            try:
+                act.value = tx.run(act.run)
+            except Exception as error:  # noqa: BLE001  it is the caller's, who gets it
+                act.error = error
+            if not tx.is_alive:
+                raise act.error or StoreError(f"the transaction at {self._store.location} was undone")
+        return left_out
+
+    def _hand_on(self, left_out: Sequence[Act[Any]]) -> None:
+        for act in left_out:
+            act.tries += 1
+            if act.tries < _TRIES_MAX:
+                self.again.put_again(act)
+            else:
+                self._alone.take_over(act)
+
+    def _fetch(self, tx: StepTx, acts: Sequence[Act[Any]]) -> None:
+        tx.fetch(sorted({act.lane for act in acts}), until=self._clock.now() + _AHEAD)

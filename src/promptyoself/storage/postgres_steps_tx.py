@@ -1,0 +1,655 @@
+"""A transaction for the acts of many lanes at once: what they will look at is there before they ask.
+
+An ordinary act (claim, record, give back) asks for its lane, what the lane must do next, and that delivery's schedule.
+`fetch` gets these for all lanes of a step in one statement each kind; the acts are answered from memory, and what they
+write is kept, and written in one statement each kind at the end.
+
+What is kept is no cache of the database: every row of it is locked, and leaves with the transaction. An act that asks
+for anything else has all that is kept written first, and goes on by ordinary statements, under a savepoint of its own;
+after it everything is fetched anew, for nobody here knows what it has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from itertools import islice
+from typing import Any, Final, TypeVar
+
+from psycopg.rows import tuple_row
+
+from promptyoself.domain import limits
+from promptyoself.domain.errors import StoreCorrupt, StoreError
+from promptyoself.domain.models import (
+    Attempt,
+    AttemptOutcome,
+    Delivery,
+    DeliveryState,
+    Schedule,
+    ScheduleState,
+)
+from promptyoself.domain.values import replace
+from promptyoself.storage.postgres_errors import DRIVER_ERRORS, translated
+from promptyoself.storage.postgres_statements import Connection, Cursor
+from promptyoself.storage.postgres_steps_rows import delivery_of, instants, numbers, texts
+from promptyoself.storage.postgres_tx import PostgresTx
+from promptyoself.storage.rows import Values, micros
+from promptyoself.storage.statements import DAMAGED, ended
+from promptyoself.storage.tx import may_move_the_turn
+
+T = TypeVar("T")
+
+_FIRST_OF_DELIVERY: Final = 4
+_LAST_OF_DELIVERY: Final = 35
+_ATTEMPT_IDS: Final = 256
+"""Drawn at a time: a gap in the numbers harms nobody."""
+_SCHEDULES_KNOWN_MAX: Final = 4096
+_PLAINLY: Final = frozenset({"reply_secret", "store_uid", "calendar"})
+"""Queries of what no step changes: they are asked as they are."""
+
+
+class Known:
+    """What outlives a step: schedules by the version of their row, and ids of attempts not used yet.
+
+    A version is the row's place and the transaction that put it there: another content has another.
+    """
+
+    def __init__(self) -> None:
+        self.schedules: dict[int, tuple[str, Schedule]] = {}
+        self.attempt_ids: list[int] = []
+
+    def keep(self, schedule: Schedule, version: str) -> None:
+        """Remember a schedule as read; those that were read first are forgotten first."""
+        if len(self.schedules) >= _SCHEDULES_KNOWN_MAX:
+            for old in list(islice(self.schedules, _SCHEDULES_KNOWN_MAX // 4)):
+                del self.schedules[old]
+        self.schedules[schedule.id] = (version, schedule)
+
+
+class _Lane:
+    """A lane's row, and what it must do."""
+
+    __slots__ = (
+        "executor_id",
+        "in_flight",
+        "is_released",
+        "is_written",
+        "lease_token",
+        "leased_until",
+        "name",
+        "pending",
+    )
+
+    def __init__(self, name: str, lease_token: str | None, leased_until: int | None, executor_id: str | None) -> None:
+        self.name = name
+        self.lease_token = lease_token
+        self.leased_until = leased_until
+        self.executor_id = executor_id
+        self.in_flight: _Held | None = None
+        self.pending: _Held | None = None
+        """The due one with the oldest fire time, as fetched; its own state tells whether it still is."""
+        self.is_written = False
+        self.is_released = False
+
+
+class _Held:
+    """A delivery's row as it is stored, and as it shall be."""
+
+    __slots__ = ("last_attempt", "now", "plan", "stored")
+
+    def __init__(self, stored: Delivery, plan: _Plan) -> None:
+        self.stored = stored
+        self.now = stored
+        self.plan = plan
+        self.last_attempt = 0
+
+
+class _Plan:
+    """A schedule's row as it is stored, and as it shall be; and how many of its deliveries are unfinished."""
+
+    __slots__ = ("now", "stored", "unfinished")
+
+    def __init__(self, stored: Schedule) -> None:
+        self.stored = stored
+        self.now = stored
+        self.unfinished = 0
+
+
+class StepTx(PostgresTx):
+    """See `Tx` for what each method promises; `fetch`, then `run` each act, then commit."""
+
+    def __init__(self, connection: Connection, location: str, known: Known) -> None:
+        super().__init__(connection, location)
+        self._known = known
+        self._lanes: dict[str, _Lane] = {}
+        self._held: dict[int, _Held] = {}
+        self._plans: dict[int, _Plan] = {}
+        self._stopped_until = 0
+        self._until = limits.INSTANT_MIN
+        self._new_attempts: list[Attempt] = []
+        self._finished_attempts: list[tuple[int, AttemptOutcome, datetime | None, Any, Any, Any, Any]] = []
+        self._changes: list[tuple[object, str, object, object]] = []
+        """Of the act under way, in order: a field, what it was and what it is."""
+        self._facts_before = 0
+        self._before_act = (self._kept.mark(), set[str]())
+        """What was kept back, and which lanes were released, when the act under way went on by ordinary statements."""
+        self._sent: list[tuple[str, Cursor, int]] = []
+        """Statements whose answers have not been looked at, and how many rows each was to write."""
+        self._attempts_before = (0, 0)
+        self._is_plain = False
+        self.plain_acts = 0
+        """Acts that went on by ordinary statements: after each all has to be fetched anew."""
+
+    # -- one act after the other ----------------------------------------------------------------------------
+
+    def has(self, lane: str) -> bool:
+        """Whether a lane is in hand with all that its act will look at."""
+        return lane in self._lanes
+
+    def run(self, act: Callable[[StepTx], T]) -> T:
+        """Run an act; what it raises undoes what it has written, and nothing of the others'."""
+        facts = self._begin()
+        try:
+            answer = act(self)
+            self._refuse_undone()
+        except BaseException:
+            self._undo(facts)
+            raise
+        self._end()
+        return answer
+
+    @contextmanager
+    def nested(self) -> Iterator[None]:
+        """Bound an act, as `run` does."""
+        facts = self._begin()
+        try:
+            yield
+            self._refuse_undone()
+        except BaseException:
+            self._undo(facts)
+            raise
+        self._end()
+
+    def _begin(self) -> int:
+        self._attempts_before = (len(self._new_attempts), len(self._finished_attempts))
+        self._changes.clear()
+        self._facts_before = len(self._kept.facts)
+        return self._facts_before
+
+    def _end(self) -> None:
+        if self._is_plain:
+            self._is_plain = False
+            self._execute(b"RELEASE act", {})
+            self._forget()
+
+    def _undo(self, facts: int) -> None:
+        self._take_back()
+        if self._is_plain:
+            self._is_plain = False
+            if self.is_alive:
+                self._execute(b"ROLLBACK TO act", {})
+                self._execute(b"RELEASE act", {})
+            mark, released = self._before_act
+            self._kept.go_back_to(mark)
+            self._kept.released = released
+            self._forget()
+        del self._kept.facts[facts:]
+
+    def _take_back(self) -> None:
+        for thing, name, was, _ in reversed(self._changes):
+            setattr(thing, name, was)
+            if isinstance(thing, _Lane) and name == "is_released":
+                self._note_released(thing)
+        new, finished = self._attempts_before
+        del self._new_attempts[new:]
+        del self._finished_attempts[finished:]
+
+    def _forget(self) -> None:
+        """Drop what was fetched: an ordinary statement may have changed any of it."""
+        self.plain_acts += 1
+        self._lanes.clear()
+        self._held.clear()
+        self._plans.clear()
+
+    def _before(self, name: str) -> None:
+        """Go on by ordinary statements from here: what is kept is written first, that of this act under a savepoint."""
+        if not (self._is_plain or self._is_reading or name in _PLAINLY):
+            self._go_plain()
+        super()._before(name)
+
+    def _go_plain(self) -> None:
+        self._is_plain = True
+        new, finished = self._attempts_before
+        own = (self._new_attempts[new:], self._finished_attempts[finished:])
+        self._take_back()
+        self._flush()
+        self._before_act = (replace(self._kept.mark(), facts_count=self._facts_before), set(self._kept.released))
+        self._execute(b"SAVEPOINT act", {})
+        for thing, name, _, value in self._changes:
+            setattr(thing, name, value)
+            if isinstance(thing, _Lane) and name == "is_released":
+                self._note_released(thing)
+        self._new_attempts.extend(own[0])
+        self._finished_attempts.extend(own[1])
+        self._flush()
+        self._attempts_before = (0, 0)
+        self._changes.clear()
+
+    def _set(self, thing: object, name: str, value: object) -> None:
+        """Set a field of what is in memory, in a way that can be taken back."""
+        self._changes.append((thing, name, getattr(thing, name), value))
+        setattr(thing, name, value)
+
+    def _note_released(self, lane: _Lane) -> None:
+        if lane.is_released:
+            self._kept.released.add(lane.name)
+        else:
+            self._kept.released.discard(lane.name)
+
+    # -- fetching -------------------------------------------------------------------------------------------
+
+    def fetch(self, lanes: Sequence[str], *, until: datetime) -> None:
+        """Take in hand what nobody else has of these lanes, what they must do by `until`, and the schedules of that.
+
+        `until` is a little ahead of the acts' own clock: what comes due while they run is there too.
+        """
+        wanted = texts(lanes)
+        self._until = until
+        found = {}
+        for name, token, ends_at, executor_id, stopped_until in self._tuples("step_lanes", {"lanes": wanted}):
+            found[name] = _Lane(name, token, ends_at, executor_id)
+            self._stopped_until = stopped_until or 0
+        if not found:
+            return
+        rows = self._tuples("step_deliveries", {"lanes": texts(found), "until": micros(until)})
+        self._read_schedules(rows)
+        for row in rows:
+            lane, held = found.get(row[0]), self._held_of(row)
+            if lane is None:
+                continue
+            if held is None:
+                del found[lane.name]
+            elif row[1] == 0:
+                lane.in_flight = held
+            else:
+                lane.pending = held
+        self._read_attempts(found.values())
+        self._lanes.update(found)
+
+    def _held_of(self, row: tuple[Any, ...]) -> _Held | None:
+        """Return a delivery as held; None when somebody else has it or its schedule, or when it cannot be read."""
+        held, plan = self._held.get(row[2]), self._plans.get(row[3])
+        if held is None and plan is not None and row[_FIRST_OF_DELIVERY] is not None:
+            with suppress(*DAMAGED):  # its act will be told so, by itself
+                stored = delivery_of(row[_FIRST_OF_DELIVERY:_LAST_OF_DELIVERY])
+                held = self._held[row[2]] = _Held(stored, plan)
+        return held
+
+    def _read_schedules(self, rows: list[tuple[Any, ...]]) -> None:
+        """Read those schedules that are not known as they are now, and count what is unfinished of each."""
+        versions = {row[3]: row[_LAST_OF_DELIVERY + 1] for row in rows if row[_LAST_OF_DELIVERY] is not None}
+        known = self._known.schedules
+        unread = [id for id, version in versions.items() if known.get(id, ("",))[0] != version]
+        if unread:
+            for row in self._execute(self._sql["step_schedules"], {"ids": numbers(unread)}).fetchall():
+                with suppress(StoreCorrupt):  # as above
+                    self._known.keep(self._mapped(row, self._schedule_of), row["row_version"])
+        for id, version in versions.items():
+            if id in known and known[id][0] == version:
+                self._plans[id] = _Plan(known[id][1])
+        self._kept.schedules.update(versions)
+        if versions:
+            for id, unfinished in self._tuples("step_unfinished", {"ids": numbers(versions)}):
+                if id in self._plans:
+                    self._plans[id].unfinished = unfinished
+
+    def _read_attempts(self, lanes: Iterable[_Lane]) -> None:
+        tried = {
+            held.now.id: held
+            for lane in lanes
+            for held in (lane.pending,)
+            if held is not None and held.now.first_sent_at is not None
+        }
+        if tried:
+            for id, number in self._tuples("step_attempts", {"ids": numbers(tried)}):
+                tried[id].last_attempt = number
+
+    def _tuples(self, name: str, values: Values) -> list[tuple[Any, ...]]:
+        with self._using:
+            if not self.is_alive:
+                raise ended(self._location)
+            try:
+                cursor = self._connection.cursor(row_factory=tuple_row)
+                return cursor.execute(self._sql[name], values).fetchall()
+            except DRIVER_ERRORS as exc:
+                raise translated(exc, self._location) from exc
+
+    # -- lanes ----------------------------------------------------------------------------------------------
+
+    def lease_lane(self, lane: str, *, token: str, executor_id: str, now: datetime, until: datetime) -> bool:
+        """Take a lane if it is free, or keep it if the token is its own; False when another holds it."""
+        mine = self._lanes.get(lane)
+        if mine is None or self._is_plain:
+            return super().lease_lane(lane, token=token, executor_id=executor_id, now=now, until=until)
+        free_at = mine.leased_until
+        if mine.lease_token is not None and mine.lease_token != token and free_at is not None and free_at > micros(now):
+            return False
+        self._write_lane(mine, token, micros(until), executor_id)
+        return True
+
+    def release_lane(self, lane: str, *, token: str) -> bool:
+        """Give the lane back, if the token is still its own."""
+        mine = self._lanes.get(lane)
+        if mine is None or self._is_plain:
+            return super().release_lane(lane, token=token)
+        if mine.lease_token != token:
+            return False
+        self._write_lane(mine, None, None, None)
+        self._set(mine, "is_released", value=True)
+        self._note_released(mine)
+        self._kept.told.add("d")
+        return True
+
+    def _write_lane(self, lane: _Lane, token: str | None, until: int | None, executor_id: str | None) -> None:
+        self._set(lane, "lease_token", token)
+        self._set(lane, "leased_until", until)
+        self._set(lane, "executor_id", executor_id)
+        self._set(lane, "is_written", value=True)
+        self._kept.lanes.add(lane.name)
+
+    def next_in_lane(self, lane: str, *, now: datetime) -> Delivery | None:
+        """Return what the lane must do now: what is in flight first, else what is due by fire time."""
+        mine = self._lanes.get(lane)
+        if mine is None or self._is_plain:
+            return super().next_in_lane(lane, now=now)
+        flying, waiting = mine.in_flight, mine.pending
+        if flying is not None and flying.now.state.is_in_flight:
+            return flying.now if flying.now.due_at <= now else None
+        if waiting is not None and waiting.now.state.is_in_flight:
+            return waiting.now if waiting.now.due_at <= now else None
+        if self._stopped_until > micros(now):
+            return None
+        has_landed = flying is not None and not flying.now.state.is_final and flying.now.due_at <= now
+        is_first = waiting is None or (waiting.now is waiting.stored and waiting.now.due_at <= now)
+        if has_landed or not is_first or now > self._until:
+            # One was put back, has ended unsent, or is not due quite yet: only the database knows what is first now.
+            return super().next_in_lane(lane, now=now)
+        return None if waiting is None else waiting.now
+
+    # -- deliveries -----------------------------------------------------------------------------------------
+
+    def delivery(self, delivery_id: int) -> Delivery | None:
+        """Return the delivery, locked until the transaction ends, or None."""
+        held = self._held.get(delivery_id)
+        if held is None or self._is_plain:
+            return super().delivery(delivery_id)
+        return held.now
+
+    def save_delivery(self, delivery: Delivery, *, was: Delivery) -> bool:
+        """Write the columns that may change, if state and lease token are still as in `was`."""
+        held = self._held.get(delivery.id)
+        if held is None or self._is_plain or not self._is_simple(held, delivery, was):
+            return super().save_delivery(delivery, was=was)
+        now = held.now
+        if now is not was and (now.state is not was.state or now.lease_token != was.lease_token):
+            return False
+        self._set(held, "now", delivery)
+        if delivery.state.is_final:
+            self._set(held.plan, "unfinished", held.plan.unfinished - 1)
+        self._kept.lanes.add(delivery.lane)
+        self._kept.told.add("d")
+        return True
+
+    def _is_simple(self, held: _Held, delivery: Delivery, was: Delivery) -> bool:
+        """Whether nobody else's turn within the schedule can change with it."""
+        if delivery.state.is_final != (delivery.finished_at is not None) or delivery.lane not in self._lanes:
+            return False
+        if not may_move_the_turn(delivery.state, was.state):
+            return True
+        return held.plan.unfinished == 1 and not was.state.is_final and held.plan.now.state is not ScheduleState.PAUSED
+
+    def unfinished_deliveries(self, schedule_id: int) -> list[Delivery]:
+        """Return the schedule's deliveries that are not final, by fire time."""
+        plan = self._plans.get(schedule_id)
+        if plan is not None and not self._is_plain and plan.unfinished == 0:
+            return []
+        return super().unfinished_deliveries(schedule_id)
+
+    # -- schedules ------------------------------------------------------------------------------------------
+
+    def schedule(self, schedule_id: int) -> Schedule | None:
+        """Return the schedule, locked until the transaction ends, or None."""
+        plan = self._plans.get(schedule_id)
+        if plan is None or self._is_plain:
+            return super().schedule(schedule_id)
+        return plan.now
+
+    def save_schedule(self, schedule: Schedule) -> None:
+        """Write every column that may change; a pause, or its end, reaches its lanes at once."""
+        plan = self._plans.get(schedule.id)
+        if plan is None or self._is_plain or not _is_small(plan.now, schedule):
+            super().save_schedule(schedule)
+            return
+        self._set(plan, "now", schedule)
+        self._kept.told.add("s")
+
+    # -- attempts -------------------------------------------------------------------------------------------
+
+    def add_attempt(self, delivery_id: int, *, executor_id: str, otid: str, started_at: datetime) -> Attempt:
+        """Store an attempt as open; its number is one more than the last."""
+        held = self._held.get(delivery_id)
+        if held is None or self._is_plain or held.stored.state is not DeliveryState.PENDING:
+            return super().add_attempt(delivery_id, executor_id=executor_id, otid=otid, started_at=started_at)
+        self._set(held, "last_attempt", held.last_attempt + 1)
+        attempt = Attempt(
+            id=self._attempt_id(),
+            delivery_id=delivery_id,
+            number=held.last_attempt,
+            executor_id=executor_id,
+            otid=otid,
+            started_at=started_at,
+            finished_at=None,
+            outcome=AttemptOutcome.OPEN,
+            error_code=None,
+            status=None,
+            run_id=None,
+            detail=None,
+        )
+        self._new_attempts.append(attempt)
+        self._kept.lanes.add(held.now.lane)
+        return attempt
+
+    def _attempt_id(self) -> int:
+        if not self._known.attempt_ids:
+            drawn = self._tuples("step_attempt_ids", {"count": _ATTEMPT_IDS})
+            self._known.attempt_ids = [row[0] for row in reversed(drawn)]
+        return self._known.attempt_ids.pop()
+
+    def finish_attempt(
+        self,
+        attempt_id: int,
+        *,
+        outcome: AttemptOutcome,
+        finished_at: datetime | None,
+        error_code: str | None = None,
+        status: int | None = None,
+        run_id: str | None = None,
+        detail: str | None = None,
+    ) -> None:
+        """Write how an attempt went. A run id or status known before is kept when none is given."""
+        is_in_hand = any(type(change[0]) is _Held for change in self._changes)  # its delivery: what else this act saves
+        if self._is_plain or not is_in_hand or any(one[0] == attempt_id for one in self._finished_attempts[-1:]):
+            super().finish_attempt(
+                attempt_id,
+                outcome=outcome,
+                finished_at=finished_at,
+                error_code=error_code,
+                status=status,
+                run_id=run_id,
+                detail=detail,
+            )
+            return
+        self._finished_attempts.append((attempt_id, outcome, finished_at, error_code, status, run_id, detail))
+
+    # -- writing what is kept -------------------------------------------------------------------------------
+
+    def write_what_is_kept(self) -> None:
+        """Write all of it: schedules, deliveries, attempts, then lanes, then the journal."""
+        self._flush(but_lanes=True)
+        super().write_what_is_kept()
+        self._check_sent()
+
+    def _flush(self, *, but_lanes: bool = False) -> None:
+        with self._in_one_trip():
+            self._flush_schedules()
+            self._flush_deliveries()
+            self._flush_attempts()
+            if not but_lanes:
+                written = [lane.name for lane in self._lanes.values() if lane.is_written]
+                if written:
+                    self._save_lanes(written)
+        self._check_sent()
+
+    def _flush_schedules(self) -> None:
+        changed = [plan for plan in self._plans.values() if plan.now is not plan.stored]
+        if not changed:
+            return
+        now = [plan.now for plan in changed]
+        values = {
+            "id": numbers([one.id for one in now]),
+            "state": texts([one.state for one in now]),
+            "state_reason": texts([one.state_reason for one in now]),
+            "paused_until": instants([one.paused_until for one in now]),
+            "next_fire_at": instants([one.next_fire_at for one in now]),
+            "passed_until": instants([one.passed_until for one in now]),
+            "last_fire_at": instants([one.last_fire_at for one in now]),
+            "fire_count": numbers([one.fire_count for one in now]),
+            "finals_in_row": numbers([one.finals_in_row for one in now]),
+            "updated_at": instants([one.updated_at for one in now]),
+        }
+        self._write_all("step_save_schedules", values, len(now))
+        for plan in changed:
+            plan.stored = plan.now
+
+    def _flush_deliveries(self) -> None:
+        changed = [held for held in self._held.values() if held.now is not held.stored]
+        if not changed:
+            return
+        was, now = [held.stored for held in changed], [held.now for held in changed]
+        values = {
+            "id": numbers([one.id for one in now]),
+            "was_state": texts([one.state for one in was]),
+            "was_lease_token": texts([one.lease_token for one in was]),
+            "state": texts([one.state for one in now]),
+            "reason": texts([one.reason for one in now]),
+            "error_code": texts([one.error_code for one in now]),
+            "due_at": instants([one.due_at for one in now]),
+            "lease_token": texts([one.lease_token for one in now]),
+            "run_id": texts([one.run_id for one in now]),
+            "reply_excerpt": texts([one.reply_excerpt for one in now]),
+            "first_sent_at": instants([one.first_sent_at for one in now]),
+            "sent_at": instants([one.sent_at for one in now]),
+            "accepted_at": instants([one.accepted_at for one in now]),
+            "finished_at": instants([one.finished_at for one in now]),
+        }
+        self._write_all("step_save_deliveries", values, len(now))
+        self._flush_counts([held.now for held in changed if _counts(held.now) != _counts(held.stored)])
+        for held in changed:
+            held.stored = held.now
+
+    def _flush_counts(self, now: list[Delivery]) -> None:
+        if not now:
+            return
+        values = {
+            "id": numbers([one.id for one in now]),
+            "planned_at": instants([one.planned_at for one in now]),
+            "snoozed_until": instants([one.snoozed_until for one in now]),
+            "fire_number": numbers([one.fire_number for one in now]),
+            "missed": numbers([one.missed for one in now]),
+            "attempts": numbers([one.attempts for one in now]),
+            "refusals": numbers([one.refusals for one in now]),
+            "failures": numbers([one.failures for one in now]),
+            "maybe_repeat": numbers([one.maybe_repeat for one in now]),
+            "retry_until": instants([one.retry_until for one in now]),
+            "unknown_since": instants([one.unknown_since for one in now]),
+            "cancel_requested": numbers([one.cancel_requested for one in now]),
+        }
+        self._write_all("step_save_counts", values, len(now))
+
+    def _flush_attempts(self) -> None:
+        new, done = self._new_attempts, self._finished_attempts
+        if new:
+            values = {
+                "id": numbers([one.id for one in new]),
+                "delivery_id": numbers([one.delivery_id for one in new]),
+                "number": numbers([one.number for one in new]),
+                "executor_id": texts([one.executor_id for one in new]),
+                "otid": texts([one.otid for one in new]),
+                "started_at": instants([one.started_at for one in new]),
+            }
+            self._write_all("step_add_attempts", values, len(new))
+            new.clear()
+        if done:
+            ids, outcomes, ends, codes, statuses, runs, details = zip(*done, strict=True)
+            values = {
+                "id": numbers(ids),
+                "outcome": texts(outcomes),
+                "finished_at": instants(ends),
+                "error_code": texts(codes),
+                "status": numbers(statuses),
+                "run_id": texts(runs),
+                "detail": texts(details),
+            }
+            self._write_all("step_finish_attempts", values, len(done))
+            done.clear()
+
+    def _refresh(self, lanes: Sequence[str]) -> None:
+        """Write the lanes in hand with their leases, once; any others as ever."""
+        mine = [lane for lane in lanes if lane in self._lanes]
+        if mine:
+            self._save_lanes(mine)
+        others = [lane for lane in lanes if lane not in self._lanes]
+        if others:
+            super()._refresh(others)
+
+    def _save_lanes(self, names: Sequence[str]) -> None:
+        lanes = [self._lanes[name] for name in names]
+        values = {
+            "lane": texts(names),
+            "lease_token": texts([one.lease_token for one in lanes]),
+            "leased_until": numbers([one.leased_until for one in lanes]),
+            "executor_id": texts([one.executor_id for one in lanes]),
+        }
+        self._write_all("step_save_lanes", values, len(lanes))
+        for lane in lanes:
+            lane.is_written = False
+
+    def _write_all(self, name: str, values: Values, count: int) -> None:
+        self._sent.append((name, self._execute(self._sql[name], values), count))
+
+    def _check_sent(self) -> None:
+        """Raise when rows were not as they were read, though they are in hand: nothing of the step is stored then."""
+        sent, self._sent = self._sent, []
+        for name, cursor, count in sent:
+            if cursor.rowcount != count:
+                raise StoreError(f"rows in {self._location} have changed while they were locked ({name})")
+
+
+def _is_small(was: Schedule, schedule: Schedule) -> bool:
+    """Whether nothing of a schedule changes but where it stands."""
+    return (
+        schedule.definition is was.definition
+        and schedule.provenance is was.provenance
+        and schedule.revision == was.revision
+        and (was.state is ScheduleState.PAUSED) == (schedule.state is ScheduleState.PAUSED)
+        and (schedule.passed_until is None or schedule.next_fire_at is None)
+    )
+
+
+def _counts(one: Delivery) -> tuple[object, ...]:
+    """Return what an ordinary claim or record leaves as it is."""
+    return (
+        one.attempts, one.refusals, one.failures, one.missed, one.fire_number, one.maybe_repeat, one.cancel_requested,
+        one.retry_until, one.unknown_since, one.planned_at, one.snoozed_until,
+    )  # fmt: skip

@@ -1,0 +1,343 @@
+"""Steps of many lanes: the same as one lane after the other, each act for itself, and nobody waits for a row."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import timedelta
+from typing import Any, Final, TypeVar, cast
+
+import psycopg
+import pytest
+
+from promptyoself.application.dispatcher import Dispatcher
+from promptyoself.application.gate import Gate
+from promptyoself.domain.answers import (
+    Absent,
+    Accepted,
+    Busy,
+    Done,
+    Failed,
+    FollowResult,
+    Message,
+    Refused,
+    SendResult,
+    Sent,
+    SettleResult,
+    Unclear,
+    Undecided,
+)
+from promptyoself.domain.answers import (
+    Final as Gone,
+)
+from promptyoself.domain.errors import StoreError
+from promptyoself.domain.models import (
+    CatchUp,
+    DeliveryKind,
+    DeliveryState,
+    Fact,
+    FactKind,
+    Overlap,
+    Policy,
+    ScheduleState,
+)
+from promptyoself.domain.ports import Clock, Tx, Writer
+from promptyoself.domain.values import replace
+from promptyoself.storage.postgres import PostgresStore
+from promptyoself.storage.postgres_steps import Steps, StepWriter
+from promptyoself.storage.writer import Act, ActQueue, InlineWriter
+from tests.factories import MINUTE, NOW, a_new_delivery, a_new_schedule
+from tests.fakes.time import FakeChance
+from tests.postgres.stores import CleanStores
+
+T = TypeVar("T")
+WAIT_FOR_S: Final = 30
+LANES: Final = [f"inbox agent-{number}" for number in range(6)]
+TABLES: Final = {
+    # Ids of attempts are drawn ahead; facts of one instant come in the order of the acts.
+    "schedules": "SELECT * FROM schedules ORDER BY id",
+    "deliveries": "SELECT * FROM deliveries ORDER BY id",
+    "lanes": "SELECT * FROM lanes ORDER BY lane",
+    "attempts": "SELECT (to_jsonb(attempts) - 'id')::text FROM attempts ORDER BY delivery_id, number",
+    "facts": "SELECT kind, at, schedule_id, delivery_id, actor, detail FROM facts ORDER BY 2, 3, 4, 1, 6",
+    "tokens of lanes": "SELECT dedupe_key, status FROM pgqueuer ORDER BY 1",
+    "callbacks": "SELECT delivery_id, payload FROM callbacks ORDER BY 1",
+}
+
+
+HELD: Final = {
+    "lanes": b"SELECT 1 FROM lanes WHERE lane = %s FOR UPDATE",
+    "schedules": b"SELECT 1 FROM schedules WHERE 'inbox ' || agent_id = %s FOR UPDATE",
+    "deliveries": b"SELECT 1 FROM deliveries WHERE lane = %s FOR UPDATE",
+}
+
+
+class SetClock:
+    """A clock that stands still until it is set."""
+
+    def __init__(self) -> None:
+        self.at = NOW
+
+    def now(self) -> Any:  # noqa: ANN401  an instant
+        return self.at
+
+    def monotonic(self) -> float:
+        return (self.at - NOW).total_seconds()
+
+
+class SteadyChance(FakeChance):
+    """Whose fraction does not depend on who asks first."""
+
+    def fraction(self) -> float:
+        return 0.5
+
+
+class OneLoopSteps:
+    """The writer without threads: all acts that come in one turn of the loop are one step."""
+
+    def __init__(self, store: PostgresStore, clock: Clock) -> None:
+        self._work = Steps(store, clock, cast("ActQueue", None))
+        self._waiting: list[Act[Any]] = []
+
+    async def write(self, act: Callable[[Tx], T], *, lane: str | None = None) -> T:
+        loop = asyncio.get_running_loop()
+        if not self._waiting:
+            loop.call_soon(loop.call_soon, self._step)
+        self._waiting.append(Act(act, loop.create_future(), lane=lane or ""))
+        answer: T = await self._waiting[-1].answer
+        return answer
+
+    async def read(self, act: Callable[[Tx], T]) -> T:
+        raise NotImplementedError
+
+    def _step(self) -> None:
+        batch, self._waiting = self._waiting, []
+        self._work(batch)
+        for act in batch:
+            act.settle()
+
+
+class Moody:
+    """A target whose answer depends on the delivery and on how often it was asked, and on nothing else."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._asked: dict[str, int] = {}
+
+    @property
+    def name(self) -> str:
+        return "inbox"
+
+    async def send(self, message: Message) -> SendResult:
+        answers: list[SendResult] = [
+            Done(), Done(), Done(reply_excerpt='a "quoted" \\ reply'), Busy(detail="it thinks"), Accepted(run_id="run"),
+            Refused(code="connect", detail="nobody listens"), Failed(code="llm", detail="failed", run_id="r"),
+            Gone(code="gone", detail="no such agent", status=404), Unclear(code="cut", detail="the line, cut {}"),
+        ]  # fmt: skip
+        return cast("SendResult", self._of(f"send {message.delivery_id}", answers))
+
+    async def follow(self, sent: Sent) -> FollowResult:
+        return cast("FollowResult", self._of(f"follow {sent.otid}", [Done(), Failed(code="llm", detail="failed")]))
+
+    async def settle(self, sent: Sent) -> SettleResult:
+        return cast("SettleResult", self._of(f"settle {sent.otid}", [Absent(), Done(), Undecided(detail="?")]))
+
+    def _of(self, what: str, answers: list[Any]) -> Any:  # noqa: ANN401  one of them
+        asked = self._asked[what] = self._asked.get(what, 0) + 1
+        return answers[(sum(map(ord, what)) * 31 + asked * 17 + self._seed * 7) % len(answers)]
+
+    async def cancel_run(self, sent: Sent) -> None:
+        del sent
+
+    async def probe(self) -> Refused | None:
+        return None
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+def fill(store: PostgresStore, seed: int) -> None:
+    """Schedules of all kinds, some with several deliveries, some paused, held or cancelled, spread over lanes."""
+    with store.transaction() as tx:
+        for number in range(18):
+            kind = (number * 5 + seed) % 9
+            policy = Policy(catch_up=CatchUp.ALL, overlap=Overlap.QUEUE if kind % 2 else Overlap.SKIP)
+            if kind == 7:
+                policy = replace(policy, expires_after=timedelta(seconds=1))
+            new = a_new_schedule(
+                f"uid-{number}", agent_id=f"agent-{number % len(LANES)}", policy=policy,
+                next_fire_at=None if kind in (1, 4) else NOW + 60 * MINUTE,
+            )  # fmt: skip
+            schedule = tx.add_schedule(new)
+            for place in range(1 + 2 * (kind in (3, 8))):
+                fire_at = NOW - (number % 5 + 1) * MINUTE + place * timedelta(seconds=1)
+                tx.add_delivery(
+                    a_new_delivery(schedule, fire_at=fire_at, planned_at=fire_at), retry_until=NOW + 60 * MINUTE
+                )
+            if kind == 5:
+                run = a_new_delivery(schedule, fire_at=NOW, planned_at=NOW, kind=DeliveryKind.RUN_NOW)
+                tx.add_delivery(run, retry_until=NOW + 60 * MINUTE)
+                tx.save_schedule(replace(schedule, state=ScheduleState.PAUSED))
+            if kind == 6:
+                tx.save_schedule(replace(schedule, state=ScheduleState.CANCELLED))
+
+
+async def played(store: PostgresStore, writer: Writer, clock: SetClock, seed: int) -> None:
+    """Run every lane until nothing has been due for long."""
+    target = {"inbox": Moody(seed)}
+    gate = Gate(
+        targets=target, writer=writer, clock=clock, on_change=lambda: None, on_grant=lambda _: None, most=4 + seed % 5
+    )
+    dispatcher = Dispatcher(
+        writer=writer, targets=target, gate=gate, clock=clock, chance=SteadyChance("x"), executor_id="one"
+    )
+    for _ in range(40):
+        with store.reading() as tx:
+            due = tx.ready_lanes(now=clock.at, limit=100)
+        await asyncio.gather(*(dispatcher.run_lane(lane) for lane in due))
+        clock.at += timedelta(minutes=2) if not due else timedelta(seconds=3)
+    await gate.close()
+
+
+def tables(store: PostgresStore) -> dict[str, list[Any]]:
+    with psycopg.connect(store.conninfo) as connection:
+        return {name: connection.execute(query.encode()).fetchall() for name, query in TABLES.items()}
+
+
+@pytest.fixture
+def make_store(clean_stores: CleanStores) -> Iterator[Callable[[], PostgresStore]]:
+    with clean_stores.of_one_test() as make:
+        yield make
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_many_lanes_a_step_leave_the_tables_as_one_after_the_other_does(
+    make_store: Callable[[], PostgresStore], seed: int
+) -> None:
+    found = []
+    for is_stepped in (False, True):
+        store, clock = make_store(), SetClock()
+        fill(store, seed)
+        writer: Writer = OneLoopSteps(store, clock) if is_stepped else InlineWriter(store)
+        asyncio.run(played(store, writer, clock, seed))
+        found.append(tables(store))
+    for name in TABLES:
+        assert found[1][name] == found[0][name], name
+    assert len(found[0]["facts"]) > 30
+
+
+# -- acts of one step -------------------------------------------------------------------------------------------
+
+
+class Stand:
+    """A store with one due delivery in each of six lanes, and steps over it."""
+
+    def __init__(self, store: PostgresStore) -> None:
+        self.store = store
+        with store.transaction() as tx:
+            for number in range(len(LANES)):
+                schedule = tx.add_schedule(a_new_schedule(f"uid-{number}", agent_id=f"agent-{number}"))
+                tx.add_delivery(a_new_delivery(schedule, fire_at=NOW, planned_at=NOW), retry_until=NOW + MINUTE)
+
+    def states(self) -> list[str]:
+        with psycopg.connect(self.store.conninfo) as connection:
+            return [row[0] for row in connection.execute("SELECT state FROM deliveries ORDER BY lane").fetchall()]
+
+
+@pytest.fixture
+def stand(make_store: Callable[[], PostgresStore]) -> Stand:
+    return Stand(make_store())
+
+
+def claim(lane: str, *, then: Callable[[Tx], object] | None = None) -> Callable[[Tx], str]:
+    """Return an act that leases a lane and its delivery, and does something more."""
+
+    def act(tx: Tx) -> str:
+        assert tx.lease_lane(lane, token="t", executor_id="one", now=NOW, until=NOW + MINUTE)
+        delivery = tx.next_in_lane(lane, now=NOW)
+        assert delivery is not None
+        assert tx.schedule(delivery.schedule_id) is not None
+        assert tx.save_delivery(replace(delivery, state=DeliveryState.LEASED, lease_token="t"), was=delivery)
+        tx.add_attempt(delivery.id, executor_id="one", otid="o", started_at=NOW)
+        tx.add_fact(Fact(kind=FactKind.ACCEPTED, at=NOW, delivery_id=delivery.id, actor="one"))
+        if then is not None:
+            then(tx)
+        return lane
+
+    return act
+
+
+def fail(tx: Tx) -> None:
+    del tx
+    raise ValueError("its own fault")
+
+
+def count_then_fail(tx: Tx) -> None:
+    assert tx.counts()["deliveries_leased"] > 0  # an ordinary statement, which sees what is kept
+    fail(tx)
+
+
+@pytest.mark.parametrize("failing", [fail, count_then_fail])
+def test_an_act_that_raises_is_undone_alone(stand: Stand, failing: Callable[[Tx], None]) -> None:
+    async def scene() -> list[object]:
+        writer = OneLoopSteps(stand.store, SetClock())
+        acts = [claim(lane, then=failing if number in (1, 4) else None) for number, lane in enumerate(LANES)]
+        answers = [writer.write(act, lane=lane) for act, lane in zip(acts, LANES, strict=True)]
+        return list(await asyncio.gather(*answers, return_exceptions=True))
+
+    answers = asyncio.run(scene())
+    assert [type(answer) for answer in answers] == [str, ValueError, str, str, ValueError, str]
+    assert stand.states() == ["leased", "pending", "leased", "leased", "pending", "leased"]
+    found = tables(stand.store)
+    assert (len(found["attempts"]), len(found["facts"])) == (4, 4)
+    assert [row[4] for row in found["lanes"]] == ["t", None, "t", "t", None, "t"]
+
+
+def test_an_ordinary_statement_within_a_step_sees_and_keeps_what_was_written(stand: Stand) -> None:
+    seen = []
+
+    async def scene() -> None:
+        writer = OneLoopSteps(stand.store, SetClock())
+        acts = [claim(lane, then=lambda tx: seen.append(tx.counts()["deliveries_leased"])) for lane in LANES]
+        await asyncio.gather(*(writer.write(act, lane=lane) for act, lane in zip(acts, LANES, strict=True)))
+
+    asyncio.run(scene())
+    assert seen == [1, 2, 3, 4, 5, 6]
+    assert stand.states() == ["leased"] * 6
+
+
+@pytest.mark.parametrize("held", HELD)
+def test_who_has_a_row_in_hand_holds_up_its_own_lane_alone(stand: Stand, held: str) -> None:
+    async def scene(release: Callable[[], None]) -> None:
+        writer = StepWriter(stand.store, SetClock())
+        acts = {lane: asyncio.ensure_future(writer.write(claim(lane), lane=lane)) for lane in LANES}
+        rest = [act for lane, act in acts.items() if lane != LANES[2]]
+        assert await asyncio.wait_for(asyncio.gather(*rest), WAIT_FOR_S) == [one for one in LANES if one != LANES[2]]
+        assert not acts[LANES[2]].done()
+        release()
+        assert await asyncio.wait_for(acts[LANES[2]], WAIT_FOR_S) == LANES[2]
+        await writer.close()
+
+    with ExitStack() as stack:
+        other = stack.enter_context(psycopg.connect(stand.store.conninfo))
+        other.execute(HELD[held], [LANES[2]])
+        asyncio.run(scene(other.rollback))
+    assert stand.states() == ["leased"] * 6
+
+
+def test_a_close_finishes_what_is_queued_and_refuses_what_comes_later(stand: Stand) -> None:
+    async def scene() -> None:
+        writer = StepWriter(stand.store, SetClock())
+        acts = [asyncio.ensure_future(writer.write(claim(lane), lane=lane)) for lane in LANES]
+        counted = asyncio.ensure_future(writer.write(lambda tx: tx.counts()["deliveries_dead"]))
+        await asyncio.sleep(0)
+        await writer.close()
+        assert await asyncio.gather(*acts) == LANES
+        assert await counted == 0
+        with pytest.raises(StoreError):
+            await writer.write(claim(LANES[0]), lane=LANES[0])
+
+    asyncio.run(scene())
+    assert not [one for one in threading.enumerate() if one.name.startswith("promptyoself-stepper")]
