@@ -110,7 +110,7 @@ class EngineContract:
             switch = StopSwitch(reason="because", since=now, until=now + timedelta(seconds=1.5))
             with place.store.transaction() as tx:
                 tx.set_stop_switch(switch)
-            post_prompts(place.store, ["a", "b"])
+            post_prompts(place.store, ["a", "b"], due_in=timedelta(seconds=-20))
             async with place.node() as node:
                 await node.writer.read(_nothing)
                 await place.post.received(2)

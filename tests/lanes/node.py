@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -48,6 +47,8 @@ class Node:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     faulty: str | None = None
     """A lane whose turn fails in a way that nobody foresaw."""
+    plan_fault: Exception | None = None
+    """What its planner raises."""
     after_claim: Callable[[], None] | None = None
     """Called once, in the node's loop, when a claim is stored and its sender has not gone on yet."""
 
@@ -82,8 +83,7 @@ class Node:
 
     async def __aexit__(self, *_: object) -> None:
         self.stopping.set()
-        with suppress(asyncio.CancelledError):
-            await self.running
+        await asyncio.wait({self.running})
         await self.gate.close()
         await self.writer.close()
 
@@ -139,6 +139,8 @@ class Node:
         return await self.dispatcher.run_lane(lane, carried=carried)
 
     async def _plan(self) -> int:
+        if self.plan_fault is not None:
+            raise self.plan_fault
         return await plan_due(self.writer, self.clock, store_uid=self.store.uid)
 
 

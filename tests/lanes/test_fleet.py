@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from promptyoself.domain.errors import ConfigError
-from promptyoself.domain.models import DeliveryState
+from promptyoself.domain.models import DeliveryState, StopSwitch
 from promptyoself.lanes.pgqueuer_guard import OwnedBuilder, assert_fits
 from promptyoself.lanes.pgqueuer_tokens import Tokens
 from promptyoself.runtime import SystemClock
@@ -116,6 +116,15 @@ class TestTokens:
         assert sorted(fleet.tokens()) == [lane_of("a"), lane_of("b")]
         assert fleet.rows("SELECT count(*) FROM pgqueuer WHERE execute_after > now()") == [(0,)]
 
+    def test_while_all_is_stopped_there_are_none_and_then_at_once(self, fleet: Fleet) -> None:
+        with fleet.store.transaction() as tx:
+            tx.set_stop_switch(StopSwitch(reason="because", since=SystemClock().now(), until=None))
+        post_prompts(fleet.store, ["a"])
+        assert fleet.tokens() == []
+        with fleet.store.transaction() as tx:
+            tx.set_stop_switch(None)
+        assert fleet.tokens() == [lane_of("a")]
+
     def test_what_is_undone_leaves_none(self, fleet: Fleet) -> None:
         def fail() -> None:
             with fleet.store.transaction() as tx:
@@ -175,16 +184,22 @@ class TestTokens:
         ending.join(10)
         assert fleet.tokens() == [lane_of("a")]
 
-    def test_of_two_arrivals_at_once_the_earlier_is_not_forgotten(self, fleet: Fleet) -> None:
+    def test_of_two_who_write_to_a_lane_at_once_neither_forgets_what_the_other_wrote(self, fleet: Fleet) -> None:
         post_prompts(fleet.store, ["a"], due_in=timedelta(hours=2))
         assert hold(fleet)
-        later = threading.Thread(target=partial(post_prompts, fleet.store, ["a"], due_in=timedelta(hours=1)))
+
+        def hasten() -> None:
+            with fleet.store.transaction() as tx:
+                (was,) = tx.unfinished_deliveries(1)
+                assert tx.save_delivery(replace(was, due_at=was.due_at - timedelta(hours=1)), was=was)
+
+        hastening = threading.Thread(target=hasten)
         with fleet.store.transaction() as tx:
             arrive(tx)
             tx.write_what_is_kept()
-            later.start()
+            hastening.start()
             assert somebody_waits(fleet)
-        later.join(10)
+        hastening.join(10)
         release(fleet)
         assert fleet.tokens() == [lane_of("a")]
 
@@ -280,6 +295,17 @@ class TestLostNodes:
             assert [agent for agent, _ in fleet.post.prompts] == ["a", "a", "b"]
             assert fleet.post.overlaps == []
             assert fleet.tokens() == []
+
+        play(scene())
+
+    def test_a_fault_in_planning_ends_the_engine_for_all_to_see(self, fleet: Fleet) -> None:
+        async def scene() -> None:
+            node = fleet.node(plan_fault=RuntimeError("nobody foresaw this"))
+            async with node:
+                with pytest.raises(RuntimeError, match="nobody foresaw this"):
+                    await node.running
+            with fleet.store.reading() as tx:
+                assert tx.executors(alive_since=SystemClock().now() - timedelta(hours=1)) == []
 
         play(scene())
 

@@ -143,17 +143,18 @@ class FleetLanes:
         self._timers.every("safety pass", min(self._interval, timedelta(hours=1)), self._wake_soon)
         self._timers.every("retention", timedelta(hours=1), self._prune)
         self._timers.start()
-        beside = [
-            asyncio.ensure_future(doing)
-            for doing in (self._listener.run(), self._wake_at_stop(stopping), self._pass_until(stopping))
-        ]
+        doings = (self._pick_until(stopping), self._pass_until(stopping), self._listener.run())
+        doing = [asyncio.ensure_future(one) for one in doings]
+        ending = asyncio.ensure_future(self._wake_at_stop(stopping))
         try:
-            await self._pick_until(stopping)
+            ended, _ = await asyncio.wait(doing, return_when=asyncio.FIRST_COMPLETED)
+            for one in ended:
+                one.result()  # what ends unasked has failed, and the engine with it
         finally:
             self._timers.stop()
-            for task in beside:
+            for task in (*doing, ending):
                 task.cancel()
-            await asyncio.gather(*beside, return_exceptions=True)
+            await asyncio.gather(*doing, ending, return_exceptions=True)
             is_clean = await self._finish()
         return is_clean
 
