@@ -62,6 +62,28 @@ class Unplanned(Exception):
 class StoreContract(LaneContract, RecordContract, AccessContract, RequestContract):
     """All of it. A subclass gives `make_store`."""
 
+    # -- lists ----------------------------------------------------------------------------------------------
+
+    def test_what_fires_is_listed_by_its_next_fire_time_and_what_rests_by_age(self, store: Store) -> None:
+        with store.transaction() as tx:
+            made = [
+                tx.add_schedule(a_new_schedule(f"uid-{number}", next_fire_at=NOW + hours * HOUR, name=f"n{number}"))
+                for number, hours in enumerate((3, 1, 2, 4, 5))
+            ]
+            for one in made[3:]:
+                tx.save_schedule(replace(one, state=ScheduleState.PAUSED, next_fire_at=None))
+        with store.reading() as tx:
+            soonest = tx.schedules_soonest(ScheduleFilter(limit=2))
+            assert [one.id for one in soonest] == [made[1].id, made[2].id]
+            in_span = ScheduleFilter(next_from=NOW + 2 * HOUR, next_until=NOW + 3 * HOUR)
+            assert [one.id for one in tx.schedules_soonest(in_span)] == [made[2].id, made[0].id]
+            assert tx.schedules_counted(in_span) == 2
+            assert [one.id for one in tx.schedules_resting(ScheduleFilter())] == [made[4].id, made[3].id]
+            assert [one.id for one in tx.schedules_resting(ScheduleFilter(name_part="N3"))] == [made[3].id]
+            assert tx.schedules_counted(ScheduleFilter()) == 5
+            assert tx.schedules_counted(ScheduleFilter(limit=3)) == 3
+            assert tx.schedules_counted(ScheduleFilter(states=[ScheduleState.PAUSED], owner="nobody")) == 0
+
     # -- transactions ---------------------------------------------------------------------------------------
 
     def test_what_a_transaction_stored_is_there_afterwards(self, store: Store) -> None:

@@ -259,3 +259,26 @@ def test_preview_is_bounded_by_dates(door: Door) -> None:
 def test_flags_reach_the_settings(door: Door) -> None:
     door.ok("preview", "--every", "5m", "--timezone", "Europe/Riga", "--db", "x.db", "--base-url", "http://l")
     assert door.services.flags == {"db": "x.db", "timezone": "Europe/Riga", "base_url": "http://l"}
+
+
+def test_the_soonest_come_first_whatever_their_ids_and_the_newest_of_what_rests(door: Door) -> None:
+    def made(name: str, *words: str) -> int:
+        return int(door.ok("register", "--agent-id", "agent-1", "--prompt", name, "--name", name, *words)["id"])
+
+    late, resting, soon, older = (
+        made("late", "--every", "3d"),
+        made("resting", "--every", "1h"),
+        made("soon", "--every", "2h"),
+        made("older", "--every", "4h"),
+    )
+    # Its next fire time, in an hour, is left out: what is sent next comes with the other's, and has the higher id.
+    quiet = made("quiet", "--every", "1h", "--quiet-hours", "09:30-10:30 skip")
+    door.ok("pause", "--id", str(resting))
+    door.ok("pause", "--id", str(older))
+    for words in ((), ("--agent-id", "agent-1")):
+        found = door.ok("list", "--soonest", *words)
+        assert [one["id"] for one in found["schedules"]] == [soon, quiet, late, older, resting], words
+        cut = door.ok("list", "--soonest", "--limit", "1", *words)
+        assert ([one["id"] for one in cut["schedules"]], cut["count"]) == ([soon], 5), words
+    assert [one["id"] for one in door.ok("list", "--soonest", "--name", "LATE")["schedules"]] == [late]
+    assert door.ok("list", "--soonest", "--state", "paused")["count"] == 2

@@ -187,14 +187,20 @@ def listed(
     """
     if not caller.is_operator and agent_id not in {None, caller.owner}:
         return []
+    return tx.schedules(visible(wanted, caller=caller, agent_id=agent_id, include_finished=include_finished))
+
+
+def visible(
+    wanted: ScheduleFilter | None, *, caller: Caller, agent_id: str | None, include_finished: bool
+) -> ScheduleFilter:
+    """Return the filter narrowed to what this caller sees, and to live schedules unless it says otherwise."""
     where = ScheduleFilter(limit=limits.LIST_MAX) if wanted is None else wanted
     live = None if include_finished else LIVE_STATES
-    where = replace(
+    return replace(
         where,
         agent_id=agent_id if caller.is_operator else caller.owner,
         states=where.states if where.states is not None else live,
     )
-    return tx.schedules(where)
 
 
 def snoozed_until(tx: Tx, schedule_id: int, *, now: datetime) -> datetime | None:

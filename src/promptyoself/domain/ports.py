@@ -166,6 +166,18 @@ class Tx(JournalTx, AccessTx, CallbackTx, RequestsTx, WatchTx, Protocol):
         """List schedules by id."""
         ...
 
+    def schedules_soonest(self, where: ScheduleFilter) -> list[Schedule]:
+        """List active schedules by their next fire time, the soonest first, whatever states and page it says."""
+        ...
+
+    def schedules_resting(self, where: ScheduleFilter) -> list[Schedule]:
+        """List schedules that do not fire, the newest first, whatever span the filter says."""
+        ...
+
+    def schedules_counted(self, where: ScheduleFilter) -> int:
+        """Count schedules, up to the filter's limit; its page does not count."""
+        ...
+
     def schedules_due(self, *, now: datetime, limit: int) -> list[Schedule]:
         """Return active schedules with next_fire_at <= now, and paused ones whose pause has run out; oldest first."""
         ...

@@ -102,27 +102,26 @@ def list_schedules(call: Call) -> Document:
         raise UsageError("--soonest has no pages", hint="give --limit, or leave one of --soonest and --cursor out")
     with services.store.reading() as tx:
         now = services.clock.now()
-        wanted = _wanted(call, None if is_soonest else limit, now=now)
-        found = schedules.listed(
-            tx,
-            caller=call.caller,
-            agent_id=call.text("agent_id"),
-            include_finished=call.is_set("all"),
-            wanted=wanted,
-        )
+        wanted, agent_id, is_all = _wanted(call, limit, now=now), call.text("agent_id"), call.is_set("all")
+        count = None
+        if is_soonest:
+            from promptyoself.application.soonest import soonest
+
+            found, count = soonest(
+                tx, caller=call.caller, agent_id=agent_id, include_finished=is_all, wanted=wanted, limit=limit
+            )
+        else:
+            found = schedules.listed(tx, caller=call.caller, agent_id=agent_id, include_finished=is_all, wanted=wanted)
         warnings = running_warnings(tx, now=now)
         put_off = tx.snoozed(now=now)
     shown, next_cursor = page(found, None if is_soonest else limit, kind=LISTED, ids=[one.id for one in found])
-    count = len(shown)
-    if is_soonest:
-        shown, next_cursor = sorted(shown, key=_soonest)[:limit], None
     if limit is None and next_cursor is not None:
         warnings.append(f"only the first {limits.LIST_MAX} are listed; name an agent with --agent-id")
     return wire.success(
         schedules=[
             wire.schedule(one, snoozed_until=put_off.get(one.id)) | _besides(call, one, now=now) for one in shown
         ],
-        count=count,
+        count=len(shown) if count is None else count,
         next_cursor=next_cursor,
         now=wire.instant(now, services.defaults.timezone),
         timezone=services.defaults.timezone,
@@ -135,11 +134,6 @@ def _besides(call: Call, stored: Schedule, *, now: datetime) -> Document:
     """Return what a list tells of a schedule on request only."""
     content = {"content": wire.content(stored.definition.content)} if call.is_set("full_content") else {}
     return content | (_coming(stored, now=now) if call.is_set("outlook") else {})
-
-
-def _soonest(stored: Schedule) -> tuple[bool, datetime, int]:
-    at = next_to_send(stored) if stored.state is ScheduleState.ACTIVE else None
-    return at is None, at or stored.created_at, -stored.id
 
 
 def _wanted(call: Call, limit: int | None, *, now: datetime) -> ScheduleFilter:

@@ -92,19 +92,6 @@ class SqlTx(JournalStatements, AccessStatements, CallbackStatements, RequestStat
 
     def schedules(self, where: ScheduleFilter) -> list[Schedule]:
         """List schedules by id, at most LIST_MAX."""
-        values = {
-            "agent_id": where.agent_id,
-            "owner": where.owner,
-            "states": rows.json_array(where.states),
-            "kinds": rows.json_array(where.kinds),
-            "target": where.target,
-            "key": where.key,
-            "name_part": where.name_part,
-            "next_from": micros_or_none(where.next_from),
-            "next_until": micros_or_none(where.next_until),
-            "after_id": where.after_id,
-            "limit": page(where.limit),
-        }
         name = "schedules"
         if where.next_from is not None or where.next_until is not None:
             name = "schedules_coming"
@@ -112,7 +99,19 @@ class SqlTx(JournalStatements, AccessStatements, CallbackStatements, RequestStat
             name = "schedules_of_agent"
         elif where.owner is not None:
             name = "schedules_of_owner"
-        return self._all(name, values, self._schedule_of)
+        return self._all(name, _filter_values(where), self._schedule_of)
+
+    def schedules_soonest(self, where: ScheduleFilter) -> list[Schedule]:
+        """List those that fire by their next fire time, at most LIST_MAX."""
+        return self._all("schedules_soonest", _filter_values(where), self._schedule_of)
+
+    def schedules_resting(self, where: ScheduleFilter) -> list[Schedule]:
+        """List those that have no next fire time, the newest first, at most LIST_MAX."""
+        return self._all("schedules_resting", _filter_values(where), self._schedule_of)
+
+    def schedules_counted(self, where: ScheduleFilter) -> int:
+        """Count them, up to the filter's limit, at most LIST_MAX."""
+        return self._one("schedules_counted", _filter_values(where), _number("found")) or 0
 
     def schedules_due(self, *, now: datetime, limit: int) -> list[Schedule]:
         """Return active schedules due, and paused ones whose pause has run out; oldest first."""
@@ -207,6 +206,8 @@ class SqlTx(JournalStatements, AccessStatements, CallbackStatements, RequestStat
             name = "deliveries_of_agent"
         elif where.owner is not None:
             name = "deliveries_of_owner"
+        elif where.states and not any(state.is_final for state in where.states):
+            name = "deliveries_unfinished"
         return self._all(name, values, rows.delivery_of)
 
     def unfinished_deliveries(self, schedule_id: int) -> list[Delivery]:
@@ -490,6 +491,22 @@ class SqlTx(JournalStatements, AccessStatements, CallbackStatements, RequestStat
 def may_move_the_turn(state: DeliveryState, was: DeliveryState) -> bool:
     """Finishing and reviving move the turn; so does a return to pending, if its schedule was paused meanwhile."""
     return state.is_final != was.is_final or (state is DeliveryState.PENDING and was is not DeliveryState.PENDING)
+
+
+def _filter_values(where: ScheduleFilter) -> Values:
+    return {
+        "agent_id": where.agent_id,
+        "owner": where.owner,
+        "states": rows.json_array(where.states),
+        "kinds": rows.json_array(where.kinds),
+        "target": where.target,
+        "key": where.key,
+        "name_part": where.name_part,
+        "next_from": micros_or_none(where.next_from),
+        "next_until": micros_or_none(where.next_until),
+        "after_id": where.after_id,
+        "limit": page(where.limit),
+    }
 
 
 def page(limit: int) -> int:

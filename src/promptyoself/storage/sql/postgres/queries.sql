@@ -132,6 +132,42 @@ WHERE state = 'active' AND next_fire_at >= coalesce(CAST(:next_from AS bigint), 
     AND (CAST(:name_part AS text) IS NULL OR strpos(lower(name COLLATE "C"), lower(CAST(:name_part AS text) COLLATE "C")) > 0)
 ORDER BY id LIMIT :limit
 
+-- name: schedules_soonest
+-- What fires next first: the index of next fire times has them in this order, so that a page costs what it shows and
+-- what it passes over.
+SELECT * FROM schedules
+WHERE state = 'active' AND next_fire_at >= coalesce(CAST(:next_from AS bigint), 0)
+    AND next_fire_at <= coalesce(CAST(:next_until AS bigint), 9223372036854775807)
+    AND (CAST(:agent_id AS text) IS NULL OR agent_id = :agent_id) AND (CAST(:owner AS text) IS NULL OR owner = :owner)
+    AND (CAST(:kinds AS text) IS NULL OR trigger_kind IN (SELECT json_array_elements_text(CAST(:kinds AS json))))
+    AND (CAST(:target AS text) IS NULL OR target = :target) AND (CAST(:key AS text) IS NULL OR key = :key)
+    AND (CAST(:name_part AS text) IS NULL OR strpos(lower(name COLLATE "C"), lower(CAST(:name_part AS text) COLLATE "C")) > 0)
+ORDER BY next_fire_at, id LIMIT :limit
+
+-- name: schedules_resting
+-- What does not fire, the newest first: read only when a page is not filled by what does.
+SELECT * FROM schedules
+WHERE (state <> 'active' OR next_fire_at IS NULL)
+    AND (CAST(:agent_id AS text) IS NULL OR agent_id = :agent_id) AND (CAST(:owner AS text) IS NULL OR owner = :owner)
+    AND (CAST(:states AS text) IS NULL OR state IN (SELECT json_array_elements_text(CAST(:states AS json))))
+    AND (CAST(:kinds AS text) IS NULL OR trigger_kind IN (SELECT json_array_elements_text(CAST(:kinds AS json))))
+    AND (CAST(:target AS text) IS NULL OR target = :target) AND (CAST(:key AS text) IS NULL OR key = :key)
+    AND (CAST(:name_part AS text) IS NULL OR strpos(lower(name COLLATE "C"), lower(CAST(:name_part AS text) COLLATE "C")) > 0)
+ORDER BY id DESC LIMIT :limit
+
+-- name: schedules_counted
+-- How many there are, up to a limit: beyond it nobody needs the number, and all the rows would be read for it.
+SELECT count(*) AS found FROM (
+    SELECT 1 FROM schedules
+    WHERE (CAST(:next_from AS bigint) IS NULL OR (state = 'active' AND next_fire_at >= :next_from))
+        AND (CAST(:next_until AS bigint) IS NULL OR (state = 'active' AND next_fire_at <= :next_until))
+        AND (CAST(:agent_id AS text) IS NULL OR agent_id = :agent_id) AND (CAST(:owner AS text) IS NULL OR owner = :owner)
+        AND (CAST(:states AS text) IS NULL OR state IN (SELECT json_array_elements_text(CAST(:states AS json))))
+        AND (CAST(:kinds AS text) IS NULL OR trigger_kind IN (SELECT json_array_elements_text(CAST(:kinds AS json))))
+        AND (CAST(:target AS text) IS NULL OR target = :target) AND (CAST(:key AS text) IS NULL OR key = :key)
+        AND (CAST(:name_part AS text) IS NULL OR strpos(lower(name COLLATE "C"), lower(CAST(:name_part AS text) COLLATE "C")) > 0)
+    LIMIT :limit) AS counted
+
 -- name: schedules_due
 -- Two sorted indexes merged: a pass over a large backlog reads only the rows it takes.
 SELECT * FROM (
@@ -285,6 +321,14 @@ ORDER BY d.sent_at DESC LIMIT 1
 SELECT * FROM deliveries
 WHERE id < :before_id AND (CAST(:states AS text) IS NULL OR state IN (SELECT json_array_elements_text(CAST(:states AS json))))
 ORDER BY id DESC LIMIT :limit
+
+-- name: deliveries_unfinished
+-- The same of those in these states, when none of them is final: there are few, and an index has them alone. `id + 0`
+-- keeps PostgreSQL from walking the primary key, through all that is over.
+SELECT * FROM deliveries
+WHERE state IN ('pending', 'leased', 'accepted', 'unknown') AND id + 0 < :before_id
+    AND state IN (SELECT json_array_elements_text(CAST(:states AS json)))
+ORDER BY id + 0 DESC LIMIT :limit
 
 -- name: deliveries_of_schedule
 -- One schedule's history. The ids are found and cut to a page within the index; only the page is read whole.

@@ -107,6 +107,41 @@ WHERE state = 'active' AND next_fire_at >= coalesce(:next_from, 0) AND next_fire
     AND (:name_part IS NULL OR instr(lower(name), lower(:name_part)) > 0)
 ORDER BY id LIMIT :limit
 
+-- name: schedules_soonest
+-- What fires next first: the index of next fire times has them in this order, so that a page costs what it shows and
+-- what it passes over.
+SELECT * FROM schedules
+WHERE state = 'active' AND next_fire_at >= coalesce(:next_from, 0) AND next_fire_at <= coalesce(:next_until, 9e18)
+    AND (:agent_id IS NULL OR agent_id = :agent_id) AND (:owner IS NULL OR owner = :owner)
+    AND (:kinds IS NULL OR trigger_kind IN (SELECT value FROM json_each(:kinds)))
+    AND (:target IS NULL OR target = :target) AND (:key IS NULL OR key = :key)
+    AND (:name_part IS NULL OR instr(lower(name), lower(:name_part)) > 0)
+ORDER BY next_fire_at, id LIMIT :limit
+
+-- name: schedules_resting
+-- What does not fire, the newest first: read only when a page is not filled by what does.
+SELECT * FROM schedules
+WHERE (state <> 'active' OR next_fire_at IS NULL)
+    AND (:agent_id IS NULL OR agent_id = :agent_id) AND (:owner IS NULL OR owner = :owner)
+    AND (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))
+    AND (:kinds IS NULL OR trigger_kind IN (SELECT value FROM json_each(:kinds)))
+    AND (:target IS NULL OR target = :target) AND (:key IS NULL OR key = :key)
+    AND (:name_part IS NULL OR instr(lower(name), lower(:name_part)) > 0)
+ORDER BY id DESC LIMIT :limit
+
+-- name: schedules_counted
+-- How many there are, up to a limit: beyond it nobody needs the number, and all the rows would be read for it.
+SELECT count(*) AS found FROM (
+    SELECT 1 FROM schedules
+    WHERE (:next_from IS NULL OR (state = 'active' AND next_fire_at >= :next_from))
+        AND (:next_until IS NULL OR (state = 'active' AND next_fire_at <= :next_until))
+        AND (:agent_id IS NULL OR agent_id = :agent_id) AND (:owner IS NULL OR owner = :owner)
+        AND (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))
+        AND (:kinds IS NULL OR trigger_kind IN (SELECT value FROM json_each(:kinds)))
+        AND (:target IS NULL OR target = :target) AND (:key IS NULL OR key = :key)
+        AND (:name_part IS NULL OR instr(lower(name), lower(:name_part)) > 0)
+    LIMIT :limit)
+
 -- name: schedules_due
 -- Two sorted indexes merged: a pass over a large backlog reads only the rows it takes.
 SELECT *, next_fire_at AS wake_at FROM schedules WHERE state = 'active' AND next_fire_at <= :now
@@ -194,6 +229,13 @@ ORDER BY d.sent_at DESC LIMIT 1
 -- The newest of all; walks the primary key backwards.
 SELECT * FROM deliveries
 WHERE id < :before_id AND (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))
+ORDER BY id DESC LIMIT :limit
+
+-- name: deliveries_unfinished
+-- The same of those in these states, when none of them is final: there are few, and an index has them alone.
+SELECT * FROM deliveries INDEXED BY deliveries_unfinished
+WHERE state IN ('pending', 'leased', 'accepted', 'unknown') AND id < :before_id
+    AND state IN (SELECT value FROM json_each(:states))
 ORDER BY id DESC LIMIT :limit
 
 -- name: deliveries_of_schedule
