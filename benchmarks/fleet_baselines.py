@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import resource
 import subprocess
 import sys
 import time
@@ -160,14 +159,17 @@ def raced(server: PostgresServer, command: Sequence[str], prompts: int, workers:
     return Rate(prompts, took_s, sum(one["cpu_s"] for one in told), server_s)
 
 
-def ready() -> Callable[[int, float], None]:
-    """Tell the parent that this worker is ready, wait for its word, and return how to tell what was carried."""
+def ready() -> Callable[[int, float, float], None]:
+    """Tell the parent that this worker is ready, wait for its word, and return how to tell what was carried.
+
+    It takes how many, the monotonic second of the last, and the processor's seconds of this process by then.
+    """
     print("ready", flush=True)
     sys.stdin.readline()
-    before_s = _own_cpu_s()
+    before_s = time.process_time()
 
-    def done(carried: int, ended_s: float) -> None:
-        print(json.dumps({"carried": carried, "ended_s": ended_s, "cpu_s": _own_cpu_s() - before_s}), flush=True)
+    def done(carried: int, ended_s: float, cpu_s: float) -> None:
+        print(json.dumps({"carried": carried, "ended_s": ended_s, "cpu_s": cpu_s - before_s}), flush=True)
 
     return done
 
@@ -201,7 +203,7 @@ def _run_loop(url: str) -> None:
             connection.execute(LOOP_RECORD, {"ids": [row[0] for row in claimed], "token": token})
             carried += len(claimed)
             ended_s = time.monotonic()
-        done(carried, ended_s)
+        done(carried, ended_s, time.process_time())
 
 
 def _send(row: tuple[object, ...]) -> None:
@@ -244,7 +246,7 @@ async def _run_pgqueuer(url: str, prompts: int) -> None:
             ),
             WAIT_FOR_S,
         )
-        done(carried, ended_s)
+        done(carried, ended_s, time.process_time())
 
 
 # -- measuring ----------------------------------------------------------------------------------------------
@@ -259,11 +261,6 @@ def _line(worker: subprocess.Popen[str]) -> str:
 def _hold(claim: bool, otherwise: str) -> None:  # noqa: FBT001  what is claimed is all there is
     if not claim:
         raise RuntimeError(otherwise)
-
-
-def _own_cpu_s() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
 
 
 def _server_cpu_s(server: PostgresServer) -> float:
