@@ -29,6 +29,7 @@ from promptyoself.domain.answers import (
     Undecided,
 )
 from promptyoself.domain.secret import Secret
+from promptyoself.domain.values import replace
 from promptyoself.runtime import SystemClock
 from promptyoself.targets.letta import LettaTarget
 from promptyoself.targets.letta_runs import LettaPace
@@ -378,6 +379,29 @@ def test_a_young_run_without_a_step_at_work_still_makes_the_agent_busy(steps: li
         async with fake, target(fake) as letta:
             fake.add_run(steps=steps)
             assert isinstance(await letta.send(message()), Busy)
+
+    run(scene)
+
+
+@pytest.mark.parametrize(
+    "fake",
+    [FakeLetta(has_redis=True), FakeLetta(), FakeLetta(has_async=False)],
+    ids=["background", "async", "blocking"],
+)
+def test_what_may_not_go_any_more_when_all_else_is_done_is_not_sent(fake: FakeLetta) -> None:
+    async def scene() -> None:
+        asked_after: list[int] = []
+
+        async def lost() -> bool:
+            asked_after.append(len(fake.requests))
+            return False
+
+        async with fake, target(fake) as letta:
+            withheld = await letta.send(replace(message(), may_go=lost))
+            assert withheld == Unclear(code="lease_lost", detail="the lane's lease was lost right before the send")
+            assert not fake.prompts
+            assert asked_after[-1] == len([one for one in fake.requests if "messages" not in one]), "last of all"
+            assert isinstance(await letta.send(message()), Accepted | Done)
 
     run(scene)
 

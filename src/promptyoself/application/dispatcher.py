@@ -272,6 +272,7 @@ class Dispatcher:
             envelope=compose(schedule, delivery, now=self._clock.now(), nonce=claim.nonce),
             delivery_id=delivery.id,
             schedule_id=schedule.id,
+            may_go=lambda: self._is_still_ours(claim, turn),
         )
         # A request that stays open (an agent that thinks for minutes on a blocking route) stops counting
         # against the target's pace, so that one hung agent holds up nobody else's.

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Protocol
 from promptyoself.domain.values import dataclass
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from promptyoself.domain.content import Content
+
+
+async def _always() -> bool:
+    return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +38,9 @@ class Message:
     schedule_id: int
     content: Content | None = None
     """What is sent in place of, or besides, the plain prompt; a target that cannot send it sends the prompt's text."""
+    may_go: Callable[[], Awaitable[bool]] = _always
+    """Asked when all else is done, right before the first byte of the prompt: a process may have been stopped while it
+    got there, and its lane may be another's now. False: nothing is sent, and the answer is `Unclear`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -200,7 +200,10 @@ class LettaTarget:
     async def _send_background(self, message: Message, conversation: str | None) -> SendResult:
         path = conversation_path(conversation or message.address.agent_id)
         reply = await self._http.send_for_event(
-            path, body_of(message, streams=True), timeout_s=self._settings.accept_timeout_s
+            path,
+            body_of(message, streams=True),
+            timeout_s=self._settings.accept_timeout_s,
+            may_go=message.may_go,
         )
         if isinstance(reply, Broken):
             return self._broken(reply)
@@ -233,7 +236,9 @@ class LettaTarget:
 
     async def _send_async(self, message: Message) -> SendResult:
         path = agent_path(message.address.agent_id, "messages/async")
-        reply = await self._http.send(path, body_of(message, streams=None), timeout_s=self._settings.accept_timeout_s)
+        reply = await self._http.send(
+            path, body_of(message, streams=None), timeout_s=self._settings.accept_timeout_s, may_go=message.may_go
+        )
         if isinstance(reply, Broken):
             return self._broken(reply)
         if is_unknown_route(reply) and not self._routes.is_chosen:
@@ -252,7 +257,7 @@ class LettaTarget:
             path, body = agent_path(message.address.agent_id, "messages"), body_of(message, streams=None)
         else:
             path, body = conversation_path(conversation), body_of(message, streams=False)
-        reply = await self._http.send(path, body, timeout_s=limits.RUN_TIME_MAX.total_seconds())
+        reply = await self._http.send(path, body, timeout_s=limits.RUN_TIME_MAX.total_seconds(), may_go=message.may_go)
         if isinstance(reply, Broken):
             return self._broken(reply)
         if reply.status != _OK:

@@ -21,6 +21,8 @@ _RUN_ERROR_CHARS_MAX = 200
 
 def of_broken(broken: Broken) -> Refused | Unclear:
     """Return what a request without an answer proves: nothing sent, or nothing known."""
+    if broken.is_withheld:
+        return Unclear(code="lease_lost", detail="the lane's lease was lost right before the send")
     if broken.was_sent:
         return Unclear(
             code="connection_lost", detail=f"the connection broke after the prompt went out: {broken.detail}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -53,6 +54,24 @@ class Broken:
     detail: str
     was_sent: bool
     is_down: bool = False
+    is_withheld: bool = False
+    """True: a prompt that was not to go any more when its turn came. Its body never left."""
+
+
+class _Prompt(aiohttp.BytesPayload):
+    """A body that asks, once its connection stands, whether it may still go; nothing is waited for after that."""
+
+    def __init__(self, body: object, may_go: Callable[[], Awaitable[bool]]) -> None:
+        super().__init__(_encoded(body), content_type="application/json")
+        self._may_go = may_go
+        self.is_withheld = False
+
+    async def write_with_length(self, writer: aiohttp.abc.AbstractStreamWriter, content_length: int | None) -> None:
+        """Write it, or raise ClientConnectionError without having written."""
+        if not await self._may_go():
+            self.is_withheld = True
+            raise aiohttp.ClientConnectionError("withheld")
+        await super().write_with_length(writer, content_length)
 
 
 class LettaHttp:
@@ -71,19 +90,29 @@ class LettaHttp:
         """Make a request that changes no agent; the whole of it takes `timeout_s` (default: read_timeout_s)."""
         if self._asking is None:
             self._asking = self._session(aiohttp.TCPConnector(limit=100, keepalive_timeout=KEEPALIVE_S))
-        return await self._request(self._asking, method, path, body, timeout_s or self._settings.read_timeout_s)
+        data = None if body is None else _encoded(body)
+        return await self._request(self._asking, method, path, data, timeout_s or self._settings.read_timeout_s)
 
-    async def send(self, path: str, body: object, *, timeout_s: float) -> Reply | Broken:
-        """POST a prompt on a connection of its own."""
-        return await self._request(self._sender(), "POST", path, body, timeout_s)
+    async def send(
+        self, path: str, body: object, *, timeout_s: float, may_go: Callable[[], Awaitable[bool]]
+    ) -> Reply | Broken:
+        """POST a prompt on a connection of its own, if it still may go when that stands."""
+        prompt = _Prompt(body, may_go)
+        return _or_withheld(prompt, await self._request(self._sender(), "POST", path, prompt, timeout_s))
 
-    async def send_for_event(self, path: str, body: object, *, timeout_s: float) -> Reply | Broken:
-        """POST a prompt and return its stream's first event with a run id, or the answer that is no stream.
+    async def send_for_event(
+        self, path: str, body: object, *, timeout_s: float, may_go: Callable[[], Awaitable[bool]]
+    ) -> Reply | Broken:
+        """POST a prompt as `send`; return its stream's first event with a run id, or the answer that is no stream.
 
         Then the stream is left: a background run goes on without its reader.
         """
+        prompt = _Prompt(body, may_go)
+        return _or_withheld(prompt, await self._first_event_of(path, prompt, timeout_s))
+
+    async def _first_event_of(self, path: str, prompt: _Prompt, timeout_s: float) -> Reply | Broken:
         try:
-            async with self._open(self._sender(), "POST", path, body, timeout_s) as response:
+            async with self._open(self._sender(), "POST", path, prompt, timeout_s) as response:
                 if response.status == 200 and response.content_type == "text/event-stream":  # noqa: PLR2004  HTTP's own
                     return _reply(response, await _first_event(response.content))
                 return self._counted(await _read(response))
@@ -98,10 +127,10 @@ class LettaHttp:
         self._asking = self._sending = None
 
     async def _request(
-        self, session: aiohttp.ClientSession, method: str, path: str, body: object, timeout_s: float
+        self, session: aiohttp.ClientSession, method: str, path: str, data: bytes | _Prompt | None, timeout_s: float
     ) -> Reply | Broken:
         try:
-            async with self._open(session, method, path, body, timeout_s) as response:
+            async with self._open(session, method, path, data, timeout_s) as response:
                 return self._counted(await _read(response))
         except (aiohttp.ClientError, OSError, ValueError) as exc:
             return self._counted(_broken(exc))
@@ -113,11 +142,10 @@ class LettaHttp:
         return outcome
 
     def _open(
-        self, session: aiohttp.ClientSession, method: str, path: str, body: object, timeout_s: float
+        self, session: aiohttp.ClientSession, method: str, path: str, data: bytes | _Prompt | None, timeout_s: float
     ) -> aiohttp.client._RequestContextManager:
         timeout = aiohttp.ClientTimeout(total=timeout_s, connect=min(self._settings.connect_timeout_s, timeout_s))
-        data = None if body is None else json.dumps(body, ensure_ascii=False).encode(errors="replace")
-        headers = {} if body is None else {"Content-Type": "application/json"}
+        headers = {} if data is None else {"Content-Type": "application/json"}
         return session.request(
             method, self._settings.base_url + path, data=data, headers=headers, timeout=timeout, allow_redirects=False
         )
@@ -132,6 +160,16 @@ class LettaHttp:
         return aiohttp.ClientSession(
             connector=connector, headers=self._settings.headers, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
         )
+
+
+def _encoded(body: object) -> bytes:
+    return json.dumps(body, ensure_ascii=False).encode(errors="replace")
+
+
+def _or_withheld(prompt: _Prompt, outcome: Reply | Broken) -> Reply | Broken:
+    if not prompt.is_withheld:
+        return outcome
+    return Broken("it was not to go any more", was_sent=False, is_withheld=True)
 
 
 def segment(text: str) -> str:
