@@ -63,6 +63,8 @@ class FailingWriter(InlineWriter):
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
+        self.undone: set[int] = set()
+        """Numbers of writes that fail at their commit, having run: the next is `writes` + 1."""
         self.damaged: set[int] = set()
         """Ids of schedules that cannot be read."""
 
@@ -70,10 +72,18 @@ class FailingWriter(InlineWriter):
         if self.failures:
             self.failures -= 1
             raise StoreError("the disk is full")
-        answer = await super().write(lambda tx: act(cast("Tx", _Damaged(tx, self.damaged)) if self.damaged else tx))
         self.writes += 1
+        number = self.writes
+
+        def run(tx: Tx) -> T:
+            answer = act(cast("Tx", _Damaged(tx, self.damaged)) if self.damaged else tx)
+            if number in self.undone:
+                raise StoreError("the disk is full")
+            return answer
+
+        answer = await super().write(run)
         if self.on_write is not None:
-            self.on_write(self.writes)
+            self.on_write(number)
         return answer
 
 

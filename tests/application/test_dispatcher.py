@@ -161,6 +161,17 @@ async def test_an_answer_is_recorded_though_the_next_delivery_cannot_be_read(sta
 
 
 @played
+async def test_what_was_claimed_in_a_transaction_that_failed_is_carried_in_the_same_turn(stage: Stage) -> None:
+    for prompt in ("a", "b"):
+        stage.register(every="60m", prompt=prompt)
+    await stage.due()
+    stage.writer.undone.add(stage.writer.writes + 2)
+    assert await stage.executor().run_lane(LANE)
+    assert stage.states() == ["delivered", "delivered"]
+    assert len(stage.target.sent) == 2
+
+
+@played
 async def test_what_was_claimed_with_a_record_is_sent_though_the_executor_is_told_to_stop(stage: Stage) -> None:
     for prompt in ("a", "b", "c"):
         stage.register(every="60m", prompt=prompt)
