@@ -49,6 +49,8 @@ _LEFT_OPEN: Final = "25P03"
 _UNREACHABLE: Final = frozenset({"57P01", "57P02", "57P03", "57P05"})
 _CONNECTION: Final = "08"
 _TOO_LARGE: Final = "22003"
+_NUL: Final = frozenset({"22021", "22P05"})
+"""A character that no text can hold: UTF-8 is checked before it is sent, so it is a NUL, plain or within JSON."""
 
 # What a server says before it lets anybody in comes as text alone, without a code (libpq keeps none).
 _UNKNOWN_DATABASE: Final = ("database", "does not exist")
@@ -65,9 +67,9 @@ def translated(exc: Exception, location: str) -> StoreError:
         return StoreError(
             f"a text cannot be stored in {location}: it is not valid Unicode", hint="send the text as UTF-8"
         )
-    if isinstance(exc, psycopg.DataError) and "NUL" in str(exc):
-        return StoreError(f"a text cannot be stored in {location}: it holds a NUL character", hint="send it without")
     code = getattr(exc, "sqlstate", None)
+    if code in _NUL or (isinstance(exc, psycopg.DataError) and "NUL" in str(exc)):
+        return StoreError(f"a text cannot be stored in {location}: it holds a NUL character", hint="send it without")
     if isinstance(exc, OverflowError) or code == _TOO_LARGE:
         return StoreError(f"a number is too large for the database {location}", hint="use numbers below 2^63")
     if code is None:

@@ -157,12 +157,13 @@ class PostgresTx(TokenStatements, ServerStatements, SqlTx):
         for _ in range(_LOOKS_MAX):
             if not wanted:
                 return
-            made = [{"lane": lane, "target": target} for lane, target in sorted(wanted.items())]
-            self._execute(self._sql["add_lane"], {"rows": _json(made)})
-            kept = self._execute(self._sql["keep_lanes"], {"lanes": list(wanted)}).fetchall()
-            for row in kept:
+            # First those that are there: an INSERT would wait for whoever has just written to one of them.
+            for row in self._execute(self._sql["keep_lanes"], {"lanes": list(wanted)}).fetchall():
                 self._kept.lanes_made.add(row["lane"])
                 del wanted[row["lane"]]
+            if wanted:
+                made = [{"lane": lane, "target": target} for lane, target in sorted(wanted.items())]
+                self._execute(self._sql["add_lane"], {"rows": _json(made)})
         raise StoreBusy("lanes are deleted as quickly as they are made", hint="try again")
 
     def _refresh_lanes(self, lanes: Iterable[str]) -> None:

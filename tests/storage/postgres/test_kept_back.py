@@ -111,6 +111,8 @@ def test_a_prompt_with_a_nul_is_refused_in_our_words(store: PostgresStore) -> No
         with pytest.raises(StoreError, match="NUL"):
             tx.add_schedule(a_new_schedule(prompt="a\0b"))
         tx.add_schedule(a_new_schedule())
+    with pytest.raises(StoreError, match="NUL"), store.transaction() as tx:
+        tx.add_schedules([a_new_schedule("many", prompt="a\0b")])
 
 
 def test_facts_are_no_way_around_reading(store: PostgresStore) -> None:

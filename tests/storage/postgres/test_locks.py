@@ -214,6 +214,8 @@ def test_planners_side_by_side_open_each_occurrence_once(store: PostgresStore, a
 
 def test_two_that_add_to_one_lane_do_not_hide_each_others(store: PostgresStore, beside: Beside) -> None:
     first, second = add_schedule(store, "a"), add_schedule(store, "b")
+    # The lane is there before: who makes it waits for another who makes it, too.
+    add_delivery(store, first, fire_at=NOW - MINUTE, state=DeliveryState.SKIPPED)
 
     def add_later(tx: PostgresTx) -> None:
         tx.add_delivery(a_new_delivery(second, fire_at=NOW + HOUR), retry_until=NOW + 2 * HOUR)
@@ -244,6 +246,16 @@ def test_retention_deletes_no_lane_that_is_being_filled(store: PostgresStore, be
         tx.add_delivery(a_new_delivery(schedule, fire_at=NOW + MINUTE), retry_until=NOW + HOUR)
         assert beside.runs(lambda tx: tx.prune(before=NOW + HOUR, limit=9)) == 1
     assert ready(store, NOW + MINUTE) == [schedule.lane]
+
+
+def test_retention_deletes_no_lane_of_what_a_planner_has_in_hand(store: PostgresStore, beside: Beside) -> None:
+    schedule = add_schedule(store, next_fire_at=NOW)
+    add_delivery(store, schedule, fire_at=NOW - MINUTE, state=DeliveryState.SKIPPED)
+    with store.transaction() as tx:
+        assert tx.schedules_due(now=NOW, limit=9) == [schedule]
+        assert beside.runs(lambda tx: tx.prune(before=NOW + HOUR, limit=9)) == 1
+        assert tx.add_delivery(a_new_delivery(schedule), retry_until=NOW + HOUR) is not None
+    assert ready(store) == [schedule.lane]
 
 
 def test_a_lane_that_retention_deletes_meanwhile_is_made_again(store: PostgresStore, beside: Beside) -> None:

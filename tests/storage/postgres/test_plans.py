@@ -124,6 +124,7 @@ def test_a_page_is_found_in_order_and_not_sorted(name: str, plan: PlanOf) -> Non
 def test_lanes_are_locked_in_the_order_of_their_names(name: str, plan: PlanOf) -> None:
     steps = plan(name).splitlines()
     assert steps[0] == "LockRows"
+    assert not re.search("Backward|DESC", "".join(steps))
     assert "Sort" in steps[1] or "using lanes_pkey" in steps[1]
     assert steps[1] != "Sort" or "Sort Key: lanes.lane" in "".join(steps)
 
