@@ -16,10 +16,13 @@ export UV_NATIVE_TLS ?= 1
 PYTEST_ARGS ?=
 FUZZ_S ?= 600
 FUZZ_SEED ?= 1
+CHAOS_S ?= 1800
+CHAOS_SEED ?= 1
+CHAOS_ARGS ?=
 LETTA := $(BIN)/python tests/letta_server/server.py
 CODE := $(wildcard src tests smcp benchmarks)
 
-.PHONY: help demo test fuzz fuzz-http check format test-letta bench lock clean
+.PHONY: help demo test chaos fuzz fuzz-http check format test-letta bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -27,17 +30,21 @@ help: ## list the targets
 demo: .venv/.base ## see prompts registered, fired, delivered and retried, in 15 seconds
 	$(BIN)/promptyoself demo
 
-# On all cores, but for the processes of tests/e2e: those hold clocks to seconds, and have the machine to themselves.
+# On all cores, but for the processes of tests/e2e and tests/chaos: those hold clocks to seconds, and have the machine to
+# themselves.
 test: .venv/.dev .venv/.clients .venv/.npm ## run all tests but those that need a real Letta server
 ifeq ($(PYTEST_ARGS),)
-	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --durations=10 --ignore=tests/e2e
-	$(BIN)/python -m pytest --durations=10 tests/e2e
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --durations=10 --ignore=tests/e2e --ignore=tests/chaos
+	$(BIN)/python -m pytest --durations=10 tests/e2e tests/chaos
 else
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 endif
 
 fuzz: .venv/.dev ## feed hostile texts to every parser for FUZZ_S seconds (600)
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_S) --seed $(FUZZ_SEED)
+
+chaos: .venv/.dev ## play a fleet under kills, outages and bad agents for CHAOS_S seconds (1800), from CHAOS_SEED on
+	$(BIN)/python -m tests.chaos --seconds $(CHAOS_S) --seed $(CHAOS_SEED) $(CHAOS_ARGS)
 
 fuzz-http: .venv/.dev ## send FUZZ_EXAMPLES (100) made-up requests of each kind to each HTTP route
 	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-100} $(BIN)/python -m pytest -q tests/interfaces/http/test_fuzz.py

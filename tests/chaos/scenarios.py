@@ -1,0 +1,169 @@
+"""The runs that a fleet has to stand, long or short. Each returns what was wrong, and what it was that was tried."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tests.chaos.checker import at_work, missing
+from tests.chaos.ledger import Arrival
+from tests.chaos.nemesis import plan
+from tests.chaos.nodes import LIMITS, Node
+from tests.chaos.places import Place
+from tests.chaos.run import Manners, Run, burst, some_promises
+from tests.e2e.stage import wait_for
+
+QUIET_S_MAX: Final = 60.0
+"""Within this, after the last trouble, all that was due has arrived."""
+BACK_S_MAX: Final = 5.0
+"""Within this, after the database has come back, every node goes on."""
+_IN_FLIGHT: Final = 64
+_MANNERS: Final[Manners] = {"*": {"answer_s": 0.02, "run_s": 0.05}}
+_FORGETFUL: Final[Manners] = {"*": {"answer_s": 0.1, "run_s": 0.05, "forgets": True}}
+"""Of a server that shows nothing of what it has: whatever is in doubt has to be repeated, and has to say so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of a run."""
+
+    complaints: Sequence[str]
+    figures: Mapping[str, float]
+
+
+def mixed(folder: Path, place: Place, *, seed: int, for_s: float, agents: int = 20, schedules: int = 60) -> Verdict:
+    """Do everything at once for `for_s` seconds: two doors, two workers, callers, bad agents, and the nemesis."""
+    with Run(folder, place, doors=2, manners=_MANNERS) as run:
+        begun_s = time.monotonic()
+        end_s = begun_s + for_s
+        run.register(some_promises(run, random.Random(seed), count=schedules, agents=agents, end_s=end_s))
+        run.play(plan(seed, for_s=for_s, deeds=place.deeds), end_s=end_s)
+        found = run.finish(within_s=QUIET_S_MAX)
+        return Verdict(found, _figures(run, begun_s))
+
+
+def bursts_under_kills(
+    folder: Path,
+    place: Place,
+    *,
+    seed: int,
+    bursts: Sequence[tuple[int, int]],
+    kill_every_s: float,
+    within_s: float,
+    mutants: tuple[str, ...] = (),
+) -> Verdict:
+    """Deliver bursts of prompts, each for so many agents, by two workers of which one is killed now and then."""
+    chance = random.Random(seed)
+    count = sum(prompts for prompts, _ in bursts)
+    with Run(folder, place, manners=_FORGETFUL, keeps_tags=False, mutants=mutants) as run:
+        due_in_s = 3 + count / 1000
+        for number, (prompts, agents) in enumerate(bursts):
+            run.register(burst(run, count=prompts, agents=agents, due_in_s=due_in_s, name=f"agent-{number}x"))
+        first_s = min(run.timeline.seconds(one.start_at) for one in run.promises.values())
+        time.sleep(max(0.0, first_s - time.monotonic()))
+        until_s = first_s + within_s
+        while time.monotonic() < until_s and run.stored() < count:
+            if _sleep_until_done(run, kill_every_s * chance.uniform(0.5, 1.5), count):
+                break
+            node = chance.choice(run.workers)
+            node.kill()
+            node.start()
+            _wait_for_deliveries(run, run.stored())
+        found = run.finish(within_s=max(QUIET_S_MAX, until_s - time.monotonic()), linger_s=LIMITS["LEASE"])
+        return Verdict(found, _figures(run, first_s))
+
+
+def _wait_for_deliveries(run: Run, seen: int) -> None:
+    """Wait for new ones, not for long: who comes after a kill shall begin before it is killed itself."""
+    until_s = time.monotonic() + LIMITS["LEASE"]
+    wait_for("deliveries", lambda: run.stored() > seen or time.monotonic() > until_s, within_s=60)
+
+
+def _sleep_until_done(run: Run, for_s: float, count: int) -> bool:
+    """Sleep; True when all has arrived meanwhile."""
+    until_s = time.monotonic() + for_s
+    while time.monotonic() < until_s:
+        if run.stored() >= count:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def stopped_beyond_its_lease(
+    folder: Path, place: Place, *, agents: int = 90, each: int = 1, mutants: tuple[str, ...] = ()
+) -> Verdict:
+    """Stop the workers, which hold most lanes, in every phase of a send, until a door has them; then resume them."""
+    manners: Manners = {"*": {"answer_s": 0.2, "run_s": 0.2, "look_s": 3.0}}
+    with Run(folder, place, manners=manners, mutants=mutants, in_flight=_IN_FLIGHT) as run:
+        run.register(burst(run, count=agents * each, agents=agents, due_in_s=3.0))
+        # Slots are divided between the nodes: when so many are taken, the workers have theirs.
+        wait_for("sends that have begun", lambda: run.sends_begun() > _IN_FLIGHT // 2, within_s=60)
+        begun_s = time.monotonic()
+        run.stop_workers_until(lambda: not missing(run.case()), within_s=QUIET_S_MAX)
+        found = run.finish(within_s=QUIET_S_MAX)
+        return Verdict(found, _figures(run, begun_s))
+
+
+def database_away(folder: Path, place: Place, *, away_s: float, agents: int = 40) -> Verdict:
+    """Take the database away for `away_s` while prompts are in flight and more come due; then see who goes on.
+
+    Every node has to answer or deliver within BACK_S_MAX of its return, and nothing is sent again.
+    """
+    manners: Manners = {"*": {"answer_s": 0.3, "run_s": 0.5}}
+    with Run(folder, place, doors=2, manners=manners) as run:
+        now_s = time.monotonic()
+        run.register(
+            [
+                *burst(run, count=agents * 2, agents=agents, due_in_s=3.0),
+                *burst(run, count=agents, agents=agents, due_in_s=3.0 + away_s / 2),
+                *burst(run, count=agents, agents=agents, due_in_s=8.0 + away_s, apart_s=0.05),
+            ]
+        )
+        wait_for("deliveries on their way", lambda: run.stored() > agents // 2, within_s=60)
+        run.away(away_s)
+        back_s = time.monotonic()
+        late = [f"LOST: {told}" for told in _who_stays_away(run, back_s)]
+        found = run.finish(within_s=QUIET_S_MAX)
+        after = [one.begun_s - back_s for one in run.arrivals() if one.begun_s > back_s]
+        figures = {**_figures(run, now_s), "first sent after it was back, s": round(min(after, default=-1.0), 2)}
+        return Verdict([*late, *found], figures)
+
+
+def _who_stays_away(run: Run, back_s: float) -> list[str]:
+    """Return what did not go on within the bound: doors that are not ready, workers that are no more."""
+    until_s = back_s + BACK_S_MAX
+    silent = list(range(len(run.doors)))
+    while silent and time.monotonic() < until_s:
+        silent = [door for door in silent if not run.is_ready(door)]
+        time.sleep(0.1)
+    dead = [node for node in run.nodes if not node.process.is_alive]
+    return [f"door {door} was not ready within {BACK_S_MAX} s" for door in silent] + [_end_of(node) for node in dead]
+
+
+def _end_of(node: Node) -> str:
+    return f"a node has ended: {node.process.stderr[-500:]}"
+
+
+def _figures(run: Run, begun_s: float) -> dict[str, float]:
+    case = run.case()
+    stored = [one for one in case.arrivals if one.is_stored]
+    kinds = [blow.kind for blow in case.blows]
+    last_s = max((one.begun_s for one in stored), default=begun_s)
+    return {
+        "prompts that reached an agent": len(stored),
+        "requests": len(case.arrivals),
+        "repeats": len(stored) - len({_once(one) for one in stored}),
+        "marked": sum(one.is_marked for one in case.arrivals),
+        "missing": len(missing(case)),
+        "at work": at_work(case),
+        **{f"blows: {kind}": kinds.count(kind) for kind in sorted(set(kinds))},
+        "seconds until the last": round(last_s - begun_s, 1),
+    }
+
+
+def _once(one: Arrival) -> tuple[str, str]:
+    return one.text, one.key
