@@ -68,6 +68,10 @@ TABLES: Final = (  # whoever is referred to comes first
 )
 STAYING: Final = frozenset({"executors", "migrations"})
 """What says something of this database and its processes, and not of what was promised."""
+STAYING_IN_A_FLEET: Final = frozenset(
+    {"shares", "pgqueuer", "pgqueuer_log", "pgqueuer_statistics", "pgqueuer_schedules"}
+)
+"""The same, on PostgreSQL: reserved slots, and tokens, which the first sweep issues anew."""
 LEASE_COLUMNS: Final = frozenset({"lease_token", "leased_until", "executor_id"})
 """Of lanes: no runner's claim moves. What it had in flight is taken over, as after its death."""
 

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from promptyoself.domain.errors import Conflict, InvalidInput, StoreBusy, StoreError, StoreMoved
-from promptyoself.storage.move import STAYING, TABLES, Origin
+from promptyoself.storage.move import STAYING, STAYING_IN_A_FLEET, TABLES, Origin
 from promptyoself.storage.move_ends import moved, undone
 from promptyoself.storage.postgres import PostgresStore
 from promptyoself.storage.sqlite import SqliteStore
@@ -117,7 +117,7 @@ def test_every_table_of_the_server_moves_or_is_known_to_stay(site: Site) -> None
     with site.store():
         pass
     found = {name for (name,) in site.sql("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")}
-    assert found == {table.name for table in TABLES} | STAYING
+    assert found == {table.name for table in TABLES} | STAYING | STAYING_IN_A_FLEET
 
 
 def test_while_it_is_filled_nobody_else_writes_there_and_its_uid_is_right_from_the_first(site: Site) -> None:

@@ -270,6 +270,7 @@ def test_a_move_that_was_killed_anywhere_before_the_source_was_given_up_can_be_t
             assert site.undo() == str(site.target)
         assert site.told_of(site.source) == site.told, f"killed {step}"
         site.write(site.source, lambda tx: tx.add_schedule(a_new_schedule("ff" * 16)))
+        site.write(site.source, lambda tx: tx.revoke_token(1, now=NOW))
         after = site.told_of(site.source)
         site.move()  # what the first one has copied is of a state that is over
         assert site.told_of(site.target) == after, f"killed {step}"
