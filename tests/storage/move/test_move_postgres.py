@@ -168,8 +168,10 @@ def test_what_is_stopped_by_a_text_that_cannot_be_kept_there_names_its_row_and_c
     assert takes_writes(site.path)
     with closing(sqlite3.connect(site.path)) as connection, connection:
         connection.execute("UPDATE inbox SET prompt = 'ab', acked_at = 7 WHERE id = 2")
+        connection.execute("UPDATE schedules SET name = 'changed' WHERE id = 1")
     site.move()  # from the beginning: what the first one has copied may have changed since
     assert site.sql("SELECT prompt, acked_at FROM inbox WHERE id = 2") == [("ab", 7)]
+    assert site.sql("SELECT name FROM schedules WHERE id = 1") == [("changed",)]
 
 
 def _place(site: Site) -> str:
