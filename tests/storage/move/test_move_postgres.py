@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +36,14 @@ class Site:
         with closing(SqliteStore.open(self.path, new_uid=str)) as store:
             self.told = told(store)
         self.url = server.new_database()
+        self._ids = (f"move-{number}" for number in count(1))
         self.said: list[str] = []
 
     def move(self, source: str | None = None, target: str | None = None) -> Origin:
         origin, _ = moved(
             source or str(self.path),
             target or self.url,
-            new_id=iter(["one", "two"]).__next__,
+            new_id=self._ids.__next__,
             clock=StillClock(LATER),
             wait=timedelta(0),
             tell=self.said.append,
