@@ -120,6 +120,8 @@ class FleetLanes:
         self._looked_until = limits.INSTANT_MIN
         self._looked_back_s = 0.0
         self._was_stopped = False
+        self._in_vain = 0
+        """Looks in a row that found something due and could not see to it."""
         self._wall, self._steady = clock.now(), clock.monotonic()
 
     def wake(self) -> None:
@@ -275,8 +277,10 @@ class FleetLanes:
             return True
         wake_at = await self._writer.read(lambda tx: tx.next_wake_at(now=now, due_after=now))
         if wake_at is not None:
-            # Due already means that another node is at it, or cannot: looked at again soon.
-            self._timers.at("next due", wake_at if wake_at > now else now + limits.CLOCK_STEP_MIN, self._look_soon)
+            # Due already means that another node plans, or cannot: looked at again soon, and less soon each time.
+            self._in_vain = 0 if wake_at > now else self._in_vain + 1
+            pause = min(limits.CLOCK_STEP_MIN, limits.FLEET_LOOK_GAP * 2 ** min(self._in_vain, 10))
+            self._timers.at("next due", now + pause if self._in_vain else wake_at, self._look_soon)
         return False
 
     async def _issue(self, now: datetime) -> bool:

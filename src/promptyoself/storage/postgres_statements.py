@@ -30,6 +30,8 @@ Connection = psycopg.Connection[dict[str, Any]]
 Cursor = psycopg.Cursor[dict[str, Any]]
 
 JOURNAL_LOCK: Final = "promptyoself/journal"
+PLANNERS_TURN: Final = "promptyoself/planner"
+"""Whose transaction plans: the order of fire times is that of commits then."""
 _OPEN: Final = (TransactionStatus.INTRANS, TransactionStatus.INERROR, TransactionStatus.ACTIVE)
 
 _SCHEDULES: Final = frozenset(

@@ -14,7 +14,7 @@ from promptyoself.domain.ports import NewSchedule
 from promptyoself.storage import rows
 from promptyoself.storage.postgres_errors import read_only, translated
 from promptyoself.storage.postgres_server import ServerStatements
-from promptyoself.storage.postgres_statements import guard_name
+from promptyoself.storage.postgres_statements import PLANNERS_TURN, guard_name
 from promptyoself.storage.postgres_tokens import TokenStatements
 from promptyoself.storage.rows import Values, micros
 from promptyoself.storage.statements import ended
@@ -51,10 +51,14 @@ class PostgresTx(TokenStatements, ServerStatements, SqlTx):
     def schedules_due(self, *, now: datetime, limit: int) -> list[Schedule]:
         """Return schedules that are due, oldest first; in a writing transaction those that nobody else has in hand.
 
-        An agent's are left out while somebody else counts against its limits. The lanes of those returned are there.
+        One transaction plans at a time, and for any other there are none: were two to plan, a lane could have a later
+        fire time stored, and sent, before an earlier one. An agent's are left out while somebody else counts against
+        its limits. The lanes of those returned are there.
         """
         if self._is_reading:
             return super().schedules_due(now=now, limit=limit)
+        if not self._try_names([PLANNERS_TURN]):  # by a statement of its own: the next sees what the last one stored
+            return []
         found = self._rows("take_schedules_due", {"now": micros(now), "limit": page(limit)})
         self._kept.schedules.update(row["id"] for row in found)
         agents = sorted({"\x1f".join(guard_name(row["owner"])) for row in found if row["owner"] != OPERATOR})

@@ -165,19 +165,26 @@ def test_a_lane_shows_what_was_changed_while_one_waited_for_it(store: PostgresSt
 # -- the planner --------------------------------------------------------------------------------------------
 
 
-def test_a_planner_takes_what_no_other_has(store: PostgresStore, beside: Beside) -> None:
-    schedules = due_schedules(store, 5, agents=5)
-    resting = replace(schedules[4], state=ScheduleState.PAUSED, paused_until=NOW, next_fire_at=None)
-    with store.transaction() as tx:
-        tx.save_schedule(resting)
+def test_one_planner_at_a_time_so_that_no_later_fire_time_is_stored_first(store: PostgresStore, beside: Beside) -> None:
+    schedules = due_schedules(store, 3)
     at = NOW + HOUR
     with store.transaction() as tx:
-        assert tx.schedules_due(now=at, limit=2) == [resting, schedules[0]]
-        # One more is locked than was returned: it is the next pass's.
-        left = beside.runs(lambda tx: tx.schedules_due(now=at, limit=9))
-        assert left == schedules[2:4]
+        assert tx.schedules_due(now=at, limit=2) == schedules[:2]
+        assert beside.runs(lambda tx: tx.schedules_due(now=at, limit=9)) == []
+        assert tx.schedules_due(now=at, limit=9) == schedules
         with store.reading() as reader:
-            assert len(reader.schedules_due(now=at, limit=9)) == 5
+            assert len(reader.schedules_due(now=at, limit=9)) == 3
+    assert beside.runs(lambda tx: tx.schedules_due(now=at, limit=9)) == schedules
+
+
+def test_a_planner_waits_for_no_schedule_that_a_command_has_in_hand(store: PostgresStore, beside: Beside) -> None:
+    schedules = due_schedules(store, 3, agents=3)
+    resting = replace(schedules[2], state=ScheduleState.PAUSED, paused_until=NOW, next_fire_at=None)
+    with store.transaction() as tx:
+        tx.save_schedule(resting)
+    with store.transaction() as tx:
+        tx.schedule(schedules[0].id)
+        assert beside.runs(lambda tx: tx.schedules_due(now=NOW + HOUR, limit=9)) == [resting, schedules[1]]
 
 
 def test_a_planner_leaves_an_agent_alone_that_is_being_counted(store: PostgresStore, beside: Beside) -> None:

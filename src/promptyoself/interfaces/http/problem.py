@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Match
 
@@ -316,6 +317,8 @@ class Bugs:
 
         try:
             await self._app(scope, receive, watched)
+        except ClientDisconnect:  # it hung up before it had said all, and nobody is there to be answered
+            _log.debug("http.client_gone")
         except Exception as error:  # a bug is answered; half an answer is broken off
             answer = bug(error)
             if has_begun:
