@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -425,12 +425,11 @@ class World:
 
         from promptyoself.application.passes import Pass
         from promptyoself.application.zone_changes import ZoneWatch
-        from promptyoself.storage.writer import ThreadWriter
         from promptyoself.zone_files import ZoneFiles
 
         store = self._opened()
         executor = self._executor("execute")
-        writer = ThreadWriter(store)
+        writer = self._engine_writer(store)
         zones = ZoneWatch(writer=writer, clock=self._clock, zones=ZoneFiles())
         one = Pass(writer=writer, clock=self._clock, store_uid=store.uid, executor_id=executor.id)
         async with self._crew(writer, executor, watch=one.watch, on_change=_nothing, on_grant=_ignored) as crew:
@@ -508,22 +507,26 @@ class World:
 
         store = self._shared or self._opened()
         executor = self._executor(mode)
-        writer = self._engine_writer(store)
+        writer, signs = self._engine_writer(store), self._engine_writer(store)
         zones = ZoneWatch(writer=writer, clock=self._clock, zones=ZoneFiles())
+        most = limits.SCHEDULES_PER_PASS_MAX if self._node is None else limits.FLEET_PLANNED_MAX
         engine: Engine
 
         async def plan() -> int:
             await zones.before_pass()
-            return await plan_due(writer, self._clock, store_uid=store.uid)
+            return await plan_due(writer, self._clock, store_uid=store.uid, most=most)
 
-        async with self._crew(
-            writer,
-            executor,
-            watch=lambda report: on_entry(entry_of(report)),
-            on_change=lambda: engine.wake(),  # noqa: PLW0108  the engine is made below, out of this crew
-            on_grant=lambda target: engine.slot_granted(target),  # noqa: PLW0108  as above
-            lease=limits.LEASE if self._node is None else limits.FLEET_LEASE,
-        ) as crew:
+        async with (
+            AsyncExitStack() as at_end,
+            self._crew(
+                writer,
+                executor,
+                watch=lambda report: on_entry(entry_of(report)),
+                on_change=lambda: engine.wake(),  # noqa: PLW0108  the engine is made below, out of this crew
+                on_grant=lambda target: engine.slot_granted(target),  # noqa: PLW0108  as above
+                lease=limits.LEASE if self._node is None else limits.FLEET_LEASE,
+            ) as crew,
+        ):
             parts = Parts(
                 writer=writer,
                 clock=self._clock,
@@ -534,7 +537,8 @@ class World:
                 interval=interval,
                 retention=self._settings.retention.value,
             )
-            engine = self._engine(parts, store)
+            at_end.push_async_callback(signs.close)
+            engine = self._engine(parts, store, signs)
             with self._linked(executor):
                 return await engine.run(stopping)
 
@@ -547,7 +551,7 @@ class World:
 
         return StepWriter(self._node.open(), self._clock)
 
-    def _engine(self, parts: Parts, store: Store) -> Engine:
+    def _engine(self, parts: Parts, store: Store, signs: Writer) -> Engine:
         from uuid import UUID
 
         from promptyoself import engines
@@ -556,6 +560,7 @@ class World:
             return engines.local_engine(parts, store=store)
         return engines.fleet_engine(
             parts,
+            signs=signs,
             conninfo=self._node.conninfo,
             owner=UUID(self._chance.token()),
             targets=sorted(self._targets),

@@ -73,10 +73,11 @@ def local_engine(parts: Parts, *, store: Store) -> Engine:
 
 
 def fleet_engine(
-    parts: Parts, *, conninfo: str, owner: UUID, targets: list[str], most: int, lanes_max: int | None
+    parts: Parts, *, signs: Writer, conninfo: str, owner: UUID, targets: list[str], most: int, lanes_max: int | None
 ) -> Engine:
     """Return the engine of a node. `most` requests may be open at each target, over the whole fleet.
 
+    `signs` writes the node's signs of life; nothing that takes long goes through it, and the caller closes it.
     `owner` is nobody else's, and new at each start; at most `lanes_max` lanes run here at once (LANES_ACTIVE_MAX when
     None). Raises ConfigError when the installed PgQueuer is not the one that the engine is written for.
     """
@@ -88,6 +89,7 @@ def fleet_engine(
 
     return FleetLanes(
         writer=parts.writer,
+        signs=signs,
         clock=parts.clock,
         timers=SteadyTimers(parts.clock),
         work=FleetWork(

@@ -227,6 +227,14 @@ class AwayStore:
             yield tx
 
     @contextmanager
+    def bracket(self, make: Any) -> Iterator[Any]:  # noqa: ANN401  a writing transaction of any kind
+        """Open a writing transaction of another kind, unless away."""
+        self._refuse_when_away()
+        store: Any = self._store
+        with store.bracket(make) as tx:
+            yield tx
+
+    @contextmanager
     def reading(self) -> Iterator[Tx]:
         """Open a reading one, unless away."""
         self._refuse_when_away()

@@ -23,7 +23,8 @@ from promptyoself.domain.ports import Store, Tx
 from promptyoself.lanes.local import LocalLanes, Work
 from promptyoself.lanes.timers_steady import SteadyTimers
 from promptyoself.runtime import SystemChance, SystemClock
-from promptyoself.storage.writer import GroupStore, ThreadWriter
+from promptyoself.storage.postgres_steps import StepWriter
+from promptyoself.storage.writer import ThreadWriter
 from tests.factories import a_new_delivery, a_new_schedule
 
 T = TypeVar("T")
@@ -54,8 +55,9 @@ class Node:
 
     async def __aenter__(self) -> Self:
         store: Any = self.store
-        group: GroupStore = store
-        self.writer = _WatchedWriter(group, self)
+        is_fleet = self.conninfo is not None
+        self.writer = _WatchedWriter(StepWriter(store, self.clock) if is_fleet else ThreadWriter(store), self)
+        self.signs = StepWriter(store, self.clock) if is_fleet else None
         self.gate = Gate(
             targets=self.targets,
             writer=self.writer,
@@ -86,6 +88,8 @@ class Node:
         await asyncio.wait({self.running})
         await self.gate.close()
         await self.writer.close()
+        if self.signs is not None:
+            await self.signs.close()
 
     async def stop(self) -> bool:
         """Ask it to stop, and wait until it has."""
@@ -112,8 +116,10 @@ class Node:
     def _fleet(self, executor: Executor, conninfo: str) -> Any:  # noqa: ANN401  either engine
         from promptyoself.lanes.pgqueuer import FleetLanes, FleetWork
 
+        assert self.signs is not None
         return FleetLanes(
             writer=self.writer,
+            signs=self.signs,
             clock=self.clock,
             timers=SteadyTimers(self.clock),
             work=FleetWork(
@@ -141,7 +147,8 @@ class Node:
     async def _plan(self) -> int:
         if self.plan_fault is not None:
             raise self.plan_fault
-        return await plan_due(self.writer, self.clock, store_uid=self.store.uid)
+        most = limits.SCHEDULES_PER_PASS_MAX if self.conninfo is None else limits.FLEET_PLANNED_MAX
+        return await plan_due(self.writer, self.clock, store_uid=self.store.uid, most=most)
 
 
 class _QuickChance(SystemChance):
@@ -151,15 +158,17 @@ class _QuickChance(SystemChance):
         return 0.05
 
 
-class _WatchedWriter(ThreadWriter):
-    """Tells when a claim has been stored."""
+class _WatchedWriter:
+    """The writer of production, which tells here when a claim has been stored."""
 
-    def __init__(self, store: GroupStore, node: Node) -> None:
-        super().__init__(store)
+    def __init__(self, writer: ThreadWriter | StepWriter, node: Node) -> None:
+        self._writer = writer
         self._node = node
+        self.read = writer.read
+        self.close = writer.close
 
     async def write(self, act: Callable[[Tx], T], *, lane: str | None = None) -> T:
-        done = await super().write(act, lane=lane)
+        done = await self._writer.write(act, lane=lane)
         after = self._node.after_claim
         if after is not None and isinstance(done, Claim):
             self._node.after_claim = None

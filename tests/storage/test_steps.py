@@ -327,6 +327,63 @@ def test_who_has_a_row_in_hand_holds_up_its_own_lane_alone(stand: Stand, held: s
     assert stand.states() == ["leased"] * 6
 
 
+def waits(store: PostgresStore) -> bool:
+    """Wait until a transaction waits for a lock of another."""
+    pause = threading.Event()
+    with psycopg.connect(store.conninfo, autocommit=True) as connection:
+        for _ in range(WAIT_FOR_S * 50):
+            if connection.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone() is not None:
+                return True
+            pause.wait(0.02)
+    return False
+
+
+def test_an_act_that_wants_more_than_its_lane_lets_go_of_all_for_who_has_that(stand: Stand) -> None:
+    tried = threading.Event()
+    reports: list[int] = []
+
+    def want(tx: Tx) -> None:
+        reports.append(1)
+        tried.set()
+        assert tx.delivery(4) is not None  # another lane's, whose schedule a command has
+
+    async def scene(command: Callable[[], None]) -> None:
+        writer = StepWriter(stand.store, SetClock())
+        act = asyncio.ensure_future(writer.write(claim(LANES[0], then=want), lane=LANES[0]))
+        await asyncio.to_thread(command)
+        assert await asyncio.wait_for(act, WAIT_FOR_S) == LANES[0]
+        await writer.close()
+
+    with psycopg.connect(stand.store.conninfo) as other:
+        other.execute(HELD["schedules"], [LANES[3]])
+        other.execute("SET LOCAL lock_timeout = '800ms'")
+
+        def command() -> None:
+            assert tried.wait(WAIT_FOR_S)
+            assert waits(stand.store)
+            other.execute(HELD["lanes"], [LANES[0]])  # an act that went on waiting would be waiting in a circle
+            other.rollback()
+
+        asyncio.run(scene(command))
+    assert len(reports) > 1
+    assert stand.states() == ["leased", *["pending"] * 5]
+
+
+def test_who_leases_a_lane_by_itself_waits_for_its_schedule_before_it_has_the_lane(stand: Stand) -> None:
+    def lease() -> None:
+        with stand.store.transaction() as tx:
+            claim(LANES[0])(tx)
+
+    leasing = threading.Thread(target=lease)
+    with psycopg.connect(stand.store.conninfo) as other:
+        other.execute(HELD["schedules"], [LANES[0]])
+        leasing.start()
+        assert waits(stand.store)
+        assert other.execute(HELD["lanes"] + b" NOWAIT", [LANES[0]]).fetchone() is not None
+    leasing.join(WAIT_FOR_S)
+    assert stand.states() == ["leased", *["pending"] * 5]
+
+
 def test_a_close_finishes_what_is_queued_and_refuses_what_comes_later(stand: Stand) -> None:
     async def scene() -> None:
         writer = StepWriter(stand.store, SetClock())

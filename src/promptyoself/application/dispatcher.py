@@ -398,7 +398,6 @@ class Dispatcher:
         """Record, and claim the next with a slot that is free just now; None when that could not be written."""
         goes_on = not (turn.is_last or isinstance(result, Accepted) or self._stopping.is_set())
         slot = self._gate.enter_now(target_of(turn.lane)) if goes_on else None
-        turn.claimed_id = None
         is_kept = False
         try:
             recorded = await self._write_and_tell(
@@ -461,8 +460,13 @@ class Dispatcher:
 
     async def _write_and_tell(self, turn: Turn, act: Callable[[Tx], T]) -> T:
         """Write, then tell the watcher: what was rolled back is never reported."""
-        turn.reports.clear()
-        answer = await self._writer.write(act, lane=turn.lane)
+        turn.claimed_id = None
+
+        def afresh(tx: Tx) -> T:
+            turn.begin()
+            return act(tx)
+
+        answer = await self._writer.write(afresh, lane=turn.lane)
         if self._watch is not None:
             for report in turn.reports:
                 self._watch(report)

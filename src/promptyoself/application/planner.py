@@ -59,18 +59,18 @@ async def plan_pass(writer: Writer, clock: Clock, *, store_uid: str) -> PassRepo
     return PassReport(planned, opened)
 
 
-async def plan_due(writer: Writer, clock: Clock, *, store_uid: str) -> int:
-    """Plan one batch of due schedules, and say how many it held; a look without a write when none is due."""
+async def plan_due(writer: Writer, clock: Clock, *, store_uid: str, most: int = limits.SCHEDULES_PER_PASS_MAX) -> int:
+    """Plan a batch of due schedules, at most `most`; say how many it held. A look without a write when none is due."""
     now = clock.now()
     if not await writer.read(lambda tx: tx.schedules_due(now=now, limit=1)):
         return 0
-    batch = await writer.write(lambda tx: plan_batch(tx, now=now, store_uid=store_uid))
+    batch = await writer.write(lambda tx: plan_batch(tx, now=now, store_uid=store_uid, most=most))
     return batch.planned
 
 
-def plan_batch(tx: Tx, *, now: datetime, store_uid: str) -> PassReport:
-    """Plan one batch of due schedules in the caller's transaction."""
-    due = tx.schedules_due(now=now, limit=limits.SCHEDULES_PER_PASS_MAX)
+def plan_batch(tx: Tx, *, now: datetime, store_uid: str, most: int = limits.SCHEDULES_PER_PASS_MAX) -> PassReport:
+    """Plan one batch of due schedules, at most `most`, in the caller's transaction."""
+    due = tx.schedules_due(now=now, limit=most)
     opened = 0
     for schedule in due:
         try:

@@ -76,6 +76,12 @@ class Turn:
     reports: list[Report] = field(default_factory=list)
     """Of the transaction under way: handed to the watcher when it is durable."""
 
+    def begin(self) -> None:
+        """Forget what a transaction that was undone, and is made anew, has left here."""
+        self.reports.clear()
+        self.is_refused = False
+        self.forget_claimed()
+
     def forget_claimed(self) -> None:
         """Take back from `carried` what a transaction that failed has put there: it was not claimed after all."""
         if self.claimed_id is not None:

@@ -106,6 +106,8 @@ CROWD_NAMES_MAX: Final = 20
 # -- planning -----------------------------------------------------------------------------------------------
 SCHEDULES_PER_PASS_MAX: Final = 500
 """Schedules planned in one transaction; a pass repeats until none is due."""
+FLEET_PLANNED_MAX: Final = 100
+"""The same on PostgreSQL, where it costs more, and others wait for what it has in hand."""
 CATCH_UP_ALL_MAX: Final = 1000
 """Occurrences that `catch_up all` opens at most for one schedule; older ones are skipped with a record."""
 CATCH_UP_STRETCHES_MAX: Final = 400

@@ -409,7 +409,8 @@ class Writer(Protocol):
         """Run `act` in a transaction and return when it is durable. What it raises undoes it alone.
 
         `lane` names the lane that the act is about: its row, what it must do next, and the schedule of that. A database
-        that is a round trip away fetches these for many acts at once; what else the act asks for costs more there.
+        that is a round trip away fetches these for many acts at once; what else the act asks for costs more there. Such
+        an act may be undone and run anew when somebody else has what it needs.
         """
         ...
 

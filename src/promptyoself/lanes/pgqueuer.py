@@ -50,7 +50,7 @@ class FleetWork:
     """What the engine runs: the application's planner, dispatcher and gate, as plain callables."""
 
     plan: Callable[[], Awaitable[int]]
-    """Plans one batch of due schedules; answers how many it planned."""
+    """Plans one batch of due schedules, FLEET_PLANNED_MAX at most; answers how many it planned."""
     run_lane: Callable[[str, set[int]], Awaitable[bool]]
     """Takes a lane's turn and adds what it carried to the set; False when another runner holds the lane."""
     open_targets: Callable[[], list[str]]
@@ -71,10 +71,11 @@ class FleetWork:
 class FleetLanes:
     """Runs until told to stop. One instance, one run."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  named all, and no two of a kind
         self,
         *,
         writer: Writer,
+        signs: Writer,
         clock: Clock,
         timers: Timers,
         work: FleetWork,
@@ -90,10 +91,14 @@ class FleetLanes:
         `lease` is the same for all nodes, and the dispatcher's: without a sign of life for so long, a node has lost
         what it holds.
 
-        `writer` hands acts a FleetTx. Raises ConfigError when the installed PgQueuer is not what this is written for.
+        Both writers hand acts a FleetTx. `signs` writes that this node lives and what it has reserved, on a connection
+        of its own: behind a batch of planning they would come late, and leases run out.
+
+        Raises ConfigError when the installed PgQueuer is not what this is written for.
         """
         assert_fits()
         self._writer = writer
+        self._signs = signs
         self._clock = clock
         self._timers = timers
         self._work = work
@@ -103,7 +108,7 @@ class FleetLanes:
         self._retention = retention
         self._lease = lease
         self._tokens = Tokens(conninfo, owner, lease)
-        self._shares = Shares(writer=writer, clock=clock, work=work, executor_id=executor.id, lease=lease)
+        self._shares = Shares(writer=signs, clock=clock, work=work, executor_id=executor.id, lease=lease)
         self._listener = Listener(
             conninfo,
             {CHANNEL: self._hear_of_tokens, CHANGES: self._hear_of_changes},
@@ -270,7 +275,7 @@ class FleetLanes:
     async def _pass(self) -> bool:
         """Plan one batch, issue tokens of what has come due by itself, set the timer; True when more is due at once."""
         planned = await self._work.plan()
-        if planned >= limits.SCHEDULES_PER_PASS_MAX:
+        if planned >= limits.FLEET_PLANNED_MAX:
             return True
         now = self._clock.now()
         if await self._issue(now):
@@ -379,7 +384,7 @@ class FleetLanes:
             tx.heartbeat(executor)
             tx.renew_lanes(executor.id, until=now + self._lease)
 
-        await self._writer.write(act)
+        await self._signs.write(act)
         await self._tokens.say_alive(list(self._held))
         if await self._shares.divide():
             self._picking.set()

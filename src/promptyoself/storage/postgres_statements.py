@@ -326,6 +326,14 @@ class PostgresStatements(Statements):
             self._kept.names.update(row["name"] for row in found)
         return self._kept.names.intersection(names)
 
+    def wait_at_most(self, lock_timeout: str) -> str:
+        """Bound each wait for a lock, as PostgreSQL writes spans (`500ms`); return what the bound was.
+
+        Going back to a savepoint from before brings that back.
+        """
+        row = self._execute(self._sql["wait_at_most"], {"lock_timeout": lock_timeout}).fetchone()
+        return "" if row is None else str(row["was"])
+
     def _lock_schedule(self, schedule_id: int) -> bool:
         """Lock a schedule until the transaction ends; False when there is none such."""
         if schedule_id in self._kept.schedules:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
-from promptyoself.domain.errors import StoreError
+from promptyoself.domain.errors import StoreBusy, StoreError
 from promptyoself.domain.ports import Clock, Tx
 from promptyoself.storage.postgres import PostgresStore
 from promptyoself.storage.postgres_steps_tx import Known, StepTx
@@ -27,7 +27,9 @@ _AGAIN_AFTER_S: Final = 0.003
 _AHEAD: Final = timedelta(seconds=1)
 """How far ahead of the clock due deliveries are fetched: longer than a step takes."""
 _TRIES_MAX: Final = 20
-"""After so many an act waits for its rows, in a transaction of its own."""
+"""After so many an act waits for its rows, in a transaction of its own; and after so many there it fails."""
+_WAIT_ALONE: Final = "500ms"
+"""Shorter than the second after which PostgreSQL looks who waits in a circle: what it then undoes may be a command."""
 
 
 class StepWriter:
@@ -39,7 +41,9 @@ class StepWriter:
 
     def __init__(self, store: PostgresStore, clock: Clock) -> None:
         location = store.location
-        self._alone: Final = ActQueue("promptyoself-writer", _Alone(store), location)
+        alone = _Alone(store)
+        self._alone: Final = ActQueue("promptyoself-writer", alone, location)
+        alone.again = self._alone
         self._reads: Final = ActQueue("promptyoself-reader", Reads(store), location)
         self._steppers: Final = [_stepper(number, store, clock, self._alone) for number in range(_STEPPERS)]
 
@@ -73,18 +77,36 @@ def _stepper(number: int, store: PostgresStore, clock: Clock, alone: ActQueue) -
 
 
 class _Alone:
-    """Each act in a transaction of its own, which waits for what it needs within the store's bounds."""
+    """Each act in a transaction of its own, which waits for what it needs within the store's bounds.
+
+    Steps have no order in which they take rows. So an act of a lane waits less each time, and the others go in between.
+    """
+
+    again: ActQueue
+    """Its own queue."""
 
     def __init__(self, store: PostgresStore) -> None:
         self._store = store
 
-    def __call__(self, batch: Batch) -> None:
-        for act in batch:
-            try:
-                with self._store.transaction() as tx:
-                    act.value = act.run(tx)
-            except Exception as error:  # noqa: BLE001  it is the caller's, who gets it
-                act.error = error
+    def __call__(self, batch: Batch) -> Batch:
+        """Run them; return those of lanes whose rows somebody else had for all the while."""
+        return [act for act in batch if not self._is_done(act)]
+
+    def _is_done(self, act: Act[Any]) -> bool:
+        try:
+            with self._store.transaction() as tx:
+                if act.lane:
+                    tx.wait_at_most(_WAIT_ALONE)
+                act.value = act.run(tx)
+        except StoreBusy as error:
+            act.tries += 1
+            if act.lane and act.tries < 2 * _TRIES_MAX:
+                self.again.put_again(act)
+                return False
+            act.error = error
+        except Exception as error:  # noqa: BLE001  it is the caller's, who gets it
+            act.error = error
+        return True
 
 
 class Steps:
@@ -124,6 +146,10 @@ class Steps:
                 continue
             try:
                 act.value = tx.run(act.run)
+            except StoreBusy:
+                if not tx.is_alive:
+                    raise
+                left_out.append(act)
             except Exception as error:  # noqa: BLE001  it is the caller's, who gets it
                 act.error = error
             if not tx.is_alive:

@@ -42,6 +42,8 @@ T = TypeVar("T")
 
 _FIRST_OF_DELIVERY: Final = 4
 _LAST_OF_DELIVERY: Final = 35
+_WAIT: Final = "20ms"
+"""For a lock that an ordinary statement of a step wants: others wait for what the step has in hand meanwhile."""
 _ATTEMPT_IDS: Final = 256
 """Drawn at a time: a gap in the numbers harms nobody."""
 _SCHEDULES_KNOWN_MAX: Final = 4096
@@ -138,6 +140,12 @@ class StepTx(PostgresTx):
         """Statements whose answers have not been looked at, and how many rows each was to write."""
         self._attempts_before = (0, 0)
         self._is_plain = False
+        self._waited = ""
+        """How long a lock was waited for before the act under way went on by ordinary statements."""
+        self._in_hand: set[str] = set()
+        """Lanes whose rows this transaction has locked."""
+        self._in_hand_before: frozenset[str] = frozenset()
+        """The same when the act under way went on by ordinary statements."""
         self.plain_acts = 0
         """Acts that went on by ordinary statements: after each all has to be fetched anew."""
 
@@ -152,7 +160,7 @@ class StepTx(PostgresTx):
         facts = self._begin()
         try:
             answer = act(self)
-            self._refuse_undone()
+            self._conclude()
         except BaseException:
             self._undo(facts)
             raise
@@ -165,7 +173,7 @@ class StepTx(PostgresTx):
         facts = self._begin()
         try:
             yield
-            self._refuse_undone()
+            self._conclude()
         except BaseException:
             self._undo(facts)
             raise
@@ -177,10 +185,20 @@ class StepTx(PostgresTx):
         self._facts_before = len(self._kept.facts)
         return self._facts_before
 
+    def _conclude(self) -> None:
+        """Take in hand, as long as it can still be undone alone, what the act will write to at the commit."""
+        self._refuse_undone()
+        if self._is_plain:
+            others = sorted((self._kept.lanes | self._kept.released) - self._in_hand)
+            if others:
+                self._execute(self._sql["lock_lanes"], {"lanes": others})
+                self._in_hand.update(others)
+
     def _end(self) -> None:
         if self._is_plain:
             self._is_plain = False
             self._execute(b"RELEASE act", {})
+            self.wait_at_most(self._waited)
             self._forget()
 
     def _undo(self, facts: int) -> None:
@@ -193,6 +211,7 @@ class StepTx(PostgresTx):
             mark, released = self._before_act
             self._kept.go_back_to(mark)
             self._kept.released = released
+            self._in_hand = set(self._in_hand_before)
             self._forget()
         del self._kept.facts[facts:]
 
@@ -226,6 +245,8 @@ class StepTx(PostgresTx):
         self._flush()
         self._before_act = (replace(self._kept.mark(), facts_count=self._facts_before), set(self._kept.released))
         self._execute(b"SAVEPOINT act", {})
+        self._waited = self.wait_at_most(_WAIT)
+        self._in_hand_before = frozenset(self._in_hand)
         for thing, name, _, value in self._changes:
             setattr(thing, name, value)
             if isinstance(thing, _Lane) and name == "is_released":
@@ -262,6 +283,7 @@ class StepTx(PostgresTx):
             self._stopped_until = stopped_until or 0
         if not found:
             return
+        self._in_hand.update(found)
         rows = self._tuples("step_deliveries", {"lanes": texts(found), "until": micros(until)})
         self._read_schedules(rows)
         for row in rows:

@@ -173,6 +173,16 @@ class PostgresTx(TokenStatements, ServerStatements, SqlTx):
     def _refresh_lanes(self, lanes: Iterable[str]) -> None:
         self._kept.lanes.update(lanes)
 
+    def lease_lane(self, lane: str, *, token: str, executor_id: str, now: datetime, until: datetime) -> bool:
+        """Take a lane if it is free, or keep it if the token is its own; False when another holds it.
+
+        The schedule of what it must do next is locked first: whoever has that may want the lane.
+        """
+        coming = super().next_in_lane(lane, now=now)
+        if coming is not None:
+            self._lock_schedule(coming.schedule_id)
+        return super().lease_lane(lane, token=token, executor_id=executor_id, now=now, until=until)
+
     def release_lane(self, lane: str, *, token: str) -> bool:
         """Give the lane back, if the token is still its own; at the commit it is looked at a last time."""
         if not super().release_lane(lane, token=token):

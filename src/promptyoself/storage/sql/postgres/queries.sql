@@ -1073,6 +1073,10 @@ GROUP BY schedule_id
 SELECT DISTINCT ON (delivery_id) delivery_id, number FROM attempts
 WHERE delivery_id = ANY(CAST(:ids AS bigint[])) ORDER BY delivery_id, number DESC
 
+-- name: wait_at_most
+-- For a lock, until the transaction (or the savepoint that is gone back to) ends; says what it was before.
+SELECT current_setting('lock_timeout') AS was, set_config('lock_timeout', CAST(:lock_timeout AS text), true)
+
 -- name: step_attempt_ids
 -- Ids of attempts to come.
 SELECT nextval(pg_get_serial_sequence('attempts', 'id')) FROM generate_series(1, CAST(:count AS integer))
