@@ -68,7 +68,7 @@ class TestLanes(_OfSteps, LaneContract):
     """Whose turn it is."""
 
     # A few of the worlds that the ordinary transaction plays: tests/storage/test_steps.py compares the two.
-    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=10)
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=6)
     @given(data=st.data())
     def test_whatever_happens_turns_and_wake_ups_are_right(self, make_store: MakeStore, data: st.DataObject) -> None:
         play(make_store(), data)

@@ -262,6 +262,55 @@ class TestTokens:
             assert tx.prune_token_log(before=SystemClock().now() + timedelta(hours=1), limit=3) == 3
 
 
+LONG = timedelta(seconds=60)
+"""No lease runs out, and no look comes by itself, while a test lasts."""
+
+
+class TestSignals:
+    def test_a_new_token_is_heard_of(self, fleet: Fleet) -> None:
+        async def scene() -> None:
+            async with fleet.node(lease=LONG):
+                post_prompts(fleet.store, ["a"])
+                await fleet.post.received(1)
+                post_prompts(fleet.store, ["b"])
+                await fleet.post.received(2, within_s=6)
+
+        play(scene())
+
+    def test_a_token_that_was_picked_and_answered_to_nobody_goes_back(self, fleet: Fleet) -> None:
+        async def scene() -> None:
+            post_prompts(fleet.store, ["a"])
+            async with fleet.node(lease=LONG) as node:  # it has not begun to look
+                picked = f"SET status = 'picked', queue_manager_id = '{node.lanes._owner}', heartbeat = now()"
+                fleet.rows(f"UPDATE pgqueuer {picked} RETURNING 1")
+                await fleet.post.received(1, within_s=6)
+
+        play(scene())
+
+    def test_a_node_that_starts_leaves_others_time_to_say_that_they_live(self, fleet: Fleet) -> None:
+        async def scene() -> None:
+            post_prompts(fleet.store, ["a"])
+            silent = "heartbeat = now() - interval '1 minute'"
+            picked = f"SET status = 'picked', queue_manager_id = '{ONE}', {silent}"
+            fleet.rows(f"UPDATE pgqueuer {picked} RETURNING 1")
+            begun_s = SystemClock().monotonic()
+            async with fleet.node(lease=LEASE * 3):
+                await fleet.post.received(1, within_s=10)
+            assert SystemClock().monotonic() - begun_s >= LEASE.total_seconds() * 3 / 4
+
+        play(scene())
+
+    def test_a_token_of_a_lane_that_another_holds_is_given_back_at_once(self, fleet: Fleet) -> None:
+        async def scene() -> None:
+            post_prompts(fleet.store, ["a", "b"])
+            assert hold(fleet)
+            async with fleet.node(lease=LONG):
+                await fleet.post.received(1)
+                assert await asyncio.to_thread(is_soon, lambda: fleet.tokens() == [])
+
+        play(scene())
+
+
 class TestLostNodes:
     def test_what_a_dead_node_held_is_taken_over_and_nothing_is_sent_twice(self, fleet: Fleet) -> None:
         async def scene() -> None:
