@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from promptyoself import __version__
 from promptyoself.config import Settings, Value, load_settings
 from promptyoself.domain import limits
-from promptyoself.domain.errors import Conflict, InvalidInput, StoreCorrupt, StoreError
+from promptyoself.domain.errors import ConfigError, Conflict, InvalidInput, StoreCorrupt, StoreError
 from promptyoself.domain.models import OPERATOR, Executor
 from promptyoself.domain.values import dataclass, replace
 from promptyoself.runtime import SystemChance, SystemClock
@@ -115,7 +115,7 @@ class World:
         """The system's clock; in a fleet its database's, measured as the database is opened."""
         if self._node is not None and self._store is None:
             # Whoever only works something out need not have the database: this machine's time will do then.
-            with suppress(StoreError):
+            with suppress(StoreError, ConfigError):
                 self._opened()
         return self._clock
 
@@ -123,6 +123,12 @@ class World:
     def store(self) -> Store:
         """The database, opened on first use."""
         return self._shared or self._opened()
+
+    def open_in_time(self, tell: Callable[[str], None]) -> None:
+        """Open the database, and wait for a server that does not answer yet."""
+        if self._node is not None:
+            self._node.open_in_time(tell)
+        self._opened()
 
     @property
     def fleet(self) -> Fleet | None:
@@ -217,7 +223,7 @@ class World:
 
         try:
             return str(token_path(Path(self.beside)))
-        except StoreError:  # what lies beside a database of many machines goes by its uid
+        except (StoreError, ConfigError):  # what lies beside a database of many machines goes by its uid
             return None
 
     def filed_operator_token(self) -> str | None:

@@ -79,9 +79,16 @@ def fleet_engine(
 
     `signs` writes the node's signs of life; nothing that takes long goes through it, and the caller closes it.
     `owner` is nobody else's, and new at each start; at most `lanes_max` lanes run here at once (LANES_ACTIVE_MAX when
-    None). Raises ConfigError when the installed PgQueuer is not the one that the engine is written for.
+    None). Raises ConfigError when PgQueuer is not installed, or not the one that the engine is written for.
     """
-    from promptyoself.lanes.pgqueuer import FleetLanes, FleetWork
+    try:
+        from promptyoself.lanes.pgqueuer import FleetLanes, FleetWork
+    except ModuleNotFoundError as exc:
+        if (exc.name or "").partition(".")[0] != "pgqueuer":
+            raise
+        from promptyoself.fleet import not_installed
+
+        raise not_installed("pgqueuer") from exc
     from promptyoself.lanes.timers_steady import SteadyTimers
 
     async def run_lane(lane: str, carried: set[int]) -> bool:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from promptyoself.domain.errors import ConfigError
+from promptyoself.domain import limits
+from promptyoself.domain.errors import ConfigError, StoreBusy, StoreUnreachable
 from promptyoself.fleet_clock import FleetClock
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ class FleetNode:
         """`clock` is this machine's own; `new_uid` is called for a new database only."""
         self.host: Final = socket.gethostname()
         self.clock: Final = FleetClock(clock, host=self.host)
+        self._machine: Final = clock
         self._url: Final = url
         self._new_uid: Final = new_uid
         self._store: PostgresStore | None = None
@@ -54,7 +57,7 @@ class FleetNode:
             except ImportError as exc:
                 if (exc.name or "").partition(".")[0] not in {"psycopg", "psycopg_pool", "psycopg_binary"}:
                     raise
-                raise _not_installed(exc) from exc
+                raise not_installed(exc.name or "") from exc
             store = PostgresStore.open(self._url.reveal(), new_uid=self._new_uid)
             try:
                 with store.reading() as tx:
@@ -64,6 +67,26 @@ class FleetNode:
                 raise
             self._store = store
         return self._store
+
+    def open_in_time(self, tell: Callable[[str], None], *, pause: Callable[[float], object] | None = None) -> None:
+        """Open the database; where its server does not answer yet, try again for POSTGRES_START_FOR.
+
+        `tell` hears why, before each `pause` (seconds; None sleeps them). What waiting does not mend is raised at once,
+        as by `open`.
+        """
+        give_up_at = self._machine.monotonic() + limits.POSTGRES_START_FOR.total_seconds()
+        pause = pause or threading.Event().wait
+        again_s = limits.POSTGRES_START_AGAIN.total_seconds()
+        while True:
+            try:
+                self.open()
+            except (StoreUnreachable, StoreBusy) as error:
+                if self._machine.monotonic() + again_s > give_up_at:
+                    raise
+                tell(error.message)
+            else:
+                return
+            pause(again_s)
 
     def state(self) -> FleetState:
         """Look at the database server, and measure the time on the way."""
@@ -117,8 +140,9 @@ class FleetNode:
             act()
 
 
-def _not_installed(exc: ImportError) -> ConfigError:
+def not_installed(module: str) -> ConfigError:
+    """Return the error for a module of the extra `fleet` that is missing."""
     return ConfigError(
-        f"PROMPTYOSELF_DB names a PostgreSQL database, and what that needs is not installed: no module {exc.name!r}",
+        f"PROMPTYOSELF_DB names a PostgreSQL database, and what that needs is not installed: no module {module!r}",
         hint="install the extra: pip install 'promptyoself[fleet]', or in a checkout pip install '.[fleet]'",
     )

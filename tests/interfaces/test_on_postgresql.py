@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,14 @@ import psycopg
 import pytest
 
 from promptyoself import bootstrap
-from promptyoself.domain.errors import Conflict
+from promptyoself.domain import limits
+from promptyoself.domain.errors import Conflict, StoreError, StoreUnreachable
+from promptyoself.fleet import FleetNode
 from promptyoself.interfaces.cli import run
 from promptyoself.interfaces.services import Services
+from promptyoself.postgres_url import PostgresUrl
+from tests.interfaces.world import NOW
+from tests.postgres.server import PostgresServer
 
 PASSWORD = "hunter2"  # noqa: S105  it opens nothing: the server of these tests trusts everybody
 
@@ -145,9 +151,88 @@ def test_without_the_extra_it_says_which_one(tmp_path: Path, monkeypatch: pytest
     for name in [one for one in sys.modules if one.startswith(("psycopg", "promptyoself.storage.postgres"))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    refused = Program("postgresql://h/db", tmp_path).call("list")
+    program = Program("postgresql://h/db", tmp_path)
+    refused = program.call("list")
     assert refused["code"] == "config"
     assert "promptyoself[fleet]" in refused["error"]
+    assert program.ok("config")["token_file"] is None
+    assert program.ok("explain", "@daily")["next_runs"]
+    checks = {one["name"]: one for one in program.call("doctor")["checks"]}
+    assert "promptyoself[fleet]" in checks["database"]["cure"]
+    assert "psycopg" not in checks["letta"]["found"]
+
+
+def test_without_the_queue_a_worker_says_which_extra(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [one for one in sys.modules if one.startswith(("pgqueuer", "promptyoself.lanes.pgqueuer"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "pgqueuer", None)
+    refused = program.call("worker")
+    assert refused["code"] == "config"
+    assert "'pgqueuer'" in refused["error"]
+    assert "promptyoself[fleet]" in refused["error"]
+
+
+def test_ids_are_completed(program: Program) -> None:
+    program.ok(
+        "register", "--agent-id", "a", "--target", "inbox", "--prompt", "x", "--every", "1h", "--name", "Stretch"
+    )
+    assert program.ok("completion", "ids", "--json")["schedules"] == [{"id": 1, "name": "Stretch"}]
+
+
+class Hand:
+    """A monotonic clock that stands still until it is moved on."""
+
+    def __init__(self) -> None:
+        self.s = 0.0
+
+    def now(self) -> datetime:
+        return NOW
+
+    def monotonic(self) -> float:
+        return self.s
+
+    def pass_by(self, seconds: float) -> None:
+        self.s += seconds
+
+
+def node(url: str, tmp_path: Path, clock: Hand) -> FleetNode:
+    return FleetNode(PostgresUrl(url, folder=tmp_path), clock=clock, new_uid=lambda: "0" * 32)
+
+
+def test_a_service_that_starts_waits_for_its_server(
+    postgres: PostgresServer, postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGPORT", "1")
+    database = postgres_url.partition("?")[0].rpartition("/")[2]
+    clock, reasons = Hand(), list[str]()
+
+    def begins(seconds: float) -> None:
+        clock.pass_by(seconds)
+        if len(reasons) == 2:
+            monkeypatch.setenv("PGPORT", str(postgres.port))
+
+    starting = node(f"postgresql://postgres@127.0.0.1/{database}", tmp_path, clock)
+    starting.open_in_time(reasons.append, pause=begins)
+    with closing(starting.open()) as store:
+        assert store.uid
+    assert len(reasons) == 2
+    assert all("does not answer" in one for one in reasons)
+
+
+def test_it_waits_for_a_bounded_time(tmp_path: Path) -> None:
+    clock, reasons = Hand(), list[str]()
+    with pytest.raises(StoreUnreachable):
+        node("postgresql://127.0.0.1:1/x", tmp_path, clock).open_in_time(reasons.append, pause=clock.pass_by)
+    assert len(reasons) == limits.POSTGRES_START_FOR / limits.POSTGRES_START_AGAIN
+    assert clock.s == limits.POSTGRES_START_FOR.total_seconds()
+
+
+def test_it_does_not_wait_for_what_nobody_mends_by_waiting(postgres: PostgresServer, tmp_path: Path) -> None:
+    reasons = list[str]()
+    starting = node(postgres.url("nowhere"), tmp_path, Hand())
+    with pytest.raises(StoreError, match="there is no database"):
+        starting.open_in_time(reasons.append, pause=lambda _seconds: pytest.fail("it waits"))
+    assert not reasons
 
 
 def test_a_file_costs_nothing_of_all_this(tmp_path: Path) -> None:

@@ -109,6 +109,14 @@ def test_a_worker_is_for_a_fleet(tmp_path: Path) -> None:
     assert "postgresql://" in refused["error"]
 
 
+def test_it_says_why_it_waits(tmp_path: Path) -> None:
+    door = Door(tmp_path)
+    door.services.fleet = FakeFleet()
+    door.services.delays = ["it does not answer"]
+    for words in (("worker",), ("execute", "--loop"), ("serve", "--port", "0")):
+        assert door.call(*words).err.startswith(f"{words[0]}.waiting reason='it does not answer'")
+
+
 def test_it_says_what_it_did(tmp_path: Path) -> None:
     door = Door(tmp_path)
     door.services.fleet = FakeFleet()

@@ -59,6 +59,7 @@ class FakeServices:
         self.entries: list[Entry] = []
         self.flags: Mapping[str, str | None] = {}
         self.damage: list[str] = []
+        self.delays: list[str] = []
         self.letta_url = "http://127.0.0.1:9"
         self.filed: str | None = None
         self.zone_data = "2026a"
@@ -75,6 +76,11 @@ class FakeServices:
         if self._store is None:
             self._store = SqliteStore.open(self.path, new_uid=self.new_uid)
         return self._store
+
+    def open_in_time(self, tell: Callable[[str], None]) -> None:
+        for reason in self.delays:
+            tell(reason)
+        assert self.store.location
 
     @property
     def beside(self) -> str:

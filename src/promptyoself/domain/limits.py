@@ -304,6 +304,10 @@ POSTGRES_CONNECTIONS_MAX: Final = 12
 """Connections of one process for transactions; one more watches, and one listens."""
 POSTGRES_CONNECT_FOR: Final = timedelta(seconds=5)
 """How long a connection may take to be made, each address of the host by itself."""
+POSTGRES_START_FOR: Final = timedelta(seconds=60)
+"""How long a service that starts waits for a server that does not answer yet; then it ends with an error."""
+POSTGRES_START_AGAIN: Final = timedelta(seconds=3)
+"""Between two tries of that."""
 POSTGRES_LOCK_FOR: Final = timedelta(seconds=10)
 """How long a statement waits for a lock: longer than a stopped process can keep one."""
 POSTGRES_IDLE_IN_TRANSACTION_FOR: Final = timedelta(seconds=8)

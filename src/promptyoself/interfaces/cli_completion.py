@@ -44,12 +44,13 @@ def _ids(call: Call) -> Document:
 
 
 def _schedules(call: Call) -> list[Document]:
-    """Return id and name of the schedules that are not finished; a look must not make a database."""
+    """Return id and name of the schedules that are not finished; a look must not make a file."""
     from promptyoself.application import schedules
 
-    path = next(one.value for one in call.services.settings if one.name == "PROMPTYOSELF_DB")
-    if not Path(path).is_file():
-        return []
+    if call.services.fleet is None:
+        path = next(one.value for one in call.services.settings if one.name == "PROMPTYOSELF_DB")
+        if not Path(path).is_file():
+            return []
     with call.services.store.reading() as tx:
         found = schedules.listed(tx, caller=call.caller, agent_id=None, include_finished=False)
     names = [(one.id, one.definition.name or one.definition.prompt) for one in found]

@@ -32,6 +32,7 @@ def _once(call: Call) -> Document:
 
 def _loop(call: Call) -> Document:
     interval = timedelta(seconds=call.seconds("interval", limits.INTERVAL_DEFAULT_S))
+    call.services.open_in_time(lambda reason: tell_waiting(call, "execute", reason))
     call.say(f"Delivering from {call.services.store.location}. Ctrl-C ends it in good order.")
     report = call.services.run_loop(interval=interval, mode="loop", on_entry=lambda entry: call.say(sentence(entry)))
     return wire.success(
@@ -50,6 +51,14 @@ def sentence(entry: Entry) -> str:
     if entry.is_delivered:
         return f"{about} (delivery {entry.delivery.id}{late})"
     return f"{about} (delivery {entry.delivery.id}, attempt {entry.attempt}): {entry.error}"
+
+
+def tell_waiting(call: Call, command: str, reason: str) -> None:
+    """Say why a service does not begin: to a person on the terminal, else on stderr, where a service's log is."""
+    if call.person is not None:
+        call.say(f"Waiting: {reason}")
+    elif call.stderr is not None:
+        print(f"{command}.waiting reason={reason!r}", file=call.stderr, flush=True)
 
 
 def log_to_stderr(call: Call) -> None:

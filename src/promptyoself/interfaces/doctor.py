@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from promptyoself import __version__
 from promptyoself.application.readiness import fleet_looks
-from promptyoself.domain.errors import PromptyoselfError, StoreError, TargetError
+from promptyoself.domain.errors import ConfigError, PromptyoselfError, StoreError, TargetError
 from promptyoself.interfaces import wire
 from promptyoself.interfaces.advice import lasting_executors
 
@@ -80,7 +80,8 @@ def _database(services: Services) -> Iterator[Check]:
     yield Check("database", "ok", f"{location} can be written; {active} active schedules")
     damage = services.problems()
     if damage:
-        cure = "stop everything that uses it, keep a copy, and restore a backup (promptyoself db backup makes them)"
+        made_by = "promptyoself db backup" if services.fleet is None else "pg_dump, or pg_basebackup,"
+        cure = f"stop everything that uses it, keep a copy, and restore a backup ({made_by} makes them)"
         yield Check("integrity", "fail", f"the database is damaged: {damage[0]}", cure)
     else:
         yield Check("integrity", "ok", "no damage found")
@@ -89,7 +90,7 @@ def _database(services: Services) -> Iterator[Check]:
 def _deliveries(services: Services) -> Iterator[Check]:
     with services.store.reading() as tx:
         now = services.clock.now()
-        yield _executor(tx, now=now)
+        yield _executor(tx, now=now, hands="execute --loop" if services.fleet is None else "promptyoself worker")
         switch = tx.stop_switch()
         open_breakers = [health for health in tx.target_health() if health.is_open]
         dead = tx.counts().get("deliveries_dead", 0)
@@ -109,11 +110,11 @@ def _deliveries(services: Services) -> Iterator[Check]:
         yield Check("dead letters", "warn", f"{dead} deliveries were given up", cure)
 
 
-def _executor(tx: Tx, *, now: datetime) -> Check:
+def _executor(tx: Tx, *, now: datetime, hands: str) -> Check:
     alive = lasting_executors(tx, now=now)
     if not alive:
         return Check(
-            "executor", "warn", "nothing is running that would deliver", "start promptyoself serve, or execute --loop"
+            "executor", "warn", "nothing is running that would deliver", f"start promptyoself serve, or {hands}"
         )
     newest = max(alive, key=lambda executor: executor.heartbeat_at)
     age = max(timedelta(0), now - newest.heartbeat_at).total_seconds()
@@ -198,5 +199,5 @@ def _is_needed(services: Services) -> bool:
     try:
         with services.store.reading() as tx:
             return tx.counts().get("schedules_active", 0) > 0
-    except StoreError:
+    except (StoreError, ConfigError):
         return False

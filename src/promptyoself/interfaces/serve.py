@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from promptyoself.domain import limits
 from promptyoself.interfaces import wire
-from promptyoself.interfaces.cli_execute import log_to_stderr, sentence
+from promptyoself.interfaces.cli_execute import log_to_stderr, sentence, tell_waiting
 
 if TYPE_CHECKING:
     import asyncio
@@ -51,6 +51,7 @@ def _served(call: Call, listening: Listening) -> Document:
     from promptyoself.interfaces.http.server import keep_open
 
     services = call.services
+    services.open_in_time(lambda reason: tell_waiting(call, "serve", reason))
     delivers = not call.is_set("no_deliveries")
     watchers: list[Callable[[Entry], None]] = []
 

@@ -85,6 +85,13 @@ class Services(Protocol):
         """The database, opened (and made, and migrated) on first use. Raises kin of StoreError."""
         ...
 
+    def open_in_time(self, tell: Callable[[str], None]) -> None:
+        """Open the database for a service, and wait for a server that does not answer yet (POSTGRES_START_FOR).
+
+        `tell` hears why it waits, every few seconds. Raises kin of StoreError; ConfigError.
+        """
+        ...
+
     @property
     def fleet(self) -> Fleet | None:
         """The fleet that this process is of; None where the database is a file of one machine."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from promptyoself.domain import limits
 from promptyoself.domain.errors import ConfigError
 from promptyoself.interfaces import wire
-from promptyoself.interfaces.cli_execute import log_to_stderr, sentence
+from promptyoself.interfaces.cli_execute import log_to_stderr, sentence, tell_waiting
 
 if TYPE_CHECKING:
     import asyncio
@@ -27,6 +27,7 @@ def worker(call: Call) -> Document:
             "postgresql://user@host:5432/database",
         )
     log_to_stderr(call)
+    services.open_in_time(lambda reason: tell_waiting(call, "worker", reason))
     location = services.store.location
     port = call.number("health_port")
 
