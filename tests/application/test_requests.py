@@ -56,6 +56,7 @@ def test_every_option_is_read() -> None:
     ({"prompt": " \n"}, "the prompt is empty"),
     ({"prompt": "x" * (limits.PROMPT_BYTES_MAX + 1)}, "bytes"),
     ({"prompt": "\ud800"}, "not valid Unicode"),
+    ({"prompt": "a\0b"}, "NUL"),
     ({"every": None}, "none was given"),
     ({"cron": "0 9 * * *"}, "more than one was given"),
     ({"every": "soon"}, "interval"),

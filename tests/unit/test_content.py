@@ -94,6 +94,7 @@ def test_options_and_messages_are_edited_apart() -> None:
         ({"messages": [HELLO | {"content": [{"type": "audio"}]}]}, "neither a text nor an image"),
         ({"messages": [HELLO | {"content": [{"type": "text"}]}]}, "has no text"),
         ({"messages": [HELLO | {"content": "\ud800"}]}, "not valid Unicode"),
+        ({"messages": [HELLO | {"content": "a\0b"}]}, "NUL"),
         ({"messages": [HELLO | {"name": "a\nb"}]}, "the name of message 1"),
         (
             {

@@ -358,6 +358,8 @@ def _checked_prompt(prompt: str | None) -> str:
         size = len(prompt.encode())
     except UnicodeEncodeError:
         raise InvalidInput("the prompt is not valid Unicode text", hint="pass it as UTF-8") from None
+    if "\0" in prompt:  # PostgreSQL keeps none, and what a file keeps is to go there one day
+        raise InvalidInput("the prompt holds a NUL character", hint="leave it out")
     if not prompt.strip():
         raise InvalidInput("the prompt is empty", hint="give --prompt with the text to deliver")
     if size > limits.PROMPT_BYTES_MAX:

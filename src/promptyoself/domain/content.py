@@ -331,6 +331,8 @@ def _text(members: Members, name: str, what: str, most: int) -> str:
 def _unicode(text: str, what: str) -> str:
     if any("\ud800" <= char <= "\udfff" for char in text):
         raise InvalidInput(f"{what} is not valid Unicode text", hint="send it as UTF-8")
+    if "\0" in text:  # PostgreSQL keeps none, and what a file keeps is to go there one day
+        raise InvalidInput(f"{what} holds a NUL character", hint="leave it out")
     return text
 
 

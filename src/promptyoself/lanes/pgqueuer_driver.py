@@ -17,7 +17,7 @@ from psycopg import AsyncConnection, AsyncRawCursor, sql
 from psycopg.rows import dict_row
 
 from promptyoself.domain import limits
-from promptyoself.domain.errors import StoreBusy, StoreError
+from promptyoself.domain.errors import StoreBusy, StoreError, StoreReadOnly
 
 _log = logging.getLogger(__name__)
 
@@ -147,7 +147,12 @@ async def connect(conninfo: str) -> AsyncConnection[Any]:
 
 
 def unreachable(exc: BaseException) -> StoreError:
-    """Return what a failure of a connection means to whoever asked."""
+    """Return what a failure of a statement, or of its connection, means to whoever asked."""
+    if isinstance(exc, psycopg.errors.ReadOnlySqlTransaction):
+        return StoreReadOnly(
+            f"the database cannot be written: {_said(exc)}",
+            hint="name the primary server, not a standby, with PROMPTYOSELF_DB",
+        )
     return StoreError(
         f"the database does not answer: {_said(exc)}",
         hint="it is tried again; see that PostgreSQL runs and is reachable",

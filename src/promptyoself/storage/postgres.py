@@ -34,6 +34,7 @@ from promptyoself.storage.postgres_errors import (
     closed,
     crowded,
     not_connected,
+    read_only,
     refuse_unfit,
     translated,
     unreadable_address,
@@ -246,15 +247,23 @@ class PostgresStore:
         """Begin on a connection that is there, or on a new one: one that has broken since it was used is no failure."""
         while (connection := self._kept()) is not None:
             try:
-                connection.execute(begin)
+                self._begin(connection, begin)
             except psycopg.OperationalError:
                 _close(connection)
             else:
                 return connection
         connection = self._connected()
         with self._translating():
-            connection.execute(begin)
+            self._begin(connection, begin)
         return connection
+
+    def _begin(self, connection: Connection, begin: bytes) -> None:
+        try:
+            connection.execute(begin)
+        except psycopg.errors.FeatureNotSupported:
+            # A standby reads, and refuses a transaction that is to write.
+            _close(connection)
+            raise read_only(self._location) from None
 
     def _kept(self) -> Connection | None:
         if self._is_closed:
@@ -363,8 +372,14 @@ def _with_bounds(address: dict[str, Any]) -> dict[str, Any]:
 def _location(address: dict[str, Any]) -> str:
     """Return the address without what nobody may read."""
     user = f"{address['user']}@" if address.get("user") else ""
-    port = f":{address['port']}" if address.get("port") else ""
-    return f"postgresql://{user}{address.get('host', '')}{port}/{address.get('dbname', '')}"
+    host, port, name = (str(address.get(one) or "") for one in ("host", "port", "dbname"))
+    if "/" in host:  # the folder of a Unix socket
+        return f"postgresql://{user}/{name}?host={host}" + (f"&port={port}" if port else "")
+    hosts, ports = host.split(","), port.split(",")
+    if len(ports) != len(hosts):
+        ports = [port] * len(hosts)
+    places = (f"{one}:{its_port}" if its_port else one for one, its_port in zip(hosts, ports, strict=True))
+    return f"postgresql://{user}{','.join(places)}/{name}"
 
 
 def _ms(span: timedelta) -> str:

@@ -13,6 +13,7 @@ from datetime import timedelta
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from promptyoself.domain import limits
 from promptyoself.domain.errors import (
@@ -25,7 +26,7 @@ from promptyoself.domain.errors import (
     StoreUnreachable,
 )
 from promptyoself.domain.ports import ScheduleFilter
-from promptyoself.storage.postgres import Bounds, PostgresStore
+from promptyoself.storage.postgres import Bounds, PostgresStore, _location
 from promptyoself.storage.postgres_errors import not_connected, refuse_unfit, translated
 from tests.contract.lane_suite import add_schedule
 from tests.factories import NOW, a_fact, a_new_schedule
@@ -311,6 +312,40 @@ def test_a_wrong_password_is_told_without_it() -> None:
     assert "PGPASSWORD" in str(error.hint)
     busy = not_connected(psycopg.OperationalError("FATAL:  sorry, too many clients already"), "here")
     assert isinstance(busy, StoreBusy)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://me:x@h1,h2:6000/db", "postgresql://me@h1,h2:6000/db"),
+        ("postgresql://me@h1:5,h2:6/db", "postgresql://me@h1:5,h2:6/db"),
+        ("postgresql:///db?host=/run/pg&port=7", "postgresql:///db?host=/run/pg&port=7"),
+        ("postgresql://h/", "postgresql://h/"),
+    ],
+)
+def test_a_location_can_be_typed_back(url: str, shown: str) -> None:
+    assert _location(conninfo_to_dict(url)) == shown
+
+
+def test_a_standby_is_read_and_says_that_it_cannot_be_written(own: PostgresServer, opened: Opened) -> None:
+    url = own.new_database()
+    opened(url).close()
+    mark = own.folder / "data" / "standby.signal"
+    own.stop()
+    mark.touch()
+    own.start()
+    try:
+        store = opened(url)
+        with store.reading() as tx:
+            assert tx.counts()
+        for _ in "a new connection", "one that is kept":
+            with pytest.raises(StoreReadOnly, match="cannot be written"), store.transaction():
+                raise AssertionError
+        store.close()
+    finally:
+        own.stop()
+        mark.unlink()
+        own.start()
 
 
 def test_a_location_shows_no_password(postgres: PostgresServer, opened: Opened) -> None:
