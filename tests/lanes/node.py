@@ -21,7 +21,7 @@ from promptyoself.domain.answers import Target
 from promptyoself.domain.models import Executor
 from promptyoself.domain.ports import Store, Tx
 from promptyoself.lanes.local import LocalLanes, Work
-from promptyoself.lanes.timers_steady import SteadyTimers
+from promptyoself.lanes.timers_steady import Act, SteadyTimers
 from promptyoself.runtime import SystemChance, SystemClock
 from promptyoself.storage.postgres_steps import StepWriter
 from promptyoself.storage.writer import ThreadWriter
@@ -91,6 +91,11 @@ class Node:
         if self.signs is not None:
             await self.signs.close()
 
+    async def prune(self) -> None:
+        """Do at once what its retention does every hour."""
+        await asyncio.sleep(0)  # it has begun then
+        await self.timers.acts["retention"]()
+
     async def stop(self) -> bool:
         """Ask it to stop, and wait until it has."""
         self.stopping.set()
@@ -117,11 +122,12 @@ class Node:
         from promptyoself.lanes.pgqueuer import FleetLanes, FleetWork
 
         assert self.signs is not None
+        self.timers = _KnownTimers(self.clock)
         return FleetLanes(
             writer=self.writer,
             signs=self.signs,
             clock=self.clock,
-            timers=SteadyTimers(self.clock),
+            timers=self.timers,
             work=FleetWork(
                 plan=self._plan,
                 run_lane=self._run_lane,
@@ -149,6 +155,18 @@ class Node:
             raise self.plan_fault
         most = limits.SCHEDULES_PER_PASS_MAX if self.conninfo is None else limits.FLEET_PLANNED_MAX
         return await plan_due(self.writer, self.clock, store_uid=self.store.uid, most=most)
+
+
+class _KnownTimers(SteadyTimers):
+    """Remembers what comes round."""
+
+    def __init__(self, clock: SystemClock) -> None:
+        super().__init__(clock)
+        self.acts: dict[str, Act] = {}
+
+    def every(self, name: str, period: timedelta, act: Act) -> None:
+        self.acts[name] = act
+        super().every(name, period, act)
 
 
 class _QuickChance(SystemChance):

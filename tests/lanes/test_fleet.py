@@ -8,17 +8,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import psycopg
 import pytest
 
-from promptyoself.domain.errors import ConfigError
+from promptyoself.domain.errors import ConfigError, StoreMoved
 from promptyoself.domain.models import DeliveryState, StopSwitch
 from promptyoself.lanes.pgqueuer_guard import OwnedBuilder, assert_fits
 from promptyoself.lanes.pgqueuer_tokens import Tokens
 from promptyoself.runtime import SystemClock
+from promptyoself.storage.move_ends import moved
 from promptyoself.storage.postgres import PostgresStore
 from promptyoself.storage.postgres_tx import PostgresTx
 from tests.contract.engine_suite import lane_of, play
@@ -253,13 +255,55 @@ class TestTokens:
             assert fleet.rows("SELECT count(*) FROM pgqueuer_log") == [(0,)]
 
         play(scene())
-        fleet.rows(
-            "INSERT INTO pgqueuer_log (job_id, status, priority, entrypoint) "
-            "SELECT n, 'picked', 0, 'inbox' FROM generate_series(1, 5) n RETURNING 1"
-        )
+        for created in ("now()", "now() - interval '1 year'"):
+            self._note(fleet, created)
         with fleet.store.transaction() as tx:
-            assert tx.prune_token_log(before=SystemClock().now() - timedelta(hours=1), limit=3) == 0
-            assert tx.prune_token_log(before=SystemClock().now() + timedelta(hours=1), limit=3) == 3
+            assert tx.prune_token_log(before=SystemClock().now() - timedelta(hours=1), limit=4) == 4
+            assert tx.prune_token_log(before=SystemClock().now() - timedelta(hours=1), limit=4) == 3
+        self._note(fleet, "now() - interval '1 year'")
+
+        async def retention() -> None:
+            async with fleet.node() as node:
+                await node.prune()
+
+        play(retention())
+        young = (
+            "SELECT count(*) FROM pgqueuer_log",
+            "SELECT count(*) FROM pgqueuer_statistics",
+            "SELECT count(*) FROM shares",
+        )
+        assert [fleet.rows(count) for count in young] == [[(5,)], [(1,)], [(1,)]]
+
+    def _note(self, fleet: Fleet, created: str) -> None:
+        """Write as many rows as another program of the carrier's may, and a share whose executor is no more."""
+        fleet.rows(
+            f"""
+            WITH share AS (
+                INSERT INTO shares VALUES ('inbox', gen_random_uuid(), 0, extract(epoch FROM {created}) * 1000000)),
+            counted AS (
+                INSERT INTO pgqueuer_statistics (created, count, priority, status, entrypoint)
+                VALUES ({created}, 1, 0, 'picked', gen_random_uuid()))
+            INSERT INTO pgqueuer_log (created, job_id, status, priority, entrypoint)
+            SELECT {created}, n, 'picked', 0, 'inbox' FROM generate_series(1, 5) n RETURNING 1
+            """  # noqa: S608  ours
+        )
+
+
+def test_a_node_whose_database_has_moved_away_ends_and_says_where_it_went(fleet: Fleet, tmp_path: Path) -> None:
+    there = tmp_path / "there.db"
+
+    async def scene() -> None:
+        async with fleet.node() as node:
+            await fleet.post.received(1)
+            ends = fleet.url, str(there)
+            await asyncio.to_thread(
+                moved, *ends, new_id=lambda: "m", clock=node.clock, wait=timedelta(seconds=20), tell=lambda _: None
+            )
+            with pytest.raises(StoreMoved, match=f"was moved to {there}"):
+                await asyncio.wait_for(node.running, 20)
+
+    post_prompts(fleet.store, ["a"])
+    play(scene())
 
 
 LONG = timedelta(seconds=60)

@@ -22,7 +22,7 @@ from typing import Final, TypeVar, cast
 from uuid import UUID
 
 from promptyoself.domain import limits
-from promptyoself.domain.errors import StoreError
+from promptyoself.domain.errors import StoreError, StoreMoved
 from promptyoself.domain.models import Executor
 from promptyoself.domain.ports import Clock, Tx, Writer
 from promptyoself.domain.ports_fleet import FleetTx
@@ -177,6 +177,8 @@ class FleetLanes:
                 for target in self._work.open_targets():
                     await self._pick(target)
                 failures = 0
+            except StoreMoved:  # a sign of life meets it at the latest; there is nothing to come back to
+                raise
             except StoreError as error:
                 self._is_lost = True
                 wait_s = min(limits.FLEET_CONNECT_GAP_MAX.total_seconds(), _RETRY_FIRST_S * 2.0 ** min(failures, 10))

@@ -7,7 +7,7 @@ import logging
 from contextlib import suppress
 
 from promptyoself.domain import limits
-from promptyoself.domain.errors import StoreError
+from promptyoself.domain.errors import StoreError, StoreMoved
 from promptyoself.domain.models import Executor
 from promptyoself.domain.ports import Clock, Tx, Writer
 from promptyoself.domain.values import replace
@@ -24,10 +24,12 @@ class Standby:
         self._executor = executor
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Store a heartbeat each HEARTBEAT_EVERY, and take it away at the end."""
+        """Store a heartbeat each HEARTBEAT_EVERY, and take it away at the end. Raises StoreMoved."""
         while not stopping.is_set():
             try:
                 await self._writer.write(self._beat)
+            except StoreMoved:
+                raise
             except StoreError as error:
                 _log.error("executor.heartbeat_failed code=%s error=%s", error.code, error)
             with suppress(TimeoutError):

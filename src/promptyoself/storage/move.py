@@ -24,7 +24,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, NamedTuple, Protocol
 
-from promptyoself.domain.errors import Conflict, StoreError
+from promptyoself.domain.errors import Conflict, StoreBusy, StoreError
 from promptyoself.domain.ports import Clock
 
 Row = tuple[object, ...]
@@ -310,14 +310,20 @@ def _waited(source: Source, mark: Mark, *, clock: Clock, wait: timedelta, tell: 
     """Fence the source as soon as no request is open; return how many still are when time is up."""
     until_s = clock.monotonic() + wait.total_seconds()
     said = 0
-    while is_open := source.fence(mark, now=clock.now()):
-        if clock.monotonic() >= until_s:
-            return is_open
+    while True:
+        try:
+            is_open = source.fence(mark, now=clock.now())
+        except StoreBusy:  # those who write stood in its way
+            if clock.monotonic() >= until_s:
+                raise
+            is_open = said
+        else:
+            if not is_open or clock.monotonic() >= until_s:
+                return is_open
         if is_open != said:
             tell(f"waiting for {is_open} open requests")
             said = is_open
         threading.Event().wait(_LOOK_EVERY_S)
-    return 0
 
 
 def _copy(source: Source, target: Target, mark: Mark, tell: Tell) -> None:

@@ -206,11 +206,12 @@ class PostgresTarget(_Side):
 
     def prepare(self, mark: Mark) -> Origin | None:
         """Keep everybody else from writing; or return the origin, when this very move has made it live."""
+        there, origin = self._mark(), self._meta(ORIGIN)
+        if there is None and origin is not None and (live := Origin.of_text(origin)).id == mark.id:
+            return live  # for good; nobody who works on it is made to wait
         with self._transaction():
             self._keep_writers_out()
-            there, origin = self._mark(), self._meta(ORIGIN)
-            if there is None and origin is not None and (live := Origin.of_text(origin)).id == mark.id:
-                return live
+            there = self._mark()
             if self._is_others or (there is None and self._is_used()):
                 raise Conflict(
                     f"{self.place} is in use already",
