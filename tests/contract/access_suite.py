@@ -124,7 +124,6 @@ class AccessContract:
             tx.put_claim(a_claim(key="stands", expires_at=NOW + 3 * HOUR))
             assert tx.prune(before=NOW, limit=100) == 0
             assert len(tx.tokens()) == 3
-            assert tx.prune(before=NOW + 2 * HOUR, limit=2) == 2
-            assert tx.prune(before=NOW + 2 * HOUR, limit=2) == 1
+            assert [tx.prune(before=NOW + 2 * HOUR, limit=2) for _ in range(4)] == [2, 2, 1, 0]
             assert tx.tokens() == [stays]
             assert tx.live_claims(AGENT, now=NOW) == 1

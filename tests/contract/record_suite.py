@@ -7,12 +7,15 @@ from dataclasses import replace
 import pytest
 
 from promptyoself.domain import limits
+from promptyoself.domain.callbacks import CallbackState, NewCallback
 from promptyoself.domain.errors import Conflict, StoreError
+from promptyoself.domain.holidays import Holidays, Span
 from promptyoself.domain.models import (
     AttemptOutcome,
     DeliveryState,
     Executor,
     FactKind,
+    Policy,
     Schedule,
     ScheduleState,
     StopSwitch,
@@ -230,6 +233,31 @@ class RecordContract:
                 tx.add_fact(a_fact(kind=FactKind.FIRED))
             batches = [tx.prune(before=NOW + HOUR, limit=2) for _ in range(4)]
         assert batches == [2, 2, 2, 0]
+
+    def test_retention_bounds_and_counts_whatever_it_deletes(self, store: Store) -> None:
+        posted = NewCallback(delivery_id=1, schedule_id=1, target="t", url="https://a/", payload="", created_at=NOW)
+        dead = Executor(id="", host="h", pid=1, version="v", mode="loop", started_at=NOW, heartbeat_at=NOW)
+        with store.transaction() as tx:
+            for number in range(3):
+                tx.heartbeat(replace(dead, id=str(number)))
+                tx.add_callback(posted)
+                holidays = Holidays.make(
+                    str(number), walls=[], instants=[Span(NOW, NOW + HOUR, "x")], last_day=NOW.date()
+                )
+                tx.add_schedule(a_new_schedule(str(number), policy=Policy(skip_on=holidays)))
+            for number in range(2):  # nobody names their calendars any more
+                schedule = tx.schedule_by_uid(str(number))
+                assert schedule is not None
+                tx.save_schedule(replace(schedule, definition=replace(schedule.definition, policy=Policy())))
+            for callback in tx.take_callbacks(now=NOW, until=NOW + MINUTE, limit=2):
+                assert tx.end_callback(callback, state=CallbackState.SENT, due_at=NOW)
+            tx.heartbeat(replace(dead, id="alive", heartbeat_at=NOW + HOUR))
+            assert [tx.prune(before=NOW + HOUR, limit=2) for _ in range(5)] == [2, 2, 2, 1, 0]
+            assert [one.id for one in tx.executors(alive_since=NOW)] == ["alive"]
+            assert tx.next_callback_at() == NOW, "what is still to be posted stays"
+            kept = tx.schedule_by_uid("2")
+        assert kept is not None
+        assert kept.definition.policy.skip_on is not None
 
     def test_a_pruned_occurrence_lane_and_all_may_be_stored_anew(self, store: Store) -> None:
         schedule = add_schedule(store)

@@ -61,6 +61,7 @@ PLANS = {
     "claim": ["PRIMARY KEY"],
     "live_claims": ["COVERING INDEX claims_live"],
     "prune_claims": ["PRIMARY KEY", "claims_expired"],
+    "prune_callbacks": ["callbacks_ended"],
 }
 SORTED_BY_INDEX = [
     "pending_in_lane",

@@ -357,9 +357,10 @@ class Tx(JournalTx, AccessTx, CallbackTx, RequestsTx, WatchTx, Protocol):
 
     # housekeeping
     def prune(self, *, before: datetime, limit: int) -> int:
-        """Delete up to `limit` old final deliveries (with attempts), facts, acked messages and claims; count them.
+        """Delete up to `limit` rows of what ended before `before`; count them. Schedules stay.
 
-        Tokens that were revoked or had expired before go with them.
+        Final deliveries, with their attempts and the lanes that they leave empty; facts, read messages, ended
+        callbacks, claims, tokens, executors, and calendars out of use.
         """
         ...
 

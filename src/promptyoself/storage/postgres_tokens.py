@@ -48,10 +48,12 @@ class TokenStatements(PostgresStatements):
         return requeued
 
     def prune_token_log(self, *, before: datetime, limit: int) -> int:
-        """Delete up to `limit` rows of what the carrier has noted; count them. Shares long run out go with them."""
-        values: Values = {"before": micros(before), "limit": page(limit)}
-        self._change("prune_shares", values)
-        return self._change("prune_token_log", values) + self._change("prune_token_statistics", values)
+        """Delete up to `limit` rows of what the carrier has noted, and of shares long run out; count them."""
+        left = page(limit)
+        for name in ("prune_token_log", "prune_token_statistics", "prune_shares"):
+            if left:
+                left -= self._change(name, {"before": micros(before), "limit": left})
+        return page(limit) - left
 
     # -- shares ---------------------------------------------------------------------------------------------
 

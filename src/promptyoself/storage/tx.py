@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from promptyoself.domain import limits
 from promptyoself.domain.errors import Conflict, StoreError
@@ -44,6 +44,17 @@ from promptyoself.storage.tx_watch import WatchStatements
 
 if TYPE_CHECKING:
     from promptyoself.domain.holidays import Holidays
+
+_PRUNED: Final = (
+    "prune_facts",
+    "prune_messages",
+    "prune_callbacks",
+    "prune_claims",
+    "prune_tokens",
+    "prune_executors",
+    "prune_calendars",
+)
+"""Statements of retention besides that of deliveries; each deletes up to a limit of its table."""
 
 
 class SqlTx(JournalStatements, AccessStatements, CallbackStatements, RequestStatements, WatchStatements):
@@ -451,20 +462,18 @@ class SqlTx(JournalStatements, AccessStatements, CallbackStatements, RequestStat
     # -- housekeeping ---------------------------------------------------------------------------------------
 
     def prune(self, *, before: datetime, limit: int) -> int:
-        """Delete up to `limit` old final deliveries (with attempts), facts, read messages and claims; count them.
+        """Delete up to `limit` rows of what is old; count them. Schedules stay.
 
-        Tokens long revoked or expired, lanes left empty, executors not heard of since and calendars out of use go with
-        them, uncounted. Schedules stay.
+        That is final deliveries (attempts and lanes left empty go with them, uncounted), facts, read messages, ended
+        callbacks, expired claims, tokens revoked or expired, executors not heard of since, and calendars out of use.
         """
-        values: Values = {"before": micros(before), "limit": page(limit)}
-        pruned = self._prune_deliveries(values)
-        pruned += self._change("prune_facts", values | {"limit": page(limit) - pruned})
-        pruned += self._change("prune_messages", values | {"limit": page(limit) - pruned})
-        pruned += self._prune_access(before=before, limit=page(limit) - pruned)
-        self._change("prune_executors", values)
-        self._change("prune_calendars", {})
-        self._change("prune_callbacks", values)
-        return pruned
+        values: Values = {"before": micros(before)}
+        left = page(limit)
+        left -= self._prune_deliveries(values | {"limit": left})
+        for name in _PRUNED:
+            if left:
+                left -= self._change(name, values | {"limit": left})
+        return page(limit) - left
 
     def counts(self) -> dict[str, int]:
         """Count rows for doctor: `schedules_<state>`, `deliveries_<state>`, `facts`, `lanes`, `messages_unread`."""

@@ -72,11 +72,6 @@ class AccessStatements(Statements):
         """Count this owner's claims that have not expired."""
         return self._one("live_claims", {"owner": owner, "now": micros(now)}, _live) or 0
 
-    def _prune_access(self, *, before: datetime, limit: int) -> int:
-        """Delete old tokens, and up to `limit` expired claims; count the claims."""
-        self._change("prune_tokens", {"before": micros(before)})
-        return self._change("prune_claims", {"before": micros(before), "limit": limit})
-
 
 def _token_of(row: Row) -> Token:
     return Token(

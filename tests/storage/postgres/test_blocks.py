@@ -74,6 +74,8 @@ CASES: Final[dict[str, tuple[dict[str, object], list[str]]]] = {
     "prune_deliveries": ({"ids": "[1, 2]"}, ["deliveries_pkey"]),
     "prune_messages": ({"before": NOW_US, "limit": 20}, ["inbox_acked"]),
     "prune_claims": ({"before": NOW_US, "limit": 20}, ["claims_expired"]),
+    "prune_callbacks": ({"before": NOW_US, "limit": 20}, ["callbacks_ended"]),
+    "prune_calendars": ({"limit": 20}, ["schedules_calendar"]),
     "forget_requests": ({"before": NOW_US, "limit": 20}, ["requests_at"]),
     "callbacks_due": ({"now": NOW_US, "limit": 20}, ["callbacks_due"]),
     "next_callback_at": ({}, ["callbacks_due"]),

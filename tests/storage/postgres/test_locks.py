@@ -24,7 +24,7 @@ from promptyoself.domain.ports import DeliveryFilter
 from promptyoself.storage.postgres import PostgresStore
 from promptyoself.storage.postgres_tx import PostgresTx
 from tests.contract.lane_suite import add_delivery, add_schedule, lease, ready
-from tests.factories import AGENT, MINUTE, NOW, a_fact, a_new_delivery, a_new_schedule
+from tests.factories import AGENT, MINUTE, NOW, a_fact, a_message, a_new_delivery, a_new_schedule
 from tests.storage.postgres.conftest import Beside
 
 HOUR = 60 * MINUTE
@@ -263,6 +263,18 @@ def test_retention_deletes_no_lane_of_what_a_planner_has_in_hand(store: Postgres
         assert beside.runs(lambda tx: tx.prune(before=NOW + HOUR, limit=9)) == 1
         assert tx.add_delivery(a_new_delivery(schedule), retry_until=NOW + HOUR) is not None
     assert ready(store) == [schedule.lane]
+
+
+def test_of_two_nodes_that_prune_at_once_neither_waits_nor_counts_what_is_the_others(
+    store: PostgresStore, beside: Beside
+) -> None:
+    with store.transaction() as tx:
+        for number in range(4):
+            message = tx.add_message(a_message(otid=str(number)))
+            tx.ack_message(message.id, agent_id=None, now=NOW)
+    with store.transaction() as tx:
+        assert tx.prune(before=NOW + HOUR, limit=3) == 3
+        assert beside.runs(lambda tx: tx.prune(before=NOW + HOUR, limit=3)) == 1
 
 
 def test_a_lane_that_retention_deletes_meanwhile_is_made_again(store: PostgresStore, beside: Beside) -> None:

@@ -70,6 +70,7 @@ PLANS = {
     "prune_facts": ["facts_at"],
     "prune_messages": ["inbox_acked"],
     "prune_claims": ["claims_expired"],
+    "prune_callbacks": ["callbacks_ended"],
     "forget_requests": ["requests_at"],
     "renew_lanes": ["lanes_held", "lanes_pkey"],
     "prune_deliveries": ["deliveries_pkey"],

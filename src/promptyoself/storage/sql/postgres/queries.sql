@@ -260,7 +260,9 @@ INSERT INTO calendars (key, name, content) VALUES (:key, :name, :content) ON CON
 
 -- name: prune_calendars
 -- Those that no schedule names any more.
-DELETE FROM calendars WHERE NOT EXISTS (SELECT 1 FROM schedules WHERE schedules.skip_on = calendars.key)
+DELETE FROM calendars WHERE key = ANY (ARRAY(
+    SELECT key FROM calendars WHERE NOT EXISTS (SELECT 1 FROM schedules WHERE schedules.skip_on = calendars.key)
+    LIMIT :limit FOR UPDATE SKIP LOCKED))
 
 -- name: schedule_state
 -- Before a save: only a pause or its end changes what a lane may do.
@@ -667,7 +669,9 @@ UPDATE callbacks SET state = :state, due_at = :due_at WHERE id = :id AND state =
 
 -- name: prune_callbacks
 -- Ended ones go by their age, like the deliveries that they told of.
-DELETE FROM callbacks WHERE state != 'due' AND created_at < :before
+DELETE FROM callbacks WHERE id = ANY (ARRAY(
+    SELECT id FROM callbacks WHERE state != 'due' AND created_at < :before
+    ORDER BY created_at LIMIT :limit FOR UPDATE SKIP LOCKED))
 
 -- name: stop_switch
 -- The row, whether or not its time has run out: the caller has the clock.
@@ -778,7 +782,8 @@ SELECT count(*) AS live FROM claims WHERE owner = :owner AND expires_at > :now
 
 -- name: prune_tokens
 -- Those that have opened nothing for as long as anything is kept.
-DELETE FROM tokens WHERE revoked_at < :before OR expires_at < :before
+DELETE FROM tokens WHERE id = ANY (ARRAY(
+    SELECT id FROM tokens WHERE revoked_at < :before OR expires_at < :before LIMIT :limit FOR UPDATE SKIP LOCKED))
 
 -- name: prune_claims
 -- An expired claim is as good as none.
@@ -843,11 +848,13 @@ SELECT id FROM gone
 -- name: prune_messages
 -- Read ones only: an unread message waits for its agent, however long.
 DELETE FROM inbox WHERE id = ANY (ARRAY(
-    SELECT id FROM inbox WHERE acked_at IS NOT NULL AND acked_at < :before ORDER BY acked_at LIMIT :limit))
+    SELECT id FROM inbox WHERE acked_at IS NOT NULL AND acked_at < :before
+    ORDER BY acked_at LIMIT :limit FOR UPDATE SKIP LOCKED))
 
 -- name: prune_executors
 -- Rows of processes that crashed long ago.
-DELETE FROM executors WHERE heartbeat_at < :before
+DELETE FROM executors WHERE id = ANY (ARRAY(
+    SELECT id FROM executors WHERE heartbeat_at < :before LIMIT :limit FOR UPDATE SKIP LOCKED))
 
 -- name: counts
 -- For doctor: reads the tables once, which takes a while on a large database.
@@ -1022,7 +1029,8 @@ SELECT pg_notify('promptyoself', 'shares')
 
 -- name: prune_shares
 -- Of executors that have ended without a word.
-DELETE FROM shares WHERE kept_until < :before
+DELETE FROM shares WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM shares WHERE kept_until < :before LIMIT :limit FOR UPDATE SKIP LOCKED))
 
 -- == steps of many lanes (postgres_steps_tx.py) ===================================================================
 -- What the acts of many lanes will look at, in one statement each kind. Whatever somebody else has in hand is left out:

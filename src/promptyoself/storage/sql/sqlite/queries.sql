@@ -177,7 +177,9 @@ INSERT INTO calendars (key, name, content) VALUES (:key, :name, :content) ON CON
 
 -- name: prune_calendars
 -- Those that no schedule names any more.
-DELETE FROM calendars WHERE NOT EXISTS (SELECT 1 FROM schedules WHERE schedules.skip_on = calendars.key)
+DELETE FROM calendars WHERE key IN (
+    SELECT key FROM calendars
+    WHERE NOT EXISTS (SELECT 1 FROM schedules WHERE schedules.skip_on = calendars.key) LIMIT :limit)
 
 -- name: schedule_state
 -- Before a save: only a pause or its end changes what a lane may do.
@@ -557,7 +559,8 @@ UPDATE callbacks SET state = :state, due_at = :due_at WHERE id = :id AND state =
 
 -- name: prune_callbacks
 -- Ended ones go by their age, like the deliveries that they told of.
-DELETE FROM callbacks WHERE state != 'due' AND created_at < :before
+DELETE FROM callbacks WHERE id IN (
+    SELECT id FROM callbacks WHERE state != 'due' AND created_at < :before ORDER BY created_at LIMIT :limit)
 
 -- name: stop_switch
 -- The row, whether or not its time has run out: the caller has the clock.
@@ -666,7 +669,8 @@ SELECT count(*) AS live FROM claims WHERE owner = :owner AND expires_at > :now
 
 -- name: prune_tokens
 -- Those that have opened nothing for as long as anything is kept.
-DELETE FROM tokens WHERE revoked_at < :before OR expires_at < :before
+DELETE FROM tokens WHERE id IN (
+    SELECT id FROM tokens WHERE revoked_at < :before OR expires_at < :before LIMIT :limit)
 
 -- name: prune_claims
 -- An expired claim is as good as none.
@@ -722,7 +726,7 @@ DELETE FROM inbox WHERE id IN (
 
 -- name: prune_executors
 -- Rows of processes that crashed long ago.
-DELETE FROM executors WHERE heartbeat_at < :before
+DELETE FROM executors WHERE id IN (SELECT id FROM executors WHERE heartbeat_at < :before LIMIT :limit)
 
 -- name: counts
 -- For doctor: reads the tables once, which takes a while on a large database.
