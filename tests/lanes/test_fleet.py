@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
@@ -289,21 +290,31 @@ class TestTokens:
         )
 
 
-def test_a_node_whose_database_has_moved_away_ends_and_says_where_it_went(fleet: Fleet, tmp_path: Path) -> None:
+def test_a_node_whose_database_has_moved_away_ends_and_says_where_it_went(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
     there = tmp_path / "there.db"
+    url = postgres.new_database()  # its own: no other test may have it afterwards
+    fleet = Fleet(PostgresStore.open(url, new_uid=lambda: "ab" * 16), url)
 
     async def scene() -> None:
         async with fleet.node() as node:
             await fleet.post.received(1)
-            ends = fleet.url, str(there)
             await asyncio.to_thread(
-                moved, *ends, new_id=lambda: "m", clock=node.clock, wait=timedelta(seconds=20), tell=lambda _: None
+                moved,
+                url,
+                str(there),
+                new_id=lambda: "m",
+                clock=node.clock,
+                wait=timedelta(seconds=20),
+                tell=lambda _: None,
             )
             with pytest.raises(StoreMoved, match=f"was moved to {there}"):
                 await asyncio.wait_for(node.running, 20)
 
-    post_prompts(fleet.store, ["a"])
-    play(scene())
+    with closing(fleet.store):
+        post_prompts(fleet.store, ["a"])
+        play(scene())
 
 
 LONG = timedelta(seconds=60)
