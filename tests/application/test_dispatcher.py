@@ -371,6 +371,52 @@ async def test_a_late_first_send_looks_for_itself_first(stage: Stage) -> None:
     assert stage.target.asked == [f"settle {stage.delivery().key}#0"]
 
 
+FAILED = Failed(code="llm_error", detail="the model failed")
+UNASKED = Undecided(detail="it is away", is_unreachable=True)
+
+
+@played
+async def test_a_retry_that_is_far_behind_its_backoff_looks_for_itself_first(stage: Stage) -> None:
+    """In a life of the database before it was restored, it perhaps went out at its time."""
+    stage.register(every="60m")
+    await stage.due()
+    stage.target.sends.append(FAILED)
+    await stage.deliver()
+    await stage.pass_time(minutes=6)
+    await stage.deliver()
+    assert (stage.states(), len(stage.target.sent)) == (["delivered"], 1)
+    assert stage.target.asked == [f"settle {stage.delivery().key}#1"]
+
+
+@played
+async def test_a_look_that_could_not_be_made_is_made_before_the_next_send(stage: Stage) -> None:
+    stage.register(every="60m")
+    await stage.due()
+    stage.target.sends.append(FAILED)
+    await stage.deliver()
+    await stage.pass_time(minutes=6)
+    stage.target.settles.append(UNASKED)
+    await stage.deliver()
+    assert (stage.states(), stage.delivery().error_code) == (["pending"], "not_asked")
+    await stage.pass_time(seconds=limits.BACKOFF_FIRST.total_seconds() * 2)
+    await stage.deliver()
+    assert (stage.states(), len(stage.target.sent)) == (["delivered"], 1)
+    assert stage.target.asked.count(f"settle {stage.delivery().key}#1") == 2
+
+
+@played
+async def test_a_retry_that_goes_out_when_its_backoff_ends_asks_nothing(stage: Stage) -> None:
+    """However late it is by then: it failed, and was told to wait for half an hour."""
+    stage.register(every="1d")
+    await stage.due()
+    wait = limits.RETRY_AFTER_MAX
+    stage.target.sends += [FAILED, *[Refused(code="limit", detail="slow down", retry_after=wait)] * 2, FAILED]
+    for seconds in (0, 60, wait.total_seconds(), wait.total_seconds(), 60):
+        await stage.pass_time(seconds=seconds)
+        await stage.deliver()
+    assert (stage.states(), len(stage.target.sent), stage.target.asked) == (["delivered"], 5, [])
+
+
 # -- stopping, pace ---------------------------------------------------------------------------------------------
 
 

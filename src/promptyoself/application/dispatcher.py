@@ -215,9 +215,7 @@ class Dispatcher:
             written = self._write(tx, delivery, ending, schedule, attempt=None, now=now)
             self._note(turn, ending, written, attempt=None)
             return None
-        is_late_first = delivery.attempts == 0 and now - delivery.planned_at > limits.LATE_FIRST_SEND
-        # What may have arrived is asked about once more: its agent was busy, perhaps with this very prompt.
-        must_look = is_late_first or delivery.maybe_repeat
+        must_look = retry.must_look_first(delivery, now=now)
         leased = retry.lease(delivery, token=turn.token, now=now)
         if not tx.save_delivery(leased, was=delivery):
             return None
@@ -245,7 +243,7 @@ class Dispatcher:
             case Duty.LOOK_FIRST:
                 found = await self._bounded_settle(claim)
                 if isinstance(found, Undecided) and found.is_unreachable:
-                    refused = Refused(code="unreachable", detail=found.detail, is_target_wide=True)
+                    refused = Refused(code=retry.NOT_ASKED, detail=found.detail, is_target_wide=True)
                     self._gate.note(claim.delivery.target, refused)
                     return refused
                 is_settled = not isinstance(found, Undecided | Absent)

@@ -147,7 +147,7 @@ SETTLE_MAX: Final = timedelta(seconds=20)
 SETTLE_FOR: Final = timedelta(minutes=2)
 """How long an unknown delivery is asked about before it is repeated, marked as a possible repeat."""
 LATE_FIRST_SEND: Final = timedelta(minutes=5)
-"""A first send later than this asks for its otid first: the database may have been restored from a backup."""
+"""A send this much behind its time asks for its otid first: the database may have been restored from a backup."""
 RETRY_AFTER_MAX: Final = timedelta(minutes=15)
 """A longer Retry-After of a target is taken as this much."""
 FINALS_BEFORE_PAUSE: Final = 10
@@ -316,6 +316,13 @@ POSTGRES_STATEMENT_FOR: Final = timedelta(seconds=60)
 POSTGRES_SILENT_FOR: Final = timedelta(seconds=15)
 """How long what was sent may stay without a sign of life from the server's machine."""
 MIGRATIONS_FOR: Final = timedelta(minutes=10)
+"""How long a node waits for another's migrations, and how long one statement of its own may take."""
+MIGRATION_LOCK_FOR: Final = timedelta(seconds=2)
+"""How long a migration waits for a table, and holds up whatever is asked of it; others wait longer than that."""
+MIGRATION_PAUSE: Final = timedelta(seconds=1)
+"""How long it then lets them pass."""
+MIGRATION_TRIES: Final = 5
+"""Together longer than a stopped process can keep a lock."""
 
 # -- doors that serve many ----------------------------------------------------------------------------------
 DOOR_THREADS_MAX: Final = 32

@@ -44,6 +44,9 @@ from promptyoself.domain.values import dataclass, replace
 TARGET_WIDE = "target: "
 """A reason that starts so says that the target refused all: when it recovers, the wait is cut short."""
 
+NOT_ASKED = "not_asked"
+"""Code of a refusal: the target was to be asked whether it has the prompt already, and could not be."""
+
 AnyResult = SendResult | FollowResult | SettleResult
 
 
@@ -74,6 +77,22 @@ def before_send(delivery: Delivery, schedule: Schedule, *, now: datetime) -> Ste
     is_asked_for = delivery.kind is DeliveryKind.RUN_NOW or delivery.fire_number == 0  # by hand: it goes at once
     held_until = None if is_asked_for else held_by_quiet_hours(schedule.definition, now=now)
     return None if held_until is None else _hold(delivery, schedule, held_until, now=now)
+
+
+def must_look_first(delivery: Delivery, *, now: datetime) -> bool:
+    """Return whether the target is asked, before a due delivery is sent, if it has it already.
+
+    What may have arrived is asked about once more: its agent was busy, perhaps with this very prompt. So is what
+    nothing of ours explains: it should have gone out by itself long ago, for the first time or again, and in a life of
+    this database before it was restored it perhaps did. A retry that goes out when its backoff ends asks nothing.
+    """
+    was_never_processed = delivery.attempts == 0
+    return (
+        delivery.maybe_repeat
+        or delivery.error_code == NOT_ASKED
+        or now - delivery.due_at > limits.LATE_FIRST_SEND
+        or (was_never_processed and now - delivery.planned_at > limits.LATE_FIRST_SEND)
+    )
 
 
 def held_by_quiet_hours(definition: Definition, *, now: datetime) -> datetime | None:

@@ -2,13 +2,16 @@
 
 Nodes of an older promptyoself go on writing while a newer one migrates, and after it. So a migration is written in two
 releases: the first expands (a new table, a new column that may be NULL or has a default, a new index), and its code
-still writes what the old one reads; the next one contracts (drops what nobody reads any more). It takes no lock that
-waits for long: lock_timeout ends it, and the next start tries again.
+still writes what the old one reads; the next one contracts (drops what nobody reads any more).
+
+Whatever is asked of a table queues up behind a migration that waits for it. So it waits a moment, lets them pass, and
+comes back, a few times; then it gives up, has changed nothing, and the next start tries again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any, Final
 
 import psycopg
@@ -27,20 +30,34 @@ Connection = psycopg.Connection[dict[str, Any]]
 def migrate(connection: Connection, location: str, steps: Sequence[Migration], *, new_uid: Callable[[], str]) -> None:
     """Bring a database up to the last of `steps`, making it when it is empty; costs two SELECTs when it is there.
 
-    Other nodes that start meanwhile wait their turn, at most MIGRATIONS_FOR together with the work itself. Raises
-    StoreTooNew when it has steps that we do not know, StoreCorrupt when it was made by other texts, or is another
-    program's. The driver's exceptions are the caller's to translate.
+    Other nodes that start meanwhile wait their turn, at most MIGRATIONS_FOR. Raises StoreTooNew when it has steps that
+    we do not know, StoreCorrupt when it was made by other texts, or is another program's. The driver's exceptions are
+    the caller's to translate: LockNotAvailable when a table was not to be had in MIGRATION_TRIES.
     """
     if not missing(_recorded(connection, location), steps, location):
         return
     with connection.transaction():
-        wait_ms = int(limits.MIGRATIONS_FOR.total_seconds() * 1000)
-        connection.execute(f"SET LOCAL lock_timeout = {wait_ms}")
-        connection.execute(f"SET LOCAL statement_timeout = {wait_ms}")
+        _bound(connection, "lock_timeout", limits.MIGRATIONS_FOR)
+        _bound(connection, "statement_timeout", limits.MIGRATIONS_FOR)
         connection.execute(placed("lock_name"), {"name": MIGRATIONS_LOCK})
-        # Again under the lock: another node may have been quicker.
-        for step in missing(_recorded(connection, location), steps, location):
-            _apply(connection, step, new_uid)
+        _bound(connection, "lock_timeout", limits.MIGRATION_LOCK_FOR)
+        for left in reversed(range(limits.MIGRATION_TRIES)):
+            try:
+                # All of them together: what an earlier step has locked is free again while a later one waits its turn.
+                with connection.transaction():
+                    # Again under the lock: another node may have been quicker.
+                    for step in missing(_recorded(connection, location), steps, location):
+                        _apply(connection, step, new_uid)
+                return
+            except psycopg.errors.LockNotAvailable:
+                if not left:
+                    raise
+            connection.execute(placed("pause"), {"s": limits.MIGRATION_PAUSE.total_seconds()})
+
+
+def _bound(connection: Connection, setting: str, span: timedelta) -> None:
+    """Bound a wait until the end of the transaction."""
+    connection.execute(f"SET LOCAL {setting} = {span // timedelta(milliseconds=1)}".encode())
 
 
 def _recorded(connection: Connection, location: str) -> list[tuple[int, str]]:

@@ -22,7 +22,7 @@ T = TypeVar("T")
 Start = Callable[..., "subprocess.Popen[str]"]
 Opened = Callable[..., PostgresStore]
 WAIT_S = 30
-_WAITING = """
+WAITING = """
 DO $$ BEGIN
     FOR look IN 1..1500 LOOP
         IF EXISTS (SELECT 1 FROM pg_stat_activity
@@ -50,7 +50,7 @@ class Beside:
         """Begin the act, and return when it waits for a lock; fails when it does not."""
         begun = self._begun(act)
         with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute(_WAITING)
+            connection.execute(WAITING)
         assert not begun.done()
         return begun
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from promptyoself import storage
-from promptyoself.domain.errors import StoreCorrupt, StoreError, StoreTooNew
+from promptyoself.domain import limits
+from promptyoself.domain.errors import StoreBusy, StoreCorrupt, StoreError, StoreTooNew
 from promptyoself.storage.migrate import Migration, migrations
 from promptyoself.storage.postgres import PostgresStore
+from promptyoself.storage.postgres_migrate import MIGRATIONS_LOCK
 from promptyoself.storage.postgres_queries import statements
 from promptyoself.storage.queries import queries
 from tests.contract.lane_suite import add_schedule
 from tests.postgres.server import PostgresServer, programs
-from tests.storage.postgres.conftest import Opened, Start
+from tests.storage.postgres.conftest import WAIT_S, WAITING, Opened, Start
 
 OURS = migrations("postgres")
 NEXT = len(OURS) + 1
@@ -107,6 +111,64 @@ def test_a_migration_that_fails_leaves_nothing(postgres_url: str, opened: Opened
     with psycopg.connect(postgres_url) as connection:
         assert connection.execute("SELECT to_regclass('half'), to_regclass('schedules')").fetchone() == (None, None)
     opened(postgres_url).close()
+
+
+def test_a_migration_that_waits_for_a_table_lets_others_pass_and_comes_back(
+    postgres_url: str, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is asked of a table waits behind an ALTER that waits for it."""
+    monkeypatch.setattr(limits, "MIGRATION_LOCK_FOR", timedelta(milliseconds=200))
+    monkeypatch.setattr(limits, "MIGRATION_PAUSE", timedelta(milliseconds=50))
+    monkeypatch.setattr(limits, "MIGRATION_TRIES", 1000)
+    store = opened(postgres_url)
+    steps = later("ALTER TABLE calendars ADD COLUMN mood TEXT; ALTER TABLE schedules ADD COLUMN mood TEXT")
+    with psycopg.connect(postgres_url) as reader, ThreadPoolExecutor(1) as pool:
+        reader.execute("SELECT count(*) FROM schedules")
+        upgrade = pool.submit(lambda: opened(postgres_url, steps=steps))
+        with psycopg.connect(postgres_url, autocommit=True, options="-c lock_timeout=5s") as other:
+            other.execute(WAITING)
+            other.execute("SELECT count(*) FROM calendars")  # which the migration had already when it came to wait
+        schedule = add_schedule(store)
+        assert not upgrade.done()
+        reader.rollback()
+        with upgrade.result(timeout=WAIT_S).reading() as tx:
+            assert tx.schedule(schedule.id) == schedule
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute("SELECT mood FROM schedules")
+
+
+def test_a_migration_that_gets_no_table_gives_up_and_leaves_nothing(
+    postgres_url: str, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MIGRATION_LOCK_FOR", timedelta(milliseconds=20))
+    monkeypatch.setattr(limits, "MIGRATION_PAUSE", timedelta(milliseconds=1))
+    store = opened(postgres_url)
+    with psycopg.connect(postgres_url) as reader:
+        reader.execute("SELECT count(*) FROM schedules")
+        with pytest.raises(StoreBusy, match="busy"):
+            opened(postgres_url, steps=later("CREATE TABLE half (x int); ALTER TABLE schedules ADD COLUMN mood TEXT"))
+        assert reader.execute("SELECT to_regclass('half')").fetchone() == (None,)
+    add_schedule(store)
+
+
+def test_a_node_waits_for_anothers_migrations_longer_than_for_a_table(
+    postgres_url: str, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MIGRATION_LOCK_FOR", timedelta(milliseconds=1))
+    monkeypatch.setattr(limits, "MIGRATION_PAUSE", timedelta(milliseconds=1))
+    opened(postgres_url).close()
+    with (
+        psycopg.connect(postgres_url) as other,
+        psycopg.connect(postgres_url, autocommit=True) as watch,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        other.execute(statements()["lock_name"], {"name": MIGRATIONS_LOCK})
+        upgrade = pool.submit(lambda: opened(postgres_url, steps=later("SELECT 1")))
+        watch.execute(WAITING)
+        watch.execute("SELECT pg_sleep(0.1)")  # many times what it would wait for a table, all its tries together
+        assert not upgrade.done()
+        other.rollback()
+        upgrade.result(timeout=WAIT_S)
 
 
 def test_an_edited_migration_is_refused(postgres_url: str, opened: Opened) -> None:

@@ -207,6 +207,10 @@ SELECT id FROM schedules WHERE id = (SELECT schedule_id FROM deliveries WHERE id
 -- For what has no row to lock: a key that nobody has yet, a count. Held until the transaction ends.
 SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))
 
+-- name: pause
+-- Within a transaction the server itself waits: one that only stands still is undone.
+SELECT pg_sleep(:s)
+
 -- name: try_names
 -- The planner waits for no command that counts against the same limits.
 SELECT name FROM json_array_elements_text(CAST(:names AS json)) AS wanted (name)
