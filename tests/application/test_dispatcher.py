@@ -371,6 +371,21 @@ async def test_a_late_first_send_looks_for_itself_first(stage: Stage) -> None:
     assert stage.target.asked == [f"settle {stage.delivery().key}#0"]
 
 
+@played
+async def test_a_late_first_send_whose_agent_is_busy_looks_again(stage: Stage) -> None:
+    """It may be busy with this very prompt, which shows only later."""
+    stage.register(every="60m")
+    await stage.due()
+    await stage.pass_time(minutes=6)
+    stage.target.settles.append(Undecided(detail="neither run nor message"))
+    stage.target.sends.append(Busy(detail="it works"))
+    await stage.deliver()
+    await stage.pass_time(seconds=30)
+    await stage.deliver()
+    assert (stage.states(), len(stage.target.sent)) == (["delivered"], 1)
+    assert len(stage.target.asked) == 2
+
+
 FAILED = Failed(code="llm_error", detail="the model failed")
 UNASKED = Undecided(detail="it is away", is_unreachable=True)
 

@@ -11,8 +11,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from promptyoself.domain import limits
 from promptyoself.domain.models import DeliveryState, ScheduleState
-from promptyoself.interfaces.http.metrics import Deliveries, Snapshot, exposition
+from promptyoself.interfaces.http.metrics import Snapshot, exposition
 from promptyoself.interfaces.http.traffic import Traffic
+from promptyoself.interfaces.seen import Deliveries
 from tests.deploy.reading import DEPLOY, ROOT
 
 PAGE = (ROOT / "docs/operating.md").read_text()

@@ -9,12 +9,18 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
+from promptyoself.application.passes import Entry
 from promptyoself.domain import limits
 from promptyoself.domain.errors import ConfigError, StoreError
-from promptyoself.domain.models import Executor
+from promptyoself.domain.models import DeliveryState, Executor
 from promptyoself.interfaces.health_port import HealthPort
+from promptyoself.interfaces.http.metrics import Snapshot, exposition
+from promptyoself.interfaces.http.traffic import Traffic
 from promptyoself.interfaces.readiness import Readiness
+from promptyoself.interfaces.seen import Deliveries
+from tests.factories import NOW, a_delivery, a_schedule
 from tests.interfaces.fleet import FakeFleet
 from tests.interfaces.world import Door, FakeServices
 
@@ -38,15 +44,28 @@ def services(tmp_path: Path) -> FakeServices:
 def asked(services: FakeServices, *requests: str, delivers: bool = True) -> list[tuple[int, str]]:
     """Return status and word of the answer to each request, which stands as it is sent."""
 
-    async def ask(port: int, request: str) -> tuple[int, str]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(request.encode())
-        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
-        writer.close()
+    def read(answer: bytes) -> tuple[int, str]:
+        head, _, body = answer.partition(b"\r\n\r\n")
         return int(head.split(b" ")[1]), json.loads(body)["status"] if body else ""
 
-    async def all_of_them() -> list[tuple[int, str]]:
-        health = HealthPort(Readiness(services, delivers=delivers))
+    return [read(answer) for answer in answers(services, *requests, delivers=delivers)]
+
+
+def answers(
+    services: FakeServices, *requests: str, delivers: bool = True, seen: Deliveries | None = None
+) -> list[bytes]:
+    """Return the answer to each request, whole."""
+
+    async def ask(port: int, request: str) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request.encode())
+        try:
+            return await reader.read()
+        finally:
+            writer.close()
+
+    async def all_of_them() -> list[bytes]:
+        health = HealthPort(Readiness(services, delivers=delivers), seen or Deliveries())
         url = await health.open(0)
         try:
             return [await ask(int(url.rpartition(":")[2]), request) for request in requests]
@@ -61,13 +80,13 @@ def ready(services: FakeServices, *, delivers: bool = True) -> tuple[int, str]:
     return answer
 
 
-def test_it_answers_the_two_questions_and_nothing_else(services: FakeServices) -> None:
+def test_it_answers_its_questions_and_nothing_else(services: FakeServices) -> None:
     assert asked(
         services,
         "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
         "HEAD /healthz HTTP/1.0\r\n\r\n",
         "GET /readyz?verbose HTTP/1.1\r\n\r\n",
-        "GET /metrics HTTP/1.1\r\n\r\n",
+        "GET /dashboard HTTP/1.1\r\n\r\n",
         "POST /healthz HTTP/1.1\r\n\r\n",
         "nonsense\r\n\r\n",
     ) == [(200, "ok"), (200, ""), (200, "ready"), (404, "not found"), (405, "method not allowed"), (400, "bad request")]
@@ -88,9 +107,33 @@ def test_another_hosts_heartbeat_under_our_pid_is_not_ours(services: FakeService
     assert ready(services) == (503, "unready")
 
 
+def test_its_metrics_are_what_serve_says_of_the_same_deliveries(services: FakeServices) -> None:
+    seen, schedule = Deliveries(), a_schedule()
+    arrived = {"planned_at": NOW - timedelta(minutes=1), "accepted_at": NOW}
+    for outcome, changes in (
+        ("retrying", {"target": 'the "old" C:\\new\n'}),
+        ("accepted", {"state": DeliveryState.ACCEPTED, **arrived}),
+        ("delivered", {"state": DeliveryState.DELIVERED, **arrived}),
+    ):
+        delivery = a_delivery(schedule, **changes)
+        seen.note(Entry(delivery=delivery, schedule=schedule, outcome=outcome, attempt=1, error=None))
+    (answer,) = answers(services, "GET /metrics HTTP/1.1\r\n\r\n", seen=seen)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"HTTP/1.1 200 " in head
+    assert b"\r\nContent-Type: text/plain; version=0.0.4" in head
+    nothing = Snapshot(rows={}, lanes={}, due_lag_s=0, breakers={}, is_stopped=False, executors={}, tokens=None)
+    there = bytes(exposition(nothing, seen, Traffic()).body).decode()
+    families = {family.name: family for family in text_string_to_metric_families(there)}
+    for family in text_string_to_metric_families(body.decode()):
+        assert family == families[family.name]
+    assert {'promptyoself_lateness_seconds_bucket{le="60.0"} 1.0', "promptyoself_retries_total 1.0"} <= set(
+        body.decode().splitlines()
+    )
+
+
 def test_a_port_in_use_is_refused(services: FakeServices) -> None:
     async def twice() -> None:
-        first, second = HealthPort(Readiness(services)), HealthPort(Readiness(services))
+        first, second = (HealthPort(Readiness(services), Deliveries()) for _ in range(2))
         port = int((await first.open(0)).rpartition(":")[2])
         try:
             await second.open(port)

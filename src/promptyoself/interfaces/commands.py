@@ -393,7 +393,7 @@ COMMANDS: Final = (
             Option("concurrency", "agents that this worker works for at once (default 10000)", "count"),
             Option(
                 "health-port",
-                "answer /healthz and /readyz at this port of this machine (0: any free one), for whoever watches it",
+                "answer /healthz, /readyz and /metrics at this port of this machine (0: any free one)",
                 "count",
                 allows_zero=True,
             ),

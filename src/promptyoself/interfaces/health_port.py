@@ -1,6 +1,7 @@
-"""`/healthz` and `/readyz` of a process without doors, for whoever watches it: on this machine alone, and nothing else.
+"""`/healthz`, `/readyz` and `/metrics` of a process without doors, for whoever watches it: on this machine alone.
 
 The same words as at `serve`, in the few lines of HTTP that they need: a worker is installed without a web server.
+Metrics are what this process has seen; what is stored any `serve` tells.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Final
 from promptyoself.domain import limits
 from promptyoself.domain.errors import ConfigError
 from promptyoself.interfaces.readiness import Readiness, status_of
+from promptyoself.interfaces.seen import TEXT_FORMAT, Deliveries, exposition
 
 HOST: Final = "127.0.0.1"
 PORT_MAX: Final = 65535
@@ -28,8 +30,9 @@ _REASONS: Final = {
 class HealthPort:
     """Answers at one port of this machine."""
 
-    def __init__(self, readiness: Readiness) -> None:
+    def __init__(self, readiness: Readiness, seen: Deliveries) -> None:
         self._readiness = readiness
+        self._seen = seen
         self._room = asyncio.Semaphore(limits.HEALTH_CALLS_MAX)
         self._server: asyncio.Server | None = None
 
@@ -57,29 +60,35 @@ class HealthPort:
         with suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             async with asyncio.timeout(limits.HEALTH_CALL_FOR.total_seconds()), self._room:
                 head = await reader.readuntil(b"\r\n\r\n")
-                code, status = await self._status(head.split(b"\r\n", 1)[0].split(b" "))
-                body = json.dumps({"status": status}).encode()
+                code, kind, body = await self._answer_to(head.split(b"\r\n", 1)[0].split(b" "))
                 writer.write(
-                    f"HTTP/1.1 {code} {_REASONS[code]}\r\nContent-Type: application/json\r\n"
+                    f"HTTP/1.1 {code} {_REASONS[code]}\r\nContent-Type: {kind}\r\n"
                     f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
                     + (b"" if head.startswith(b"HEAD ") else body)
                 )
                 await writer.drain()
         writer.close()
 
-    async def _status(self, line: list[bytes]) -> tuple[int, str]:
+    async def _answer_to(self, line: list[bytes]) -> tuple[int, str, bytes]:
+        """Return code, media type and body."""
         match line:
             case [b"GET" | b"HEAD", path, _]:
                 pass
             case [_, _, _]:
-                return 405, "method not allowed"
+                return _status(405, "method not allowed")
             case _:
-                return 400, "bad request"
+                return _status(400, "bad request")
         match path.partition(b"?")[0]:
             case b"/healthz":
-                return 200, "ok"  # which is all that liveness means: the event loop turns
+                return _status(200, "ok")  # which is all that liveness means: the event loop turns
             case b"/readyz":
                 status = status_of(await self._readiness.looks())
-                return (503 if status == "unready" else 200), status
+                return _status(503 if status == "unready" else 200, status)
+            case b"/metrics":
+                return 200, TEXT_FORMAT, exposition(self._seen).encode()
             case _:
-                return 404, "not found"
+                return _status(404, "not found")
+
+
+def _status(code: int, status: str) -> tuple[int, str, bytes]:
+    return code, "application/json", json.dumps({"status": status}).encode()

@@ -9,10 +9,12 @@ from promptyoself.domain import limits
 from promptyoself.domain.errors import ConfigError
 from promptyoself.interfaces import wire
 from promptyoself.interfaces.cli_execute import log_to_stderr, sentence, tell_waiting
+from promptyoself.interfaces.seen import Deliveries
 
 if TYPE_CHECKING:
     import asyncio
 
+    from promptyoself.application.passes import Entry
     from promptyoself.interfaces.call import Call
     from promptyoself.interfaces.wire import Document
 
@@ -30,13 +32,18 @@ def worker(call: Call) -> Document:
     services.open_in_time(lambda reason: tell_waiting(call, "worker", reason))
     location = services.store.location
     port = call.number("health_port")
+    seen = Deliveries()
+
+    def note(entry: Entry) -> None:
+        seen.note(entry)
+        call.say(sentence(entry))
 
     async def doors(stopping: asyncio.Event) -> None:
         if port is not None:
             from promptyoself.interfaces.health_port import HealthPort
             from promptyoself.interfaces.readiness import Readiness
 
-            health = HealthPort(Readiness(services))
+            health = HealthPort(Readiness(services), seen)
             _tell(call, f"worker.health url={await health.open(port)}")
             try:
                 await stopping.wait()
@@ -52,7 +59,7 @@ def worker(call: Call) -> Document:
         address=None,
         interval=timedelta(seconds=call.seconds("interval", limits.INTERVAL_DEFAULT_S)),
         concurrency=call.number("concurrency"),
-        on_entry=lambda entry: call.say(sentence(entry)),
+        on_entry=note,
     )
     return wire.success(
         count=report.accepted,

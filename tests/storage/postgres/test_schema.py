@@ -122,7 +122,7 @@ def test_a_migration_that_waits_for_a_table_lets_others_pass_and_comes_back(
     monkeypatch.setattr(limits, "MIGRATION_TRIES", 1000)
     store = opened(postgres_url)
     steps = later("ALTER TABLE calendars ADD COLUMN mood TEXT; ALTER TABLE schedules ADD COLUMN mood TEXT")
-    with psycopg.connect(postgres_url) as reader, ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(postgres_url) as reader:
         reader.execute("SELECT count(*) FROM schedules")
         upgrade = pool.submit(lambda: opened(postgres_url, steps=steps))
         with psycopg.connect(postgres_url, autocommit=True, options="-c lock_timeout=5s") as other:
@@ -158,9 +158,9 @@ def test_a_node_waits_for_anothers_migrations_longer_than_for_a_table(
     monkeypatch.setattr(limits, "MIGRATION_PAUSE", timedelta(milliseconds=1))
     opened(postgres_url).close()
     with (
+        ThreadPoolExecutor(1) as pool,
         psycopg.connect(postgres_url) as other,
         psycopg.connect(postgres_url, autocommit=True) as watch,
-        ThreadPoolExecutor(1) as pool,
     ):
         other.execute(statements()["lock_name"], {"name": MIGRATIONS_LOCK})
         upgrade = pool.submit(lambda: opened(postgres_url, steps=later("SELECT 1")))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import anyio
 from starlette.responses import Response
@@ -16,33 +16,15 @@ from promptyoself.domain import limits
 from promptyoself.domain.errors import Forbidden
 from promptyoself.interfaces.http.asking import asker
 from promptyoself.interfaces.http.parts import parts_of, traffic_of
-from promptyoself.interfaces.http.traffic import Histogram, Traffic
+from promptyoself.interfaces.http.traffic import Traffic
+from promptyoself.interfaces.seen import LATENESS, REPORTS, RETRIES, Deliveries, Histogram
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
     from prometheus_client.metrics_core import Metric
     from starlette.requests import Request
 
-    from promptyoself.application.passes import Entry
     from promptyoself.interfaces.services import Services
-
-LATENESS_BOUNDS_S: Final = (
-    0.05,
-    0.1,
-    0.25,
-    0.5,
-    1.0,
-    2.5,
-    5.0,
-    10.0,
-    30.0,
-    60.0,
-    300.0,
-    900.0,
-    3600.0,
-    21600.0,
-    86400.0,
-)
 
 
 def install(app: FastAPI) -> None:
@@ -51,25 +33,6 @@ def install(app: FastAPI) -> None:
     app.state.deliveries = seen = Deliveries()
     parts.watchers.append(seen.note)
     app.router.routes.append(Route("/metrics", metrics, include_in_schema=False))
-
-
-class Deliveries:
-    """What this process's engine has reported since it began."""
-
-    def __init__(self) -> None:
-        self.outcomes: Counter[tuple[str, str]] = Counter()
-        """Reports by target and outcome."""
-        self.retries = 0
-        self.lateness = Histogram(LATENESS_BOUNDS_S)
-
-    def note(self, entry: Entry) -> None:
-        """Count a report of the engine; cheap, for it is called in the event loop."""
-        self.outcomes[entry.delivery.target, entry.outcome] += 1
-        if entry.outcome == "retrying":
-            self.retries += 1
-        lateness = entry.delivery.lateness
-        if entry.delivery.state.is_final and lateness is not None:
-            self.lateness.note(max(0.0, lateness.total_seconds()))
 
 
 class Snapshot(NamedTuple):
@@ -175,13 +138,12 @@ def _one(name: str, said: str, labels: Mapping[str, str]) -> Metric:
 def _seen(seen: Deliveries) -> Iterable[Metric]:
     from prometheus_client.core import CounterMetricFamily
 
-    said = "What this process reported of deliveries: one is reported when accepted and again at its end."
-    outcomes = CounterMetricFamily("promptyoself_delivery_reports", said, labels=["target", "outcome"])
+    outcomes = CounterMetricFamily(*REPORTS, labels=["target", "outcome"])
     for labels, count in sorted(seen.outcomes.items()):
         outcomes.add_metric(list(labels), count)
     yield outcomes
-    yield CounterMetricFamily("promptyoself_retries", "Attempts that are to be repeated.", value=seen.retries)
-    yield _histogram("promptyoself_lateness_seconds", "Arrival minus fire time.", seen.lateness)
+    yield CounterMetricFamily(*RETRIES, value=seen.retries)
+    yield _histogram(*LATENESS, seen.lateness)
 
 
 def _asked(traffic: Traffic) -> Iterable[Metric]:
