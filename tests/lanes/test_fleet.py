@@ -456,6 +456,26 @@ class TestShares:
             tx.give_up_shares("b")
         assert share("c", after_s=13) == 10
 
+    def test_what_was_asked_for_while_a_node_did_not_listen_is_divided_when_it_does(self, fleet: Fleet) -> None:
+        ended = "FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'"
+
+        def ask_unheard() -> bool:
+            assert is_soon(lambda: shares(fleet) == [("b", 4)])
+            assert is_soon(lambda: fleet.rows(f"SELECT count(*) {ended}") == [(1,)])
+            now = SystemClock().now()
+            with fleet.store.transaction() as tx:
+                assert (
+                    tx.share_of_target("inbox", executor_id="a", most=4, using=0, now=now, until=now + 9 * LEASE) == 0
+                )
+                fleet.rows(f"SELECT pg_terminate_backend(pid, 5000) {ended}")
+            return is_soon(lambda: shares(fleet) == [("a", 0), ("b", 2)])
+
+        async def scene() -> None:
+            async with fleet.node("b", most=4, lease=timedelta(minutes=1)):  # no sign of life divides meanwhile
+                assert await asyncio.to_thread(ask_unheard)
+
+        play(scene())
+
     def test_of_two_that_divide_at_once_one_comes_again(self, fleet: Fleet) -> None:
         now = SystemClock().now()
         with fleet.store.transaction() as one, fleet.store.transaction() as two:

@@ -341,8 +341,9 @@ class FleetLanes:
             self._due.set()
 
     def _listen_again(self) -> None:
-        """Nobody knows what was said while nobody listened."""
+        """Nobody knows what was said while nobody listened: that a node has come and waits for slots, too."""
         self.wake()
+        self._shares.divide_soon(self._picking.set)
 
     def _lose(self) -> None:
         self._is_lost = True
