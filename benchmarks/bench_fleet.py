@@ -11,9 +11,9 @@ with one. With 10,000 agents each has a recurring schedule; with 100 each has a 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import Final
 
 import psycopg
 from bench_burst import NoTarget
-from fleet_baselines import Rate, loop_rate, pgqueuer_rate, raced, ready, settle
+from fleet_baselines import Rate, Tally, loop_rate, pgqueuer_rate, raced, settle
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -38,8 +38,8 @@ from tests.postgres.server import PostgresServer
 MOST: Final = 1000
 """Requests open at the target: more than a target that answers at once can ever have."""
 PLANNED_AT_ONCE: Final = 1000
-QUIET_FOR_S: Final = 3.0
-"""A worker that has carried nothing for so long has nothing left."""
+QUIET_FOR_S: Final = 0.5
+"""A worker that has carried nothing for so long looks whether anything is left."""
 OF_PGQUEUER: Final = 1.0
 OF_LOOP: Final = 0.8
 
@@ -54,6 +54,7 @@ def main() -> int:
         plain = {workers: loop_rate(server, prompts, few, workers) for workers in (1, 2)}
         many_agents = {workers: fleet_rate(server, prompts, prompts, workers) for workers in (1, 2)}
         few_agents = {workers: fleet_rate(server, prompts, few, workers) for workers in (1, 2)}
+    print(f"load of the machine: {os.getloadavg()[0]:.1f}, {os.cpu_count()} processors")
     for title, rates in (
         ("PgQueuer by itself", alone),
         (f"plain loop, {few} agents", plain),
@@ -137,7 +138,7 @@ def _worker(url: str) -> int:
         settings = load_settings({"HOME": folder}, Path(folder), flags=flags)
         world = World(settings, make_targets=_targets, targets=("nowhere",), default_target="nowhere")
         try:
-            asyncio.run(_deliver(world))
+            asyncio.run(_deliver(world, url))
         finally:
             world.close()
     return 0
@@ -148,10 +149,16 @@ def _targets(writer: Writer, clock: Clock) -> Mapping[str, Target]:
     return {"nowhere": NoTarget()}
 
 
-async def _deliver(world: World) -> None:
-    carried, ended_s, cpu_s = 0, 0.0, 0.0
+def _is_anything_left(url: str) -> bool:
+    with psycopg.connect(url) as connection:
+        found = connection.execute("SELECT EXISTS (SELECT 1 FROM deliveries WHERE finished_at IS NULL)").fetchone()
+    return found == (True,)
+
+
+async def _deliver(world: World, url: str) -> None:
+    tally = Tally()
     world.store.change_mark()  # it is open, and connected
-    done = await asyncio.to_thread(ready)
+    await asyncio.to_thread(tally.wait)
     stopped: asyncio.Event | None = None
 
     def arm(stopping: asyncio.Event) -> Callable[[], None]:
@@ -160,22 +167,23 @@ async def _deliver(world: World) -> None:
         return lambda: None
 
     def count(entry: Entry) -> None:
-        nonlocal carried, ended_s, cpu_s
-        carried += entry.is_delivered
-        ended_s, cpu_s = time.monotonic(), time.process_time()
+        tally.count(entry.is_delivered)
 
-    async def stop_when_quiet() -> None:
-        seen = -1
-        while carried != seen or not carried:
-            seen = carried
+    async def stop_when_done() -> None:
+        # Looked at while nothing is carried only. By the database: another worker may have had all of few prompts, or
+        # have the rest in hand, and on a machine with much else to do seconds pass between two deliveries.
+        while True:
+            seen = tally.carried
             await asyncio.sleep(QUIET_FOR_S)
+            if tally.carried == seen and not await asyncio.to_thread(_is_anything_left, url):
+                break
         if stopped is not None:
             stopped.set()
 
-    watching = asyncio.ensure_future(stop_when_quiet())
+    watching = asyncio.ensure_future(stop_when_done())
     await world.run_until(arm, interval=timedelta(seconds=60), mode="worker", on_entry=count)
     await watching
-    done(carried, ended_s, cpu_s)
+    tally.tell()
 
 
 if __name__ == "__main__":

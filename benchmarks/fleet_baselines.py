@@ -1,8 +1,13 @@
 """What our engine is held against: a plain SKIP LOCKED loop in hand-written SQL, and PgQueuer by itself.
 
-Both do no more than they must: no journal, no attempts, no schedules. The loop claims the head of each of many lanes
-in one durable transaction, sends, and records all in another; PgQueuer runs an entrypoint that does nothing. Workers
-are processes of their own, all ready before the time begins to run.
+Both do no more than they must. The loop claims the head of each of many lanes in one durable transaction, sends, and
+records all in another; PgQueuer runs an entrypoint that does nothing. What they do not do, and the fleet does for each
+prompt: a row of its attempt, opened and closed; a fact in the journal, in the order of commits; the end of the delivery
+noted at its schedule; the envelope around the prompt; a lease of its lane that runs out by itself; bounds, breaker and
+slots of the target. PgQueuer keeps no order within an agent, and has no claim but its own row's; the loop forgets what
+it held when it dies. Workers are processes of their own, all ready before the time begins to run, and are ended with
+it, whatever they do. The rate is that of all prompts from the word to go until the last is carried; processor time is
+counted from the first to the last that a worker carries, for that worker and for the server.
 
     python benchmarks/fleet_baselines.py [PROMPTS]
 """
@@ -12,13 +17,16 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 import psycopg
 from pgqueuer import PgQueuer
@@ -38,6 +46,7 @@ LANES_A_ROUND: Final = 500
 """Of the plain loop: more a round are no faster here."""
 TOKENS_A_BATCH: Final = 200
 WAIT_FOR_S: Final = 180
+METER_EVERY_S: Final = 0.02
 
 LOOP_TABLES: Final = """
 CREATE TABLE lanes (lane text PRIMARY KEY, token text);
@@ -142,36 +151,85 @@ def raced(server: PostgresServer, command: Sequence[str], prompts: int, workers:
         for _ in range(workers)
     ]
     try:
+        ending = threading.Timer(WAIT_FOR_S, lambda: [worker.kill() for worker in started])
+        ending.daemon = True
+        ending.start()  # a worker that is stuck ends without a word, which is told
         for worker in started:
             _line(worker)
-        server_before_s = _server_cpu_s(server)
-        began_s = time.monotonic()
-        for worker in started:
-            print("go", file=worker.stdin, flush=True)
-        told = [json.loads(_line(worker)) for worker in started]
-        took_s = max(one["ended_s"] for one in told) - began_s  # one clock for all processes of a machine
-        server_s = _server_cpu_s(server) - server_before_s
+        with Meter(server) as meter:
+            began_s = time.monotonic()
+            for worker in started:
+                print("go", file=worker.stdin, flush=True)
+            told = [json.loads(_line(worker)) for worker in started]
     finally:
+        ending.cancel()
         for worker in started:
             worker.kill()
             worker.wait()
     _hold(sum(one["carried"] for one in told) == prompts, f"not {prompts} prompts: {told}")
-    return Rate(prompts, took_s, sum(one["cpu_s"] for one in told), server_s)
+    busy = [one for one in told if one["carried"]]  # of few prompts one worker may have had all
+    first_s, last_s = min(one["first_s"] for one in busy), max(one["ended_s"] for one in busy)
+    server_s = meter.at(last_s) - meter.at(first_s)
+    # One clock for all processes of a machine.
+    return Rate(prompts, last_s - began_s, sum(one["cpu_s"] for one in busy), server_s)
 
 
-def ready() -> Callable[[int, float, float], None]:
-    """Tell the parent that this worker is ready, wait for its word, and return how to tell what was carried.
+class Meter:
+    """The processor's seconds of a server, noted as they grow: which of them fell between two moments."""
 
-    It takes how many, the monotonic second of the last, and the processor's seconds of this process by then.
-    """
-    print("ready", flush=True)
-    sys.stdin.readline()
-    before_s = time.process_time()
+    def __init__(self, server: PostgresServer) -> None:
+        self._server = server
+        self._noted: list[tuple[float, float]] = []
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._note, daemon=True)
 
-    def done(carried: int, ended_s: float, cpu_s: float) -> None:
-        print(json.dumps({"carried": carried, "ended_s": ended_s, "cpu_s": cpu_s - before_s}), flush=True)
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
 
-    return done
+    def __exit__(self, *failed: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def _note(self) -> None:
+        while not self._is_over.is_set():
+            self._noted.append((time.monotonic(), _server_cpu_s(self._server)))
+            self._is_over.wait(METER_EVERY_S)
+        self._noted.append((time.monotonic(), _server_cpu_s(self._server)))
+
+    def at(self, moment_s: float) -> float:
+        """Return what the server had used at a moment of the monotonic clock, as noted just after it."""
+        return next((used for at, used in self._noted if at >= moment_s), self._noted[-1][1])
+
+
+class Tally:
+    """What a worker has carried, and when: the first, the last, and the processor's seconds between them."""
+
+    def __init__(self) -> None:
+        self.carried = 0
+        self._first_s = self._ended_s = 0.0
+        self._cpu_first_s = self._cpu_ended_s = 0.0
+
+    def wait(self) -> None:
+        """Tell the parent that this worker is ready, and wait for its word."""
+        print("ready", flush=True)
+        sys.stdin.readline()
+
+    def begin(self) -> None:
+        """Count from here, unless it was begun: what comes now carries the first."""
+        if not self._first_s:
+            self._first_s, self._cpu_first_s = time.monotonic(), time.process_time()
+
+    def count(self, carried: int = 1) -> None:
+        """Count what is carried and recorded."""
+        self.begin()
+        self.carried += carried
+        self._ended_s, self._cpu_ended_s = time.monotonic(), time.process_time()
+
+    def tell(self) -> None:
+        """Tell the parent of all."""
+        told = {"carried": self.carried, "first_s": self._first_s, "ended_s": self._ended_s}
+        print(json.dumps(told | {"cpu_s": self._cpu_ended_s - self._cpu_first_s}), flush=True)
 
 
 def _worker(kind: str, url: str, prompts: int) -> int:
@@ -188,9 +246,9 @@ def _worker(kind: str, url: str, prompts: int) -> int:
 def _run_loop(url: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SELECT 1")
-        done = ready()
-        token, carried, empty = f"worker-{connection.info.backend_pid}", 0, 0
-        ended_s = time.monotonic()
+        tally = Tally()
+        tally.wait()
+        token, empty = f"worker-{connection.info.backend_pid}", 0
         while empty < 2:  # the other's lanes may have come free since
             claimed = connection.execute(LOOP_CLAIM, {"most": LANES_A_ROUND, "token": token}).fetchall()
             if not claimed:
@@ -198,12 +256,12 @@ def _run_loop(url: str) -> None:
                 time.sleep(0.005)
                 continue
             empty = 0
+            tally.begin()
             for row in claimed:
                 _send(row)
             connection.execute(LOOP_RECORD, {"ids": [row[0] for row in claimed], "token": token})
-            carried += len(claimed)
-            ended_s = time.monotonic()
-        done(carried, ended_s, time.process_time())
+            tally.count(len(claimed))
+        tally.tell()
 
 
 def _send(row: tuple[object, ...]) -> None:
@@ -224,19 +282,16 @@ async def _enqueue(url: str, prompts: int) -> None:
 async def _run_pgqueuer(url: str, prompts: int) -> None:
     del prompts
     logging.disable(logging.CRITICAL)  # a line a prompt would be most of the time
-    carried = 0
-    ended_s = time.monotonic()
+    tally = Tally()
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
         queue = PgQueuer(PsycopgDriver(connection))
 
         @queue.entrypoint("prompt")
         async def prompt(job: Job) -> None:
-            nonlocal carried, ended_s
             del job
-            carried += 1
-            ended_s = time.monotonic()
+            tally.count()
 
-        done = await asyncio.to_thread(ready)
+        await asyncio.to_thread(tally.wait)
         await asyncio.wait_for(
             queue.run(
                 dequeue_timeout=timedelta(seconds=2),
@@ -246,7 +301,7 @@ async def _run_pgqueuer(url: str, prompts: int) -> None:
             ),
             WAIT_FOR_S,
         )
-        done(carried, ended_s, time.process_time())
+        tally.tell()
 
 
 # -- measuring ----------------------------------------------------------------------------------------------
@@ -265,17 +320,16 @@ def _hold(claim: bool, otherwise: str) -> None:  # noqa: FBT001  what is claimed
 
 def _server_cpu_s(server: PostgresServer) -> float:
     """Return the processor seconds of all processes of a server that live now, and of those that have ended."""
-    ticks = 0
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if int(fields[1]) == server.pid:
-            ticks += int(fields[11]) + int(fields[12])
-        elif int(stat.parent.name) == server.pid:
-            ticks += sum(int(field) for field in fields[11:15])
-    return ticks / 100
+    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+    ticks = sum(int(field) for field in _stat(server.pid)[11:15])
+    for child in children:
+        with suppress(FileNotFoundError, ProcessLookupError):
+            ticks += sum(int(field) for field in _stat(child)[11:13])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _stat(pid: int | str) -> list[str]:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 if __name__ == "__main__":
