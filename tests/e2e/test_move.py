@@ -20,8 +20,7 @@ from tests.e2e.stage import Process, Stage, assert_each_arrived_once, assert_nev
 pytestmark = pytest.mark.slow
 
 SEED: Final = 5
-PROMPTS, AGENTS, APART = 400, 50, timedelta(milliseconds=25)
-KILLS: Final = 4
+PROMPTS, AGENTS, APART = 200, 40, timedelta(milliseconds=25)
 STEPS: Final = ("takes no writes", "copied", "compared", "")
 """What the move has told when it is killed; after nothing, at any instant."""
 

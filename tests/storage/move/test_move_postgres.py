@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
@@ -127,14 +127,17 @@ def test_while_it_is_filled_nobody_else_writes_there_and_its_uid_is_right_from_t
 
     def look(line: str) -> None:
         if line.startswith("copied"):
-            with site.store() as store:
-                assert store.uid == site.told["uid"]
-                with pytest.raises(StoreBusy, match="another database is being moved"), store.transaction() as tx:
-                    tx.add_schedule(a_new_schedule("ff" * 16))
+            if not refused:
+                early.append(opening.enter_context(site.store()))
+                assert early[0].uid == site.told["uid"]
+            with pytest.raises(StoreBusy, match="another database is being moved"), early[0].transaction() as tx:
+                tx.add_schedule(a_new_schedule("ff" * 16))
             refused.append(line)
 
     site.said = _Told(look)
-    site.move()
+    early: list[PostgresStore] = []
+    with ExitStack() as opening:
+        site.move()
     assert len(refused) > len(TABLES) / 2
     site.write_there(lambda tx: tx.add_schedule(a_new_schedule("ff" * 16)))
 

@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any, Final, Self
@@ -90,7 +91,7 @@ class Site:
         folder.mkdir(exist_ok=True)
         self.source, self.target = folder / "old.db", folder / "new.db"
         shutil.copy(master, self.source)
-        self.told = self.told_of(self.source)
+        self.told = _told_of_master(master)
         self._ids = count(1)
         self.said: list[str] = []
         self.on_tell: Callable[[str], None] = self.said.append
@@ -131,6 +132,12 @@ class Site:
     def write(self, path: Path, act: Write) -> None:
         with self.open(path) as opened, opened.store.transaction() as tx:
             act(tx)
+
+
+@cache
+def _told_of_master(master: Path) -> dict[str, Any]:
+    with Opened(master) as opened:
+        return told(opened.store)
 
 
 class Opened:
@@ -239,7 +246,7 @@ def test_a_move_that_is_killed_anywhere_and_run_again_ends_the_same(tmp_path: Pa
     whole = Life()
     origin = Site(tmp_path / "whole", master).move(whole)
     assert len(whole.steps) > 40
-    for at, step in deaths(whole.steps, apart=8):
+    for at, step in deaths(whole.steps, apart=24):
         site = Site(tmp_path / str(at), master)
         with pytest.raises(Killed):
             site.move(Life(at))
@@ -255,7 +262,7 @@ def test_a_move_that_was_killed_anywhere_before_the_source_was_given_up_can_be_t
 ) -> None:
     whole = Life()
     Site(tmp_path / "whole", master).move(whole)
-    for at, step in deaths(whole.steps, apart=20):
+    for at, step in deaths(whole.steps, apart=60):
         site = Site(tmp_path / str(at), master)
         with pytest.raises(Killed):
             site.move(Life(at))

@@ -80,8 +80,12 @@ CASES: Final[dict[str, tuple[dict[str, object], list[str]]]] = {
     "callbacks_due": ({"now": NOW_US, "limit": 20}, ["callbacks_due"]),
     "next_callback_at": ({}, ["callbacks_due"]),
     "token_by_digest": ({"digest": "0" * 64}, ["tokens_digest_key"]),
+    "due_lanes": ({"after": 0, "now": NOW_US, "is_stopped": False, "limit": 100}, ["lanes_free"]),
+    "due_lanes_of_ended_leases": ({"now": NOW_US, "is_stopped": False, "limit": 100}, ["lanes_held"]),
+    "lanes_to_wake": ({"lanes": LANES}, ["lanes_pkey"]),
+    "issue_tokens": ({"lanes": LANES}, ["lanes_pkey"]),
 }
-SMALL: Final = ("attempts", "inbox", "claims", "requests", "callbacks", "tokens", "calendars", "executors")
+SMALL: Final = ("attempts", "inbox", "claims", "requests", "callbacks", "tokens", "calendars", "executors", "pgqueuer")
 
 
 class Plan(NamedTuple):
