@@ -185,7 +185,7 @@ CREATE TABLE attempts (
     run_id       TEXT,
     detail       TEXT,
     UNIQUE (delivery_id, number)
-);
+) WITH (fillfactor = 55);  -- each row is written once more, soon, and no index need hear of it while there is room
 
 -- The journal. No REFERENCES, and no CHECK of kinds: a fact outlives what it tells of, and a new kind needs no migration.
 CREATE TABLE facts (
