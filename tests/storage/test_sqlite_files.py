@@ -456,10 +456,3 @@ def test_a_database_in_memory_can_be_backed_up(open_store: OpenStore, path: Path
     path.parent.mkdir()
     with open_store(memory.backup(path)).reading() as tx:
         assert tx.schedule(schedule.id) == schedule
-
-
-def test_a_name_that_reads_like_an_address_is_a_name(tmp_path: Path, open_store: OpenStore) -> None:
-    place = tmp_path / "50% off?mode=ro#1 é.db"
-    with open_store(place).transaction() as tx:
-        assert tx.store_uid()
-    assert [one.name for one in tmp_path.glob("*.db")] == [place.name]
