@@ -30,7 +30,6 @@ CREATE TABLE callbacks (
 ) STRICT;
 
 CREATE INDEX callbacks_due ON callbacks (due_at) WHERE state = 'due';
-CREATE INDEX callbacks_ended ON callbacks (created_at) WHERE state != 'due';
 
 -- Tokens are shown once and kept as the SHA-256 of their text: 256 random bits need no slow hash.
 CREATE TABLE tokens (
