@@ -33,6 +33,8 @@ def rounds(seed: int, *, has_server: bool) -> Iterator[tuple[str, Scenario]]:
     """Yield scenarios with their names: each once whole, then mixed runs of other seeds."""
     yield f"mixed {seed}", partial(scenarios.mixed, seed=seed, for_s=120.0)
     yield "stopped", partial(scenarios.stopped_beyond_its_lease, agents=200)
+    yield "ends of turns", partial(scenarios.arrivals_as_turns_end, agents=200)
+    yield "bad answers", partial(scenarios.bad_first_answers, agents=200)
     for agents in (_WHOLE, _WHOLE // 100):
         bursts = [(_WHOLE, agents)]
         kills = partial(scenarios.bursts_under_kills, seed=seed, bursts=bursts, kill_every_s=5.0, within_s=900.0)

@@ -28,7 +28,12 @@ from tests.chaos.ledger import Arrival, by_lane
 from tests.chaos.oracle import Kind, Need, Promise, Timeline
 
 COMMIT_S: Final = 3.0
-"""From the last byte of an answer to the commit that records it: a kill in between is one of an open request."""
+"""From the receiver's end of an answer to the commit that records it: a kill in between is one of an open request.
+
+Nothing is to be repeated but what was open when the kill came, and an answer that no disk has yet is lost with its
+process, as if it had never come. The commit follows within milliseconds; the bound leaves room for a machine whose
+processes wait for a core. Whatever takes longer is a finding.
+"""
 CLAIMED_S: Final = 1.5
 """From the claim of a delivery to its request: what was claimed before a command was answered is in flight."""
 EARLY_S: Final = 0.25

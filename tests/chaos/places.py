@@ -78,12 +78,17 @@ class PostgresPlace:
 
     def __enter__(self) -> Self:
         self.server = self._held.enter_context(PostgresServer())
-        self.database = self.server.new_database()
         if self._is_cut:
             self._proxy = self._held.enter_context(Proxy(self.server.port))
+        self.renew()
+        return self
+
+    def renew(self) -> None:
+        """Go on with a new database of the same server."""
+        self.database = self.server.new_database()
+        if self._proxy is not None:
             name = self.database.partition("@/")[2].partition("?")[0]
             self.database = self.server.url(name, port=self._proxy.port)
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -94,17 +94,56 @@ def _sleep_until_done(run: Run, for_s: float, count: int) -> bool:
 
 
 def stopped_beyond_its_lease(
-    folder: Path, place: Place, *, agents: int = 90, each: int = 1, mutants: tuple[str, ...] = ()
+    folder: Path,
+    place: Place,
+    *,
+    agents: int = 90,
+    each: int = 1,
+    linger_s: float = 3.0,
+    mutants: tuple[str, ...] = (),
 ) -> Verdict:
     """Stop the workers, which hold most lanes, in every phase of a send, until a door has them; then resume them."""
     manners: Manners = {"*": {"answer_s": 0.2, "run_s": 0.2, "look_s": 3.0}}
-    with Run(folder, place, manners=manners, mutants=mutants, in_flight=_IN_FLIGHT) as run:
+    patient = {"RUN_TIME_MAX": 120}  # a send that is given up after its stop would hide that its lease was lost
+    with Run(folder, place, manners=manners, mutants=mutants, in_flight=_IN_FLIGHT, limits=patient) as run:
         run.register(burst(run, count=agents * each, agents=agents, due_in_s=3.0))
         # Slots are divided between the nodes: when so many are taken, the workers have theirs.
         wait_for("sends that have begun", lambda: run.sends_begun() > _IN_FLIGHT // 2, within_s=60)
         begun_s = time.monotonic()
         run.stop_workers_until(lambda: not missing(run.case()), within_s=QUIET_S_MAX)
-        found = run.finish(within_s=QUIET_S_MAX)
+        found = run.finish(within_s=QUIET_S_MAX, linger_s=linger_s)
+        return Verdict(found, _figures(run, begun_s))
+
+
+def arrivals_as_turns_end(
+    folder: Path, place: Place, *, agents: int = 60, within_s: float = QUIET_S_MAX, mutants: tuple[str, ...] = ()
+) -> Verdict:
+    """Have each lane's second prompt come due when the turn of its first one ends, now before and now after."""
+    manners: Manners = {"*": {"answer_s": 0.05, "run_s": 0.2}}
+    with Run(folder, place, workers=1, manners=manners, mutants=mutants) as run:
+        begun_s = time.monotonic()
+        run.register(
+            [
+                *burst(run, count=agents, agents=agents, due_in_s=3.0, apart_s=0.05),
+                *burst(run, count=agents, agents=agents, due_in_s=3.3, apart_s=0.055),
+            ]
+        )
+        found = run.finish(within_s=within_s, linger_s=0.5)
+        return Verdict(found, _figures(run, begun_s))
+
+
+_BAD: Final = ("drops_stored", "drops_unstored", "errors", "fails", "busy", "overloaded")
+
+
+def bad_first_answers(
+    folder: Path, place: Place, *, agents: int = 24, within_s: float = QUIET_S_MAX, mutants: tuple[str, ...] = ()
+) -> Verdict:
+    """Have the first request of every prompt go wrong, each agent's in its own way."""
+    kinds = {f"agent-{number}": {"kind": _BAD[number % len(_BAD)], "run_s": 0.1} for number in range(agents)}
+    with Run(folder, place, workers=1, manners={**_MANNERS, **kinds}, mutants=mutants) as run:
+        begun_s = time.monotonic()
+        run.register(burst(run, count=agents, agents=agents, due_in_s=2.0))
+        found = run.finish(within_s=within_s, linger_s=0.5)
         return Verdict(found, _figures(run, begun_s))
 
 
