@@ -520,7 +520,8 @@ class World:
 
         async def plan() -> int:
             await zones.before_pass()
-            return await plan_due(writer, self._clock, store_uid=store.uid, most=most)
+            looks_first = self._node is None
+            return await plan_due(writer, self._clock, store_uid=store.uid, most=most, looks_first=looks_first)
 
         async with (
             AsyncExitStack() as at_end,

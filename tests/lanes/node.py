@@ -153,8 +153,9 @@ class Node:
     async def _plan(self) -> int:
         if self.plan_fault is not None:
             raise self.plan_fault
-        most = limits.SCHEDULES_PER_PASS_MAX if self.conninfo is None else limits.FLEET_PLANNED_MAX
-        return await plan_due(self.writer, self.clock, store_uid=self.store.uid, most=most)
+        is_file = self.conninfo is None
+        most = limits.SCHEDULES_PER_PASS_MAX if is_file else limits.FLEET_PLANNED_MAX
+        return await plan_due(self.writer, self.clock, store_uid=self.store.uid, most=most, looks_first=is_file)
 
 
 class _KnownTimers(SteadyTimers):

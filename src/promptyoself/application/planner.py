@@ -59,10 +59,21 @@ async def plan_pass(writer: Writer, clock: Clock, *, store_uid: str) -> PassRepo
     return PassReport(planned, opened)
 
 
-async def plan_due(writer: Writer, clock: Clock, *, store_uid: str, most: int = limits.SCHEDULES_PER_PASS_MAX) -> int:
-    """Plan a batch of due schedules, at most `most`; say how many it held. A look without a write when none is due."""
+async def plan_due(
+    writer: Writer,
+    clock: Clock,
+    *,
+    store_uid: str,
+    most: int = limits.SCHEDULES_PER_PASS_MAX,
+    looks_first: bool = True,
+) -> int:
+    """Plan a batch of due schedules, at most `most`, and say how many it held.
+
+    With `looks_first` there is a look without a write when none is due: at a file a writing transaction keeps others
+    waiting. Where it does not, the look would only make what is due later.
+    """
     now = clock.now()
-    if not await writer.read(lambda tx: tx.schedules_due(now=now, limit=1)):
+    if looks_first and not await writer.read(lambda tx: tx.schedules_due(now=now, limit=1)):
         return 0
     batch = await writer.write(lambda tx: plan_batch(tx, now=now, store_uid=store_uid, most=most))
     return batch.planned

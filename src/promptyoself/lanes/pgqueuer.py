@@ -9,6 +9,9 @@ a token a moment after its end (what arrived in between would lie still), and en
 - A token is never dated ahead. What comes due later is found by a timer, here and on every node at once: harmless.
 - A token that its owner forgets, or dies with, is picked again after its lease. The lane's lease decides who sends.
 - What an accident has dropped, a sweep issues again.
+
+Between a commit that makes a prompt due and its lane's start stand the planner's transaction and the picking, nothing
+else: what has to be looked at after a plan (what else is due, what comes next) is looked at once lanes have started.
 """
 
 from __future__ import annotations
@@ -41,6 +44,8 @@ CHANGES: Final = "promptyoself"
 """The channel on which the store tells that something has changed."""
 FACTS: Final = "f"
 """What it says when nothing but the journal has grown: nothing comes due of that."""
+_PASS_GAP_S: Final = 0.002
+"""Between two passes of the planner: what comes due close together shares one."""
 _RETRY_FIRST_S: Final = 0.1
 _FAULT_PAUSE_S: Final = 15.0
 
@@ -115,6 +120,13 @@ class FleetLanes:
             on_again=self._listen_again,
         )
         self._due = asyncio.Event()
+        """Schedules may be due: plan."""
+        self._changed = asyncio.Event()
+        """Look soon what is due otherwise, and what comes next."""
+        self._looking = asyncio.Event()
+        """Look now."""
+        self._timer_at: datetime | None = None
+        """For when the timer of what comes next is set."""
         self._ending = asyncio.Event()
         self._picking = asyncio.Event()
         self._held: dict[int, asyncio.Task[None]] = {}
@@ -150,8 +162,8 @@ class FleetLanes:
         self._timers.every("safety pass", min(self._interval, timedelta(hours=1)), self._wake_soon)
         self._timers.every("retention", timedelta(hours=1), self._prune)
         self._timers.start()
-        doings = (self._pick_until(stopping), self._pass_until(stopping), self._listener.run())
-        doing = [asyncio.ensure_future(one) for one in doings]
+        doings = (self._pick_until(stopping), self._pass_until(stopping), self._look_until(stopping))
+        doing = [asyncio.ensure_future(one) for one in (*doings, self._listener.run())]
         ending = asyncio.ensure_future(self._wake_at_stop(stopping))
         try:
             ended, _ = await asyncio.wait(doing, return_when=asyncio.FIRST_COMPLETED)
@@ -243,7 +255,7 @@ class FleetLanes:
             await self._give_back(token)
         finally:
             del self._held[token.id]
-            self._due.set()
+            self._changed.set()
             for target in list(self._hungry):
                 self.slot_granted(target)
 
@@ -260,25 +272,47 @@ class FleetLanes:
     # -- what comes due -------------------------------------------------------------------------------------
 
     async def _pass_until(self, stopping: asyncio.Event) -> None:
+        """Plan whenever schedules may be due. What is planned has its tokens: nothing stands before their picking."""
         while not stopping.is_set():
             await self._due.wait()
             self._due.clear()
             try:
-                is_more_due = await self._pass()
+                planned = await self._work.plan()
             except StoreError as error:
-                _log.error("executor.pass_failed code=%s error=%s", error.code, error)
-                self._lose()
-                await asyncio.sleep(limits.FLEET_CONNECT_GAP_MAX.total_seconds())
+                await self._fail("executor.pass_failed", error)
+                self._due.set()
+                continue
+            if planned >= limits.FLEET_PLANNED_MAX:
+                self._due.set()
+            elif not planned:  # it may be a lane that has come due
+                self._looking.set()
+            self._changed.set()
+            await asyncio.sleep(_PASS_GAP_S)
+
+    async def _look_until(self, stopping: asyncio.Event) -> None:
+        """Look, after changes, what is due besides and what comes next; a moment later, when lanes have started."""
+        while not stopping.is_set():
+            await self._changed.wait()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._looking.wait(), limits.FLEET_LOOK_GAP.total_seconds())
+            self._changed.clear()
+            self._looking.clear()
+            try:
+                is_more_due = await self._look()
+            except StoreError as error:
+                await self._fail("executor.look_failed", error)
                 is_more_due = True
             if is_more_due:
-                self._due.set()
-            await asyncio.sleep(limits.FLEET_LOOK_GAP.total_seconds())
+                self._looking.set()
+                self._changed.set()
 
-    async def _pass(self) -> bool:
-        """Plan one batch, issue tokens of what has come due by itself, set the timer; True when more is due at once."""
-        planned = await self._work.plan()
-        if planned >= limits.FLEET_PLANNED_MAX:
-            return True
+    async def _fail(self, what: str, error: StoreError) -> None:
+        _log.error("%s code=%s error=%s", what, error.code, error)
+        self._lose()
+        await asyncio.sleep(limits.FLEET_CONNECT_GAP_MAX.total_seconds())
+
+    async def _look(self) -> bool:
+        """Issue tokens of what has come due by itself, and set the timer; True when more is due at once."""
         now = self._clock.now()
         if await self._issue(now):
             return True
@@ -287,8 +321,20 @@ class FleetLanes:
             # Due already means that another node plans, or cannot: looked at again soon, and less soon each time.
             self._in_vain = 0 if wake_at > now else self._in_vain + 1
             pause = min(limits.CLOCK_STEP_MIN, limits.FLEET_LOOK_GAP * 2 ** min(self._in_vain, 10))
-            self._timers.at("next due", now + pause if self._in_vain else wake_at, self._look_soon)
+            self._wake_at(now + pause if self._in_vain else wake_at)
         return False
+
+    def _wake_at(self, at: datetime) -> None:
+        """Plan at that instant, or earlier: a timer that is set for an earlier one stays."""
+        if at <= self._clock.now():
+            self._due.set()
+        elif self._timer_at is None or at < self._timer_at:
+            self._timer_at = at
+            self._timers.at("next due", at, self._come_due)
+
+    async def _come_due(self) -> None:
+        self._timer_at = None
+        self._due.set()
 
     async def _issue(self, now: datetime) -> bool:
         """Issue tokens of lanes that have come due since the last look; True when there are more.
@@ -338,7 +384,10 @@ class FleetLanes:
         if notice == self._shares.NOTICE:
             self._shares.divide_soon(self._picking.set)
         elif notice != FACTS:
-            self._due.set()
+            self._changed.set()
+            at = first_due(notice)
+            if at is not None:
+                self._wake_at(at)
 
     def _listen_again(self) -> None:
         """Nobody knows what was said while nobody listened: that a node has come and waits for slots, too."""
@@ -348,9 +397,6 @@ class FleetLanes:
     def _lose(self) -> None:
         self._is_lost = True
         self._picking.set()
-
-    async def _look_soon(self) -> None:
-        self._due.set()
 
     async def _wake_soon(self) -> None:
         self.wake()
@@ -437,3 +483,9 @@ class FleetLanes:
         while True:
             await asyncio.sleep((self._lease / limits.FLEET_BEATS_PER_LEASE).total_seconds())
             await self._beat()
+
+
+def first_due(notice: str) -> datetime | None:
+    """Return the first instant at which the schedules that a notice tells of are due; None when it names none."""
+    us = notice.partition(" ")[2]
+    return limits.INSTANT_MIN + timedelta(microseconds=int(us)) if us.isdecimal() else None

@@ -75,9 +75,6 @@ _OF_LANES: Final = frozenset(
 )
 """Statements that look at what is kept back until the commit."""
 _TOLD: Final = {
-    "add_schedule": "s",
-    "add_schedules": "s",
-    "save_schedule": "s",
     "add_delivery": "d",
     "save_delivery": "d",
     "hasten_target": "d",
@@ -85,7 +82,7 @@ _TOLD: Final = {
     "set_stop_switch": "d",
     "clear_stop_switch": "d",
 }
-"""What is told to the other nodes at the commit: schedules, deliveries and lanes; facts (`f`) besides."""
+"""What is told to the other nodes at the commit: deliveries and lanes; schedules (`s`) and facts (`f`) besides."""
 _REFUSING: Final = frozenset({"add_schedule", "add_schedules", "save_schedule"})
 """Statements that leave a row out when a key is taken."""
 
@@ -103,6 +100,8 @@ class _Kept:
     released: set[str] = field(default_factory=set)
     """Lanes given back: their tokens go at the commit, or to the back of the queue."""
     told: set[str] = field(default_factory=set)
+    due_us: int | None = None
+    """When the first of the schedules that were written is due; told with them."""
     schedules: set[int] = field(default_factory=set)
     """Ids of those that are locked."""
     states: dict[int, str] = field(default_factory=dict)
@@ -117,6 +116,11 @@ class _Kept:
         """Whether there is nothing to be written before the commit."""
         return not (self.facts or self.lanes or self.released or self.told)
 
+    def tell_of_schedules(self, due: Iterable[int | None]) -> None:
+        """Tell the other nodes at the commit that schedules were written, and when the first of them is due."""
+        self.told.add("s")
+        self.due_us = min((at for at in (self.due_us, *due) if at is not None), default=None)
+
     def mark(self) -> _Mark:
         """Return what is kept back at a savepoint. Who writes it out leaves these collections as they are."""
         return _Mark(self.facts, len(self.facts), self.lanes, self.released, self.told)
@@ -125,7 +129,7 @@ class _Kept:
         """Undo what was kept back since, and what was written out: that of before is kept back again.
 
         Locks since are let go; which those are nobody knows here, so each is asked for again. A lane that is refreshed
-        in vain, or told of, does no harm.
+        in vain, or told of, does no harm; nor does an instant at which nothing is due.
         """
         self.facts = mark.facts[: mark.facts_count]
         self.lanes |= mark.lanes
@@ -233,6 +237,8 @@ class PostgresStatements(Statements):
         if kept.facts:
             kept.told.add("f")
         told, kept.told = "".join(sorted(kept.told)), set()
+        if kept.due_us is not None:
+            told, kept.due_us = f"{told} {kept.due_us}", None
         with self._in_one_trip():
             self._write_lanes()
             if told:

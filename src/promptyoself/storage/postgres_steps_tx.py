@@ -33,7 +33,7 @@ from promptyoself.domain.values import replace
 from promptyoself.storage.postgres_errors import DRIVER_ERRORS, translated
 from promptyoself.storage.postgres_statements import Connection, Cursor
 from promptyoself.storage.postgres_steps_rows import delivery_of, instants, numbers, texts
-from promptyoself.storage.postgres_tx import PostgresTx
+from promptyoself.storage.postgres_tx import PostgresTx, due_us
 from promptyoself.storage.rows import Values, micros
 from promptyoself.storage.statements import DAMAGED, ended
 from promptyoself.storage.tx import may_move_the_turn
@@ -454,7 +454,7 @@ class StepTx(PostgresTx):
             super().save_schedule(schedule)
             return
         self._set(plan, "now", schedule)
-        self._kept.told.add("s")
+        self._kept.tell_of_schedules([due_us(schedule)])
 
     # -- attempts -------------------------------------------------------------------------------------------
 

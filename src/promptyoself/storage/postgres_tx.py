@@ -9,14 +9,23 @@ from typing import Final
 
 from promptyoself.domain import limits
 from promptyoself.domain.errors import Conflict, StoreBusy, StoreError
-from promptyoself.domain.models import OPERATOR, Delivery, DeliveryKind, Fact, NewDelivery, Schedule, StopSwitch
+from promptyoself.domain.models import (
+    OPERATOR,
+    Delivery,
+    DeliveryKind,
+    Fact,
+    NewDelivery,
+    Schedule,
+    ScheduleState,
+    StopSwitch,
+)
 from promptyoself.domain.ports import NewSchedule
 from promptyoself.storage import rows
 from promptyoself.storage.postgres_errors import read_only, translated
 from promptyoself.storage.postgres_server import ServerStatements
 from promptyoself.storage.postgres_statements import PLANNERS_TURN, guard_name
 from promptyoself.storage.postgres_tokens import TokenStatements
-from promptyoself.storage.rows import Values, micros
+from promptyoself.storage.rows import Values, micros, micros_or_none
 from promptyoself.storage.statements import ended
 from promptyoself.storage.tx import SqlTx, page
 
@@ -33,6 +42,7 @@ class PostgresTx(TokenStatements, ServerStatements, SqlTx):
         """Store a schedule: active, revision 1. Raises Conflict when its agent has the key already."""
         made = super().add_schedule(new)
         self._kept.schedules.add(made.id)
+        self._kept.tell_of_schedules([due_us(made)])
         return made
 
     def save_schedule(self, schedule: Schedule) -> None:
@@ -42,6 +52,7 @@ class PostgresTx(TokenStatements, ServerStatements, SqlTx):
             raise _impossible("a fire time that was passed is no next one")
         self._lock_schedule(schedule.id)
         super().save_schedule(schedule)
+        self._kept.tell_of_schedules([due_us(schedule)])
         if schedule.id in self._kept.states:
             self._kept.states[schedule.id] = str(schedule.state)
 
@@ -88,6 +99,7 @@ class PostgresTx(TokenStatements, ServerStatements, SqlTx):
             raise Conflict("an agent has a schedule with one of the keys already")
         ids = [int(row["id"]) for row in stored]
         self._kept.schedules.update(ids)
+        self._kept.tell_of_schedules(micros_or_none(one.next_fire_at) for one in new)
         return ids
 
     # -- deliveries -----------------------------------------------------------------------------------------
@@ -214,6 +226,17 @@ class PostgresTx(TokenStatements, ServerStatements, SqlTx):
             raise read_only(self._location)
         # What the server would refuse is refused here, not at the commit that others may share.
         self._kept.facts.extend([_storable(rows.fact_values(fact), self._location) for fact in facts])
+
+
+def due_us(schedule: Schedule) -> int | None:
+    """Return when the planner must look at a schedule next, in microseconds; None for never."""
+    match schedule.state:
+        case ScheduleState.ACTIVE:
+            return micros_or_none(schedule.next_fire_at)
+        case ScheduleState.PAUSED:
+            return micros_or_none(schedule.paused_until)
+        case _:
+            return None
 
 
 def _json(values: Iterable[Values]) -> str:

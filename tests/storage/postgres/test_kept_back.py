@@ -16,6 +16,7 @@ from promptyoself.domain.ports import ScheduleFilter, Tx
 from promptyoself.runtime import SystemClock
 from promptyoself.storage.lending import LendingStore
 from promptyoself.storage.postgres import PostgresStore
+from promptyoself.storage.rows import micros
 from promptyoself.storage.writer import ThreadWriter
 from tests.contract.lane_suite import add_delivery, add_schedule, ready
 from tests.factories import MINUTE, NOW, a_fact, a_new_delivery, a_new_schedule
@@ -172,7 +173,8 @@ def test_a_commit_tells_the_other_nodes_what_it_changed(store: PostgresStore, ur
         with store.transaction() as tx:
             tx.release_lane(schedule.lane, token="t")
         payloads = [one.payload for one in listening.notifies(timeout=30, stop_after=4)]
-    assert payloads == ["s", "d", "df", "d"]
+    assert schedule.next_fire_at is not None
+    assert payloads == [f"s {micros(schedule.next_fire_at)}", "d", "df", "d"]
 
 
 def test_ten_thousand_schedules_go_in_at_once(store: PostgresStore) -> None:

@@ -590,7 +590,7 @@ SELECT kind, at, schedule_id, delivery_id, actor, detail
 FROM json_populate_recordset(CAST(NULL AS facts), CAST(:rows AS json))
 
 -- name: tell
--- To whoever listens, at the commit.
+-- To whoever listens, at the commit: letters of what was written, and after `s` the first instant that is due by it.
 SELECT pg_notify('promptyoself', :payload)
 
 -- name: facts
