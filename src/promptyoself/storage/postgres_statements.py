@@ -21,6 +21,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from promptyoself.domain.errors import StoreBusy, StoreError
+from promptyoself.domain.models import Delivery
 from promptyoself.storage.postgres_errors import DRIVER_ERRORS, RESTORE, in_doubt, translated
 from promptyoself.storage.postgres_queries import statements
 from promptyoself.storage.rows import Values
@@ -106,8 +107,8 @@ class _Kept:
     """Ids of those that are locked."""
     states: dict[int, str] = field(default_factory=dict)
     """Of schedules that the planner has taken."""
-    unfinished: dict[int, list[Values]] = field(default_factory=dict)
-    """Rows of deliveries, of schedules that the planner has taken and nobody has asked about yet."""
+    unfinished: dict[int, list[Delivery]] = field(default_factory=dict)
+    """By fire time, of schedules that the planner has taken; those that it adds too."""
     names: set[str] = field(default_factory=set)
     lanes_made: set[str] = field(default_factory=set)
 
@@ -167,6 +168,7 @@ class PostgresStatements(Statements):
         self._kept = _Kept() if kept is None else kept
         self._sql = statements()
         self._is_over = False
+        self._is_in_trip = False
         self._using = threading.RLock()
         self._lent_at = self._kept.mark()
 
@@ -263,13 +265,23 @@ class PostgresStatements(Statements):
 
     @contextmanager
     def _in_one_trip(self) -> Iterator[None]:
-        """Send statements whose answers nobody looks at without waiting for each; raise for the first that failed."""
+        """Send statements without waiting for each; an answer that is looked at is waited for. Raise what failed first.
+
+        Within another trip it is part of that one. The driver ends a trip in a way that stops the server's count of how
+        long the transaction stands still, until the next statement: that one must not be far.
+        """
         with self._using:
+            if self._is_in_trip:
+                yield
+                return
+            self._is_in_trip = True
             try:
                 with self._connection.pipeline():
                     yield
             except DRIVER_ERRORS as exc:
                 raise translated(exc, self._location) from exc
+            finally:
+                self._is_in_trip = False
 
     # -- statements by name ---------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from itertools import islice
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from psycopg.rows import tuple_row
 
@@ -31,12 +31,16 @@ from promptyoself.domain.models import (
 )
 from promptyoself.domain.values import replace
 from promptyoself.storage.postgres_errors import DRIVER_ERRORS, translated
-from promptyoself.storage.postgres_statements import Connection, Cursor
+from promptyoself.storage.postgres_statements import Connection
+from promptyoself.storage.postgres_statements import Cursor as StoreCursor
 from promptyoself.storage.postgres_steps_rows import delivery_of, instants, numbers, texts
 from promptyoself.storage.postgres_tx import PostgresTx, due_us
 from promptyoself.storage.rows import Values, micros
 from promptyoself.storage.statements import DAMAGED, ended
 from promptyoself.storage.tx import may_move_the_turn
+
+if TYPE_CHECKING:
+    from psycopg import Cursor
 
 T = TypeVar("T")
 
@@ -136,7 +140,7 @@ class StepTx(PostgresTx):
         self._facts_before = 0
         self._before_act = (self._kept.mark(), set[str]())
         """What was kept back, and which lanes were released, when the act under way went on by ordinary statements."""
-        self._sent: list[tuple[str, Cursor, int]] = []
+        self._sent: list[tuple[str, StoreCursor, int]] = []
         """Statements whose answers have not been looked at, and how many rows each was to write."""
         self._attempts_before = (0, 0)
         self._is_plain = False
@@ -278,13 +282,17 @@ class StepTx(PostgresTx):
         wanted = texts(lanes)
         self._until = until
         found = {}
-        for name, token, ends_at, executor_id, stopped_until in self._tuples("step_lanes", {"lanes": wanted}):
+        with self._in_one_trip():  # what others have of these lanes is not looked at, though asked for
+            of_lanes = self._asked("step_lanes", {"lanes": wanted})
+            of_deliveries = self._asked("step_deliveries", {"lanes": wanted, "until": micros(until)})
+        for name, token, ends_at, executor_id, stopped_until in of_lanes.fetchall():
             found[name] = _Lane(name, token, ends_at, executor_id)
             self._stopped_until = stopped_until or 0
-        if not found:
-            return
         self._in_hand.update(found)
-        rows = self._tuples("step_deliveries", {"lanes": texts(found), "until": micros(until)})
+        rows = [row for row in of_deliveries.fetchall() if row[0] in found]
+        if not rows:
+            self._lanes.update(found)
+            return
         self._read_schedules(rows)
         for row in rows:
             lane, held = found.get(row[0]), self._held_of(row)
@@ -313,6 +321,8 @@ class StepTx(PostgresTx):
         versions = {row[3]: row[_LAST_OF_DELIVERY + 1] for row in rows if row[_LAST_OF_DELIVERY] is not None}
         known = self._known.schedules
         unread = [id for id, version in versions.items() if known.get(id, ("",))[0] != version]
+        if not versions:
+            return
         if unread:
             for row in self._execute(self._sql["step_schedules"], {"ids": numbers(unread)}).fetchall():
                 with suppress(StoreCorrupt):  # as above
@@ -321,10 +331,10 @@ class StepTx(PostgresTx):
             if id in known and known[id][0] == version:
                 self._plans[id] = _Plan(known[id][1])
         self._kept.schedules.update(versions)
-        if versions:
-            for id, unfinished in self._tuples("step_unfinished", {"ids": numbers(versions)}):
-                if id in self._plans:
-                    self._plans[id].unfinished = unfinished
+        # In no trip: see _in_one_trip for who stops while the acts run.
+        for id, unfinished in self._tuples("step_unfinished", {"ids": numbers(versions)}):
+            if id in self._plans:
+                self._plans[id].unfinished = unfinished
 
     def _read_attempts(self, lanes: Iterable[_Lane]) -> None:
         tried = {
@@ -338,12 +348,14 @@ class StepTx(PostgresTx):
                 tried[id].last_attempt = number
 
     def _tuples(self, name: str, values: Values) -> list[tuple[Any, ...]]:
+        return self._asked(name, values).fetchall()
+
+    def _asked(self, name: str, values: Values) -> Cursor[tuple[Any, ...]]:
         with self._using:
             if not self.is_alive:
                 raise ended(self._location)
             try:
-                cursor = self._connection.cursor(row_factory=tuple_row)
-                return cursor.execute(self._sql[name], values).fetchall()
+                return self._connection.cursor(row_factory=tuple_row).execute(self._sql[name], values)
             except DRIVER_ERRORS as exc:
                 raise translated(exc, self._location) from exc
 
@@ -518,8 +530,9 @@ class StepTx(PostgresTx):
 
     def write_what_is_kept(self) -> None:
         """Write all of it: schedules, deliveries, attempts, then lanes, then the journal."""
-        self._flush(but_lanes=True)
-        super().write_what_is_kept()
+        with self._in_one_trip():
+            self._flush(but_lanes=True)
+            super().write_what_is_kept()
         self._check_sent()
 
     def _flush(self, *, but_lanes: bool = False) -> None:
@@ -531,7 +544,8 @@ class StepTx(PostgresTx):
                 written = [lane.name for lane in self._lanes.values() if lane.is_written]
                 if written:
                     self._save_lanes(written)
-        self._check_sent()
+        if not self._is_in_trip:
+            self._check_sent()
 
     def _flush_schedules(self) -> None:
         changed = [plan for plan in self._plans.values() if plan.now is not plan.stored]
@@ -646,6 +660,11 @@ class StepTx(PostgresTx):
         self._write_all("step_save_lanes", values, len(lanes))
         for lane in lanes:
             lane.is_written = False
+
+    def _is_leased(self, lane: str) -> bool:
+        mine = self._lanes.get(lane)
+        ends_at = None if mine is None else mine.leased_until
+        return ends_at is not None and ends_at > micros(self._until)
 
     def _write_all(self, name: str, values: Values, count: int) -> None:
         self._sent.append((name, self._execute(self._sql[name], values), count))

@@ -20,10 +20,11 @@ from promptyoself.domain.models import (
     StopSwitch,
 )
 from promptyoself.domain.ports import NewSchedule
+from promptyoself.domain.values import replace
 from promptyoself.storage import rows
 from promptyoself.storage.postgres_errors import read_only, translated
 from promptyoself.storage.postgres_server import ServerStatements
-from promptyoself.storage.postgres_statements import PLANNERS_TURN, guard_name
+from promptyoself.storage.postgres_statements import PLANNERS_TURN, Cursor, guard_name
 from promptyoself.storage.postgres_tokens import TokenStatements
 from promptyoself.storage.rows import Values, micros, micros_or_none
 from promptyoself.storage.statements import ended
@@ -79,16 +80,23 @@ class PostgresTx(TokenStatements, ServerStatements, SqlTx):
             for row in found
             if row["owner"] == OPERATOR or "\x1f".join(guard_name(row["owner"])) in mine
         ]
-        self._keep_lanes({one.lane: one.definition.target for one in due if one.next_fire_at is not None})
-        self._foresee(due)
+        if due:
+            self._foresee(due)
         return due
 
     def _foresee(self, due: Sequence[Schedule]) -> None:
-        """Fetch what the planner asks about each schedule, for all of them at once. They are locked: it stays true."""
+        """Fetch what the planner asks about each schedule, for all of them at once, and make their lanes.
+
+        The schedules are locked: it stays true until this transaction itself changes it.
+        """
+        targets = {one.lane: one.definition.target for one in due if one.next_fire_at is not None}
+        self._keep_lanes(targets)
+        # In no trip: see _in_one_trip for who stops while it is planned.
+        unfinished = self._execute(self._sql["unfinished_of_schedules"], {"ids": [one.id for one in due]})
         self._kept.states.update((one.id, str(one.state)) for one in due)
         self._kept.unfinished.update((one.id, []) for one in due)
-        for row in self._rows("unfinished_of_schedules", {"ids": [one.id for one in due]}) if due else ():
-            self._kept.unfinished[row["schedule_id"]].append(row)
+        for row in unfinished.fetchall():
+            self._kept.unfinished[row["schedule_id"]].append(self._mapped(row, rows.delivery_of))
 
     def add_schedules(self, new: Sequence[NewSchedule]) -> list[int]:
         """Store many schedules in one statement; return their ids in the same order."""
@@ -108,8 +116,24 @@ class PostgresTx(TokenStatements, ServerStatements, SqlTx):
         """Store an occurrence, making its lane; None when (schedule, revision, kind, fire_at) is there already."""
         if not self._lock_schedule(new.schedule_id):
             raise StoreError(f"schedule {new.schedule_id} is not in {self._location}")
-        self._kept.unfinished.pop(new.schedule_id, None)
-        return super().add_delivery(new, retry_until=retry_until)
+        first = rows.first_delivery(0, new, retry_until=retry_until)
+        self._keep_lane(new.lane, new.target)
+        self._before("add_delivery")
+        with self._in_one_trip():
+            added = self._execute(self._sql["add_delivery"], rows.delivery_values(first))
+            turned = [] if new.state.is_final else self._turn(new.schedule_id, new.kind)
+        row = added.fetchone()
+        if row is None:
+            return None
+        self._refresh_lanes(row["lane"] for changed in turned for row in changed.fetchall())
+        if new.state.is_in_flight:
+            self._refresh_lanes([new.lane])
+        delivery = replace(first, id=int(row["id"]))
+        foreseen = self._kept.unfinished.get(new.schedule_id)
+        if foreseen is not None and not new.state.is_final:
+            foreseen.append(delivery)
+            foreseen.sort(key=lambda one: (one.fire_at, one.id))
+        return delivery
 
     def delivery(self, delivery_id: int) -> Delivery | None:
         """Return the delivery, or None. Its schedule is locked, without which nobody writes to it."""
@@ -132,9 +156,9 @@ class PostgresTx(TokenStatements, ServerStatements, SqlTx):
         """Return the schedule's deliveries that are not final, by fire time; nobody else changes them meanwhile."""
         if not self._is_reading:
             self._lock_schedule(schedule_id)
-        foreseen = self._kept.unfinished.pop(schedule_id, None)
+        foreseen = self._kept.unfinished.get(schedule_id)
         if foreseen is not None:
-            return [self._mapped(row, rows.delivery_of) for row in foreseen]
+            return list(foreseen)
         return super().unfinished_deliveries(schedule_id)
 
     def next_in_lane(self, lane: str, *, now: datetime) -> Delivery | None:
@@ -156,11 +180,14 @@ class PostgresTx(TokenStatements, ServerStatements, SqlTx):
 
     def _pass_turn(self, schedule_id: int, kind: DeliveryKind) -> set[str]:
         self._lock_schedule(schedule_id)
-        values = {"schedule_id": schedule_id, "kind": str(kind)}
         with self._in_one_trip():
-            taken = self._execute(self._sql["take_turn"], values)
-            given = self._execute(self._sql["give_turn"], values)
-        return {row["lane"] for changed in (taken, given) for row in changed.fetchall()}
+            turned = self._turn(schedule_id, kind)
+        return {row["lane"] for changed in turned for row in changed.fetchall()}
+
+    def _turn(self, schedule_id: int, kind: DeliveryKind) -> list[Cursor]:
+        """Pass the turn within a schedule that is locked; return the answers, which tell the lanes."""
+        values = {"schedule_id": schedule_id, "kind": str(kind)}
+        return [self._execute(self._sql[name], values) for name in ("take_turn", "give_turn")]
 
     # -- lanes ----------------------------------------------------------------------------------------------
 
