@@ -13,6 +13,7 @@ import pytest
 from promptyoself.domain.errors import Conflict, StoreError, StoreReadOnly
 from promptyoself.domain.models import ScheduleState, StopSwitch
 from promptyoself.domain.ports import ScheduleFilter, Tx
+from promptyoself.lanes.pgqueuer import first_due
 from promptyoself.runtime import SystemClock
 from promptyoself.storage.lending import LendingStore
 from promptyoself.storage.postgres import PostgresStore
@@ -175,6 +176,21 @@ def test_a_commit_tells_the_other_nodes_what_it_changed(store: PostgresStore, ur
         payloads = [one.payload for one in listening.notifies(timeout=30, stop_after=4)]
     assert schedule.next_fire_at is not None
     assert payloads == [f"s {micros(schedule.next_fire_at)}", "d", "df", "d"]
+
+
+def test_a_commit_says_when_the_first_schedule_that_it_wrote_is_due(store: PostgresStore, url: str) -> None:
+    rests = add_schedule(store, "uid-r", agent_id="rests", next_fire_at=NOW + 3 * MINUTE)
+    fires = add_schedule(store, "uid-f", agent_id="fires", next_fire_at=NOW + 3 * MINUTE)
+    with psycopg.connect(url, autocommit=True) as listening:
+        listening.execute("LISTEN promptyoself")
+        with store.transaction() as tx:
+            tx.save_schedule(replace(fires, next_fire_at=NOW + 2 * MINUTE))
+            tx.save_schedule(replace(rests, state=ScheduleState.PAUSED, paused_until=NOW + MINUTE))
+        with store.transaction() as tx:
+            tx.save_schedule(replace(fires, state=ScheduleState.CANCELLED))
+        first, second = [one.payload for one in listening.notifies(timeout=30, stop_after=2)]
+    assert first_due(first) == NOW + MINUTE
+    assert (second, first_due(second)) == ("s", None)
 
 
 def test_ten_thousand_schedules_go_in_at_once(store: PostgresStore) -> None:
