@@ -140,9 +140,13 @@ async def connect(conninfo: str) -> AsyncConnection[Any]:
         keepalives_interval=2,
         keepalives_count=3,
     )
-    # Set by a statement: a pooler between may refuse them as options of the connection.
-    for name, bound in bounds.items():
-        await connection.execute("SELECT set_config(%s, %s, false)", (name, f"{bound.total_seconds() * 1000:.0f}"))
+    try:
+        # Set by a statement: a pooler between may refuse them as options of the connection.
+        for name, bound in bounds.items():
+            await connection.execute("SELECT set_config(%s, %s, false)", (name, f"{bound.total_seconds() * 1000:.0f}"))
+    except BaseException:  # who is cancelled here leaves nobody who would close it
+        await connection.close()
+        raise
     return connection
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final, Self
@@ -183,7 +183,10 @@ class PostgresStatements(Statements):
         if not self._kept.is_empty:
             self.write_what_is_kept()
         try:
-            self._execute(b"COMMIT", {})
+            # The journal in one trip with it: who stops in between would keep it from everybody.
+            with self._in_one_trip() if self._kept.facts else nullcontext():
+                self._write_facts()
+                self._execute(b"COMMIT", {})
         except StoreError as error:
             is_sure = self._is_reading or isinstance(error, StoreBusy)  # the server says that it has undone it
             if self._connection.broken and not is_sure:
@@ -234,7 +237,10 @@ class PostgresStatements(Statements):
         self._execute(b"RELEASE loan", {})
 
     def write_what_is_kept(self) -> None:
-        """Write lanes and facts that were kept back, and tell the other nodes at the commit; in one round trip."""
+        """Write lanes that were kept back, and tell the other nodes at the commit; in one round trip.
+
+        The journal is left for the commit itself.
+        """
         kept = self._kept
         if kept.facts:
             kept.told.add("f")
@@ -245,7 +251,6 @@ class PostgresStatements(Statements):
             self._write_lanes()
             if told:
                 self._execute(self._sql["tell"], {"payload": told})
-            self._write_facts()
 
     def _write_lanes(self) -> None:
         lanes, self._kept.lanes = sorted(self._kept.lanes), set()

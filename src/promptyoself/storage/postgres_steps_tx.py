@@ -529,7 +529,7 @@ class StepTx(PostgresTx):
     # -- writing what is kept -------------------------------------------------------------------------------
 
     def write_what_is_kept(self) -> None:
-        """Write all of it: schedules, deliveries, attempts, then lanes, then the journal."""
+        """Write all of it but the journal: schedules, deliveries, attempts, then lanes."""
         with self._in_one_trip():
             self._flush(but_lanes=True)
             super().write_what_is_kept()

@@ -29,6 +29,7 @@ from promptyoself.domain.ports import ScheduleFilter
 from promptyoself.storage.postgres import Bounds, PostgresStore, _location
 from promptyoself.storage.postgres_errors import not_connected, refuse_unfit, translated
 from tests.contract.lane_suite import add_schedule
+from tests.e2e.stage import wait_for
 from tests.factories import NOW, a_fact, a_new_schedule
 from tests.postgres.server import PostgresServer
 from tests.storage.postgres.conftest import Beside, Opened, Start
@@ -74,7 +75,8 @@ def test_connections_are_bounded_and_the_wait_for_one_too(postgres_url: str, ope
     with store.transaction() as tx:
         tx.add_fact(a_fact())
     store.close()
-    assert connections(postgres_url) == 0
+    # The server's side of each ends a moment later.
+    wait_for("every connection's end", lambda: connections(postgres_url) == 0, within_s=10)
 
 
 def test_a_store_closed_in_the_middle_of_a_transaction_lets_it_end(store: PostgresStore, url: str) -> None:
