@@ -41,7 +41,7 @@ _FOR_AGENTS: Final = """
     snooze inbox ack claim-once on-time deliveries retry export
 """
 _FOR_OPERATORS: Final = """
-    execute, serve, mcp, dashboard, test, agents, upload, doctor, config, completion, demo, import crontab,
+    execute, serve, worker, mcp, dashboard, test, agents, upload, doctor, config, completion, demo, import crontab,
     import letta-cron, import promptyoself-fast, import json, letta attach, letta detach, token create, token list,
     token revoke, db upgrade, db backup, db move
 """

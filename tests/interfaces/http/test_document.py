@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 NOT_OVER_A_NETWORK: Final = {
     "serve": "it is what answers",
+    "worker": "it is a process without doors",
     "mcp": "it speaks over stdin and stdout, or at /mcp",
     "completion": "it is for a shell on the same machine",
     "demo": "it is a show for a terminal",
