@@ -31,11 +31,10 @@ demo: .venv/.base ## see prompts registered, fired, delivered and retried, in 15
 	$(BIN)/promptyoself demo
 
 # On all cores, but for the processes of tests/e2e and tests/chaos: those hold clocks to seconds, and have the machine to
-# themselves. The simulated worlds have fresh processes: in those that ran thousands of other tests they are ten times slower.
+# themselves.
 test: .venv/.dev .venv/.clients .venv/.npm ## run all tests but those that need a real Letta server
 ifeq ($(PYTEST_ARGS),)
-	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --durations=10 --ignore=tests/e2e --ignore=tests/chaos --ignore=tests/simulation
-	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --durations=10 tests/simulation
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --durations=10 --ignore=tests/e2e --ignore=tests/chaos
 	$(BIN)/python -m pytest --durations=10 tests/e2e tests/chaos
 else
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -152,8 +152,8 @@ def fire_early(patch: Patch) -> None:
 
     batch = planner.plan_batch
 
-    def early(tx: Tx, *, now: datetime, store_uid: str) -> planner.PassReport:
-        return batch(tx, now=now + timedelta(seconds=20), store_uid=store_uid)
+    def early(tx: Tx, *, now: datetime, store_uid: str, most: int = 500) -> planner.PassReport:
+        return batch(tx, now=now + timedelta(seconds=20), store_uid=store_uid, most=most)
 
     patch.setattr(SqliteTx, "schedules_due", soon)
     patch.setattr(planner, "plan_batch", early)
