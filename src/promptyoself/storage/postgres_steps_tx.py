@@ -7,6 +7,9 @@ write is kept, and written in one statement each kind at the end.
 What is kept is no cache of the database: every row of it is locked, and leaves with the transaction. An act that asks
 for anything else has all that is kept written first, and goes on by ordinary statements, under a savepoint of its own;
 after it everything is fetched anew, for nobody here knows what it has changed.
+
+Over 500 lines: what is fetched, answered from, kept and written is one table in four phases, and each must fit the
+others.
 """
 
 from __future__ import annotations
