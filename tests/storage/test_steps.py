@@ -338,6 +338,30 @@ def waits(store: PostgresStore) -> bool:
     return False
 
 
+def test_an_act_that_no_step_could_run_does_not_wait_for_what_is_planned_meanwhile(stand: Stand) -> None:
+    has_ended = threading.Event()
+
+    def plan(tx: Tx) -> bool:
+        del tx
+        return has_ended.wait(WAIT_FOR_S)
+
+    async def scene(release: Callable[[], None]) -> None:
+        writer = StepWriter(stand.store, SetClock())
+        planning = asyncio.ensure_future(writer.write(plan))
+        act = asyncio.ensure_future(writer.write(claim(LANES[2]), lane=LANES[2]))
+        assert await asyncio.to_thread(waits, stand.store)  # steps never wait: it has been handed on
+        release()
+        assert await asyncio.wait_for(act, WAIT_FOR_S) == LANES[2]
+        assert not planning.done()
+        has_ended.set()
+        assert await planning
+        await writer.close()
+
+    with psycopg.connect(stand.store.conninfo) as other:
+        other.execute(HELD["lanes"], [LANES[2]])
+        asyncio.run(scene(other.rollback))
+
+
 def test_an_act_that_wants_more_than_its_lane_lets_go_of_all_for_who_has_that(stand: Stand) -> None:
     tried = threading.Event()
     reports: list[int] = []

@@ -2,7 +2,7 @@
 
 Two threads step in turns: while one waits for its commit, the other runs the next acts. A lane is always the same
 thread's, so that its acts never meet in two transactions. What is about no lane has a transaction of its own, in
-another thread.
+another thread; and what a step could not run, in a third: an answer that is to be recorded does not wait for planning.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ class StepWriter:
 
     def __init__(self, store: PostgresStore, clock: Clock) -> None:
         location = store.location
-        alone = _Alone(store)
-        self._alone: Final = ActQueue("promptyoself-writer", alone, location)
-        alone.again = self._alone
+        self._alone: Final = ActQueue("promptyoself-writer", _Alone(store), location)
+        patient = _Patient(store)
+        patient.again = self._patient = ActQueue("promptyoself-patient", patient, location)
         self._reads: Final = ActQueue("promptyoself-reader", Reads(store), location)
-        self._steppers: Final = [_stepper(number, store, clock, self._alone) for number in range(_STEPPERS)]
+        self._steppers: Final = [_stepper(number, store, clock, self._patient) for number in range(_STEPPERS)]
 
     async def write(self, act: Callable[[Tx], T], *, lane: str | None = None) -> T:
         """Run `act` in a transaction and return when it is durable. What it raises undoes it alone.
@@ -54,7 +54,7 @@ class StepWriter:
         """
         if lane is None:
             return await self._alone.run(act)
-        self._alone.start()  # it may be handed this one
+        self._patient.start()  # it may be handed this one
         return await self._steppers[zlib.crc32(lane.encode()) % _STEPPERS].run(act, lane=lane)
 
     async def read(self, act: Callable[[Tx], T]) -> T:
@@ -63,23 +63,39 @@ class StepWriter:
 
     async def close(self) -> None:
         """Finish what is queued, then end all threads; acts that come later raise StoreError. The store stays open."""
-        for some in (self._steppers, [self._alone, self._reads]):  # a stepper may hand on to the writer
+        for some in (self._steppers, [self._patient, self._alone, self._reads]):  # a stepper may hand on to the first
             for one in some:
                 one.stop()
             for one in some:
                 await one.ended()
 
 
-def _stepper(number: int, store: PostgresStore, clock: Clock, alone: ActQueue) -> ActQueue:
-    steps = Steps(store, clock, alone)
+def _stepper(number: int, store: PostgresStore, clock: Clock, patient: ActQueue) -> ActQueue:
+    steps = Steps(store, clock, patient)
     steps.again = ActQueue(f"promptyoself-stepper-{number}", steps, store.location)
     return steps.again
 
 
 class _Alone:
-    """Each act in a transaction of its own, which waits for what it needs within the store's bounds.
+    """Each act in a transaction of its own, which waits for what it needs within the store's bounds."""
 
-    Steps have no order in which they take rows. So an act of a lane waits less each time, and the others go in between.
+    def __init__(self, store: PostgresStore) -> None:
+        self._store = store
+
+    def __call__(self, batch: Batch) -> None:
+        """Run them, one after the other."""
+        for act in batch:
+            try:
+                with self._store.transaction() as tx:
+                    act.value = act.run(tx)
+            except Exception as error:  # noqa: BLE001  it is the caller's, who gets it
+                act.error = error
+
+
+class _Patient:
+    """The same for acts of lanes which no step could run, for somebody else had their rows for all the while.
+
+    Steps have no order in which they take rows. So an act waits less each time, and the others go in between.
     """
 
     again: ActQueue
@@ -89,18 +105,17 @@ class _Alone:
         self._store = store
 
     def __call__(self, batch: Batch) -> Batch:
-        """Run them; return those of lanes whose rows somebody else had for all the while."""
+        """Run them; return those whose rows somebody else still has."""
         return [act for act in batch if not self._is_done(act)]
 
     def _is_done(self, act: Act[Any]) -> bool:
         try:
             with self._store.transaction() as tx:
-                if act.lane:
-                    tx.wait_at_most(_WAIT_ALONE)
+                tx.wait_at_most(_WAIT_ALONE)
                 act.value = act.run(tx)
         except StoreBusy as error:
             act.tries += 1
-            if act.lane and act.tries < 2 * _TRIES_MAX:
+            if act.tries < 2 * _TRIES_MAX:
                 self.again.put_again(act)
                 return False
             act.error = error
@@ -115,10 +130,10 @@ class Steps:
     again: ActQueue
     """Its own queue."""
 
-    def __init__(self, store: PostgresStore, clock: Clock, alone: ActQueue) -> None:
+    def __init__(self, store: PostgresStore, clock: Clock, patient: ActQueue) -> None:
         self._store = store
         self._clock = clock
-        self._alone = alone
+        self._patient = patient
         self._known = Known()
         self._pause = threading.Event()
 
@@ -162,7 +177,7 @@ class Steps:
             if act.tries < _TRIES_MAX:
                 self.again.put_again(act)
             else:
-                self._alone.take_over(act)
+                self._patient.take_over(act)
 
     def _fetch(self, tx: StepTx, acts: Sequence[Act[Any]]) -> None:
         tx.fetch(sorted({act.lane for act in acts}), until=self._clock.now() + _AHEAD)
