@@ -9,6 +9,7 @@ Writing transactions are READ COMMITTED, and lock what they read (postgres_state
 
 from __future__ import annotations
 
+import select
 import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -146,14 +147,20 @@ class PostgresStore:
         Raises StoreBusy when no connection comes free within the bound, and when another transaction holds what this
         one needs for longer than POSTGRES_LOCK_FOR.
         """
-        with self.bracket(PostgresTx) as tx:
-            yield tx
+        with self._lent(WRITING) as connection:
+            yield from _bracketed(connection, PostgresTx(connection, self._location))
 
     @contextmanager
     def bracket(self, make: Callable[[Connection, str], K]) -> Iterator[K]:
-        """Open a writing transaction of another kind, made for its connection and our location; as `transaction`."""
-        with self._lent(WRITING) as connection:
-            yield from _bracketed(connection, make(connection, self._location))
+        """Open a writing transaction of another kind, made for its connection and our location; as `transaction`.
+
+        It begins with its first statement, a trip less. What has silently broken is noticed there, so this is for those
+        who come again by themselves.
+        """
+        with self._lent(None) as connection:
+            tx = make(connection, self._location)
+            tx.begin_with_first(WRITING)
+            yield from _bracketed(connection, tx)
 
     @contextmanager
     def reading(self) -> Iterator[PostgresTx]:
@@ -230,8 +237,8 @@ class PostgresStore:
         return str(row["value"])
 
     @contextmanager
-    def _lent(self, begin: bytes) -> Iterator[Connection]:
-        """Yield a connection that nobody else uses, with a transaction begun on it."""
+    def _lent(self, begin: bytes | None) -> Iterator[Connection]:
+        """Yield a connection that nobody else uses, with a transaction begun on it if asked for."""
         if not self._room.acquire(timeout=self._busy_s):
             raise crowded(self._location)
         try:
@@ -243,18 +250,21 @@ class PostgresStore:
         finally:
             self._room.release()
 
-    def _begun(self, begin: bytes) -> Connection:
+    def _begun(self, begin: bytes | None) -> Connection:
         """Begin on a connection that is there, or on a new one: one that has broken since it was used is no failure."""
         while (connection := self._kept()) is not None:
+            if begin is None and _is_quiet(connection):
+                return connection
             try:
-                self._begin(connection, begin)
+                self._begin(connection, begin or b"")
             except psycopg.OperationalError:
                 _close(connection)
             else:
                 return connection
         connection = self._connected()
-        with self._translating():
-            self._begin(connection, begin)
+        if begin is not None:
+            with self._translating():
+                self._begin(connection, begin)
         return connection
 
     def _begin(self, connection: Connection, begin: bytes) -> None:
@@ -349,6 +359,7 @@ def _bracketed(connection: Connection, tx: K) -> Iterator[K]:
         yield tx
         tx.commit()
     except BaseException:
+        tx.leave()
         _roll_back(connection)
         raise
     finally:
@@ -380,6 +391,15 @@ def _location(address: dict[str, Any]) -> str:
         ports = [port] * len(hosts)
     places = (f"{one}:{its_port}" if its_port else one for one, its_port in zip(hosts, ports, strict=True))
     return f"postgresql://{user}{','.join(places)}/{name}"
+
+
+def _is_quiet(connection: Connection) -> bool:
+    """Whether nothing has come since the last answer: a server that ends a connection says so, or closes it."""
+    if connection.closed:
+        return False
+    poll = select.poll()  # select() takes no file beyond the 1024th
+    poll.register(connection.fileno(), select.POLLIN)
+    return not poll.poll(0)
 
 
 def _ms(span: timedelta) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final, Self
@@ -22,8 +22,9 @@ from psycopg.pq import TransactionStatus
 
 from promptyoself.domain.errors import StoreBusy, StoreError
 from promptyoself.domain.models import Delivery
-from promptyoself.storage.postgres_errors import DRIVER_ERRORS, RESTORE, in_doubt, translated
+from promptyoself.storage.postgres_errors import DRIVER_ERRORS, RESTORE, in_doubt, read_only, translated
 from promptyoself.storage.postgres_queries import statements
+from promptyoself.storage.postgres_trips import Trips
 from promptyoself.storage.rows import Values
 from promptyoself.storage.statements import Statements, ended
 
@@ -160,31 +161,45 @@ class PostgresStatements(Statements):
     _restore = RESTORE
 
     def __init__(
-        self, connection: Connection, location: str, *, is_reading: bool = False, kept: _Kept | None = None
+        self,
+        connection: Connection,
+        location: str,
+        *,
+        is_reading: bool = False,
+        kept: _Kept | None = None,
+        trips: Trips | None = None,
     ) -> None:
         self._connection = connection
         self._location = location
         self._is_reading = is_reading
         self._kept = _Kept() if kept is None else kept
+        self._trips = Trips(connection) if trips is None else trips
         self._sql = statements()
         self._is_over = False
-        self._is_in_trip = False
         self._using = threading.RLock()
         self._lent_at = self._kept.mark()
 
     @property
     def is_alive(self) -> bool:
         """False once the transaction has ended, also when the server or the network has ended it."""
-        return not self._is_over and self._connection.pgconn.transaction_status in _OPEN
+        if self._is_over:
+            return False
+        return not self._trips.has_begun or self._connection.pgconn.transaction_status in _OPEN
+
+    def begin_with_first(self, begin: bytes) -> None:
+        """Begin by `begin`, in one trip with the first statement; without any there is nothing to commit."""
+        self._trips.begin_with_first(begin)
 
     def commit(self) -> None:
         """Make durable what was written. Raises StoreError kin when it was not; the caller then rolls back."""
         self._refuse_undone()
         if not self._kept.is_empty:
             self.write_what_is_kept()
+        if not self._trips.has_begun:
+            return
         try:
             # The journal in one trip with it: who stops in between would keep it from everybody.
-            with self._in_one_trip() if self._kept.facts else nullcontext():
+            with self._in_one_trip(is_last=True) if self._kept.facts or self._trips.are_open else nullcontext():
                 self._write_facts()
                 self._execute(b"COMMIT", {})
         except StoreError as error:
@@ -200,6 +215,11 @@ class PostgresStatements(Statements):
         """
         with self._using:
             self._is_over = True
+
+    def leave(self) -> None:
+        """Close what was kept open between statements: what comes next on the connection is executed as ever."""
+        with self._using, suppress(*DRIVER_ERRORS):
+            self._trips.leave()
 
     @contextmanager
     def nested(self) -> Iterator[None]:
@@ -221,7 +241,9 @@ class PostgresStatements(Statements):
         """Open a savepoint and return a transaction for one body; `take_back` ends it."""
         self._execute(b"SAVEPOINT loan", {})
         self._lent_at = self._kept.mark()
-        return type(self)(self._connection, self._location, is_reading=self._is_reading, kept=self._kept)
+        return type(self)(
+            self._connection, self._location, is_reading=self._is_reading, kept=self._kept, trips=self._trips
+        )
 
     def take_back(self, lent: Self, *, is_kept: bool) -> None:
         """End what was lent: nothing more of it is executed; keep or undo what was written in it.
@@ -269,24 +291,24 @@ class PostgresStatements(Statements):
             self._execute(self._sql["add_facts"], {"rows": json.dumps(facts)})
 
     @contextmanager
-    def _in_one_trip(self) -> Iterator[None]:
+    def _in_one_trip(self, *, is_last: bool = False) -> Iterator[None]:
         """Send statements without waiting for each; an answer that is looked at is waited for. Raise what failed first.
 
-        Within another trip it is part of that one. The driver ends a trip in a way that stops the server's count of how
-        long the transaction stands still, until the next statement: that one must not be far.
+        Within another trip it is part of that one. See Trips for what may come between this one and the next.
         """
-        with self._using:
-            if self._is_in_trip:
-                yield
-                return
-            self._is_in_trip = True
-            try:
-                with self._connection.pipeline():
-                    yield
-            except DRIVER_ERRORS as exc:
-                raise translated(exc, self._location) from exc
-            finally:
-                self._is_in_trip = False
+        with self._using, self._translating(), self._trips.one(is_last=is_last):
+            yield
+
+    @contextmanager
+    def _translating(self) -> Iterator[None]:
+        try:
+            yield
+        except DRIVER_ERRORS as exc:
+            if isinstance(exc, psycopg.errors.FeatureNotSupported) and self._trips.is_refused:
+                # A standby reads, and refuses a transaction that is to write: the primary is somewhere else.
+                self._connection.close()
+                raise read_only(self._location) from exc
+            raise translated(exc, self._location) from exc
 
     # -- statements by name ---------------------------------------------------------------------------------
 
@@ -370,10 +392,8 @@ class PostgresStatements(Statements):
         with self._using:
             if not self.is_alive:
                 raise ended(self._location)
-            try:
-                return self._connection.execute(statement, values or None)
-            except DRIVER_ERRORS as exc:
-                raise translated(exc, self._location) from exc
+            with self._translating():
+                return self._trips.ask(lambda: self._connection.execute(statement, values or None))
 
     def _refuse_undone(self) -> None:
         """Raise when an error has undone the transaction: its COMMIT would answer as if all were well."""

@@ -33,7 +33,6 @@ from promptyoself.domain.models import (
     ScheduleState,
 )
 from promptyoself.domain.values import replace
-from promptyoself.storage.postgres_errors import DRIVER_ERRORS, translated
 from promptyoself.storage.postgres_statements import Connection
 from promptyoself.storage.postgres_statements import Cursor as StoreCursor
 from promptyoself.storage.postgres_steps_rows import delivery_of, instants, numbers, texts
@@ -326,16 +325,17 @@ class StepTx(PostgresTx):
         unread = [id for id, version in versions.items() if known.get(id, ("",))[0] != version]
         if not versions:
             return
-        if unread:
-            for row in self._execute(self._sql["step_schedules"], {"ids": numbers(unread)}).fetchall():
-                with suppress(StoreCorrupt):  # as above
-                    self._known.keep(self._mapped(row, self._schedule_of), row["row_version"])
+        with self._in_one_trip():
+            read = self._execute(self._sql["step_schedules"], {"ids": numbers(unread)}) if unread else None
+            counted = self._asked("step_unfinished", {"ids": numbers(versions)})
+        for row in read.fetchall() if read else ():
+            with suppress(StoreCorrupt):  # as above
+                self._known.keep(self._mapped(row, self._schedule_of), row["row_version"])
         for id, version in versions.items():
             if id in known and known[id][0] == version:
                 self._plans[id] = _Plan(known[id][1])
         self._kept.schedules.update(versions)
-        # In no trip: see _in_one_trip for who stops while the acts run.
-        for id, unfinished in self._tuples("step_unfinished", {"ids": numbers(versions)}):
+        for id, unfinished in counted.fetchall():
             if id in self._plans:
                 self._plans[id].unfinished = unfinished
 
@@ -357,10 +357,9 @@ class StepTx(PostgresTx):
         with self._using:
             if not self.is_alive:
                 raise ended(self._location)
-            try:
-                return self._connection.cursor(row_factory=tuple_row).execute(self._sql[name], values)
-            except DRIVER_ERRORS as exc:
-                raise translated(exc, self._location) from exc
+            cursor = self._connection.cursor(row_factory=tuple_row)
+            with self._translating():
+                return self._trips.ask(lambda: cursor.execute(self._sql[name], values))
 
     # -- lanes ----------------------------------------------------------------------------------------------
 
@@ -547,7 +546,7 @@ class StepTx(PostgresTx):
                 written = [lane.name for lane in self._lanes.values() if lane.is_written]
                 if written:
                     self._save_lanes(written)
-        if not self._is_in_trip:
+        if not self._trips.is_under_way:
             self._check_sent()
 
     def _flush_schedules(self) -> None:

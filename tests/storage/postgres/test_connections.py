@@ -25,12 +25,14 @@ from promptyoself.domain.errors import (
     StoreReadOnly,
     StoreUnreachable,
 )
+from promptyoself.domain.models import NewDelivery
 from promptyoself.domain.ports import ScheduleFilter
 from promptyoself.storage.postgres import Bounds, PostgresStore, _location
 from promptyoself.storage.postgres_errors import not_connected, refuse_unfit, translated
+from promptyoself.storage.postgres_tx import PostgresTx
 from tests.contract.lane_suite import add_schedule
 from tests.e2e.stage import wait_for
-from tests.factories import NOW, a_fact, a_new_schedule
+from tests.factories import NOW, a_fact, a_new_delivery, a_new_schedule
 from tests.postgres.server import PostgresServer
 from tests.storage.postgres.conftest import Beside, Opened, Start
 
@@ -146,6 +148,60 @@ def test_a_connection_that_breaks_during_a_commit_leaves_a_doubt_and_says_so(sto
     assert store.change_mark() == store.change_mark()
 
 
+def test_what_begins_with_its_first_statement_begins_on_a_connection_that_is_there(
+    store: PostgresStore, url: str
+) -> None:
+    schedule = add_schedule(store)
+    _end_all(url)
+    with store.bracket(PostgresTx) as tx:
+        assert connections(url) == 1
+        assert tx.schedule(schedule.id) == schedule
+
+    def interrupted() -> None:
+        with store.bracket(PostgresTx) as tx:
+            tx.add_fact(a_fact())
+            assert tx.schedule(schedule.id) == schedule
+            _end_all(url)
+            tx.schedule(schedule.id)
+
+    with pytest.raises(StoreUnreachable, match="does not answer"):
+        interrupted()
+    with store.bracket(PostgresTx) as tx:
+        assert tx.is_alive
+        tx.add_fact(a_fact())
+    with store.reading() as tx:
+        assert tx.newest_fact_id() == 1
+
+
+def test_a_failure_in_a_transaction_that_began_with_its_first_statement_undoes_what_is_bounded(
+    store: PostgresStore,
+) -> None:
+    def add_in_vain(tx: PostgresTx, strange: NewDelivery) -> None:
+        tx.add_schedule(a_new_schedule("undone"))
+        tx.add_delivery(strange, retry_until=NOW)
+
+    def bounded(tx: PostgresTx, strange: NewDelivery) -> None:
+        with tx.nested():
+            add_in_vain(tx, strange)
+
+    def whole(strange: NewDelivery) -> None:
+        with store.bracket(PostgresTx) as tx:
+            add_in_vain(tx, strange)
+
+    with store.bracket(PostgresTx) as tx:
+        made = tx.add_schedule(a_new_schedule("kept"))
+        for strange in (a_new_delivery(made, missed=-1), a_new_delivery(made, reason="a\0b")):
+            with pytest.raises(StoreError):
+                bounded(tx, strange)
+        assert tx.schedule(made.id) == made
+    with pytest.raises(StoreError):
+        whole(strange)
+    with store.bracket(PostgresTx) as tx:
+        assert tx.schedules(ScheduleFilter()) == [made]
+    with store.bracket(PostgresTx):
+        pass
+
+
 def test_another_database_in_its_place_is_noticed(postgres: PostgresServer, opened: Opened) -> None:
     url = postgres.new_database()
     store = opened(url)
@@ -156,23 +212,33 @@ def test_another_database_in_its_place_is_noticed(postgres: PostgresServer, open
         pass
 
 
-def test_a_stopped_process_loses_its_transaction_and_its_locks(store: PostgresStore, url: str, start: Start) -> None:
+@pytest.mark.parametrize(
+    ("begun", "told"),
+    [
+        ("transaction()", "stood still for too long"),
+        ("bracket(PostgresTx)", "closed the connection"),  # within a pipeline the driver drops the server's last word
+    ],
+)
+def test_a_stopped_process_loses_its_transaction_and_its_locks(
+    begun: str, told: str, store: PostgresStore, url: str, start: Start
+) -> None:
     schedule = add_schedule(store)
     process = start(
         url,
         f"""
 store = opened(bounds=Bounds(idle_in_transaction=timedelta(milliseconds=500)))
-from promptyoself.domain.errors import StoreBusy
+from promptyoself.domain.errors import StoreBusy, StoreUnreachable
+from promptyoself.storage.postgres_tx import PostgresTx
 try:
-    with store.transaction() as tx:
+    with store.{begun} as tx:
         tx.schedule({schedule.id})
         tx.add_fact(a_fact(actor="stopped"))
         say("held")
         sys.stdin.readline()
         tx.schedule({schedule.id})
-except StoreBusy as error:
+except (StoreBusy, StoreUnreachable) as error:
     say(error.message)
-with store.transaction() as tx:
+with store.{begun} as tx:
     tx.add_fact(a_fact(actor="resumed"))
 say("done")
 """,
@@ -188,7 +254,7 @@ say("done")
         process.send_signal(signal.SIGCONT)
     process.stdin.write("go on\n")
     process.stdin.flush()
-    assert "stood still for too long" in process.stdout.readline()
+    assert told in process.stdout.readline()
     assert process.stdout.readline() == "done\n"
     with store.reading() as tx:
         assert [fact.actor for fact in tx.facts(limit=9)] == ["resumed"]
@@ -343,6 +409,9 @@ def test_a_standby_is_read_and_says_that_it_cannot_be_written(own: PostgresServe
         for _ in "a new connection", "one that is kept":
             with pytest.raises(StoreReadOnly, match="cannot be written"), store.transaction():
                 raise AssertionError
+            with pytest.raises(StoreReadOnly, match="cannot be written"), store.bracket(PostgresTx) as tx:
+                tx.schedule(1)
+        assert connections(url) == 0
         store.close()
     finally:
         own.stop()
