@@ -83,6 +83,7 @@ class PostgresStore:
         self._busy_s = busy_for.total_seconds()
         self._uid = ""
         self._is_closed = False
+        self._connections_made = 0
         self._room = threading.Semaphore(limits.POSTGRES_CONNECTIONS_MAX)
         self._lock = threading.Lock()
         self._idle: list[Connection] = []
@@ -139,6 +140,11 @@ class PostgresStore:
     def is_closed(self) -> bool:
         """Whether `close` was called: it can be used no more."""
         return self._is_closed
+
+    @property
+    def connections_made(self) -> int:
+        """How many connections were made since it was opened: with another one may come another server."""
+        return self._connections_made
 
     @contextmanager
     def transaction(self) -> Iterator[PostgresTx]:
@@ -326,6 +332,8 @@ class PostgresStore:
         except BaseException:
             _close(connection)
             raise
+        with self._lock:
+            self._connections_made += 1
         return connection
 
     def _refuse_another(self, connection: Connection) -> None:

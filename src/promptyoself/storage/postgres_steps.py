@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 from promptyoself.domain.errors import StoreBusy, StoreError
 from promptyoself.domain.ports import Clock, Tx
 from promptyoself.storage.postgres import PostgresStore
+from promptyoself.storage.postgres_statements import Connection
 from promptyoself.storage.postgres_steps_tx import Known, StepTx
 from promptyoself.storage.writer import Act, ActQueue, Batch, Reads
 
@@ -139,13 +140,17 @@ class Steps:
 
     def __call__(self, batch: Batch) -> Batch:
         """Run them; return those whose rows somebody else had."""
-        with self._store.bracket(lambda connection, location: StepTx(connection, location, self._known)) as tx:
+        with self._store.bracket(self._tx) as tx:
             left_out = self._step(tx, batch)
         if left_out:
             self._hand_on(left_out)
             if len(left_out) == len(batch):
                 self._pause.wait(_AGAIN_AFTER_S)
         return left_out
+
+    def _tx(self, connection: Connection, location: str) -> StepTx:
+        self._known.begin(self._store.connections_made)
+        return StepTx(connection, location, self._known)
 
     def _step(self, tx: StepTx, batch: Batch) -> list[Act[Any]]:
         """Run all that can be run; return those whose rows somebody else has."""

@@ -46,33 +46,48 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_FIRST_OF_DELIVERY: Final = 4
-_LAST_OF_DELIVERY: Final = 35
 _WAIT: Final = "20ms"
 """For a lock that an ordinary statement of a step wants: others wait for what the step has in hand meanwhile."""
 _ATTEMPT_IDS: Final = 256
 """Drawn at a time: a gap in the numbers harms nobody."""
-_SCHEDULES_KNOWN_MAX: Final = 4096
+_KNOWN_MAX: Final = 4096
+"""Rows of a kind that are remembered from one step to the next."""
 _PLAINLY: Final = frozenset({"reply_secret", "store_uid", "calendar"})
 """Queries of what no step changes: they are asked as they are."""
 
 
-class Known:
-    """What outlives a step: schedules by the version of their row, and ids of attempts not used yet.
+V = TypeVar("V")
 
-    A version is the row's place and the transaction that put it there: another content has another.
+
+class Known:
+    """What outlives a step: rows by their version, as read or written last, and ids of attempts not used yet.
+
+    A version is the transaction that put the row there, and for schedules its place too: another content has another,
+    as long as one server goes on from where it was. So all is forgotten whenever a new connection has been made: after
+    a failover the same numbers may be given to others.
     """
 
     def __init__(self) -> None:
         self.schedules: dict[int, tuple[str, Schedule]] = {}
+        self.deliveries: dict[int, tuple[str, Delivery]] = {}
+        """Those in flight that were written here: an answer is recorded without reading them again."""
         self.attempt_ids: list[int] = []
+        self._connections = 0
 
-    def keep(self, schedule: Schedule, version: str) -> None:
-        """Remember a schedule as read; those that were read first are forgotten first."""
-        if len(self.schedules) >= _SCHEDULES_KNOWN_MAX:
-            for old in list(islice(self.schedules, _SCHEDULES_KNOWN_MAX // 4)):
-                del self.schedules[old]
-        self.schedules[schedule.id] = (version, schedule)
+    def begin(self, connections: int) -> None:
+        """Begin a step of a store that has made so many connections up to now."""
+        if connections != self._connections:
+            self.schedules.clear()
+            self.deliveries.clear()
+            self._connections = connections
+
+
+def _keep(known: dict[int, tuple[str, V]], id: int, version: str, value: V) -> None:
+    """Remember a row; those that were remembered first are forgotten first."""
+    if len(known) >= _KNOWN_MAX:
+        for old in list(islice(known, _KNOWN_MAX // 4)):
+            del known[old]
+    known[id] = (version, value)
 
 
 class _Lane:
@@ -121,7 +136,8 @@ class _Plan:
     def __init__(self, stored: Schedule) -> None:
         self.stored = stored
         self.now = stored
-        self.unfinished = 0
+        self.unfinished: int | None = None
+        """None until it is asked for: who claims does not ask."""
 
 
 class StepTx(PostgresTx):
@@ -130,6 +146,10 @@ class StepTx(PostgresTx):
     def __init__(self, connection: Connection, location: str, known: Known) -> None:
         super().__init__(connection, location)
         self._known = known
+        self._xid = ""
+        """This transaction, as the rows that it writes will name it."""
+        self._written: dict[int, Delivery] = {}
+        """Deliveries as they will be stored, should the transaction be committed as it stands."""
         self._lanes: dict[str, _Lane] = {}
         self._held: dict[int, _Held] = {}
         self._plans: dict[int, _Plan] = {}
@@ -286,58 +306,62 @@ class StepTx(PostgresTx):
         found = {}
         with self._in_one_trip():  # what others have of these lanes is not looked at, though asked for
             of_lanes = self._asked("step_lanes", {"lanes": wanted})
-            of_deliveries = self._asked("step_deliveries", {"lanes": wanted, "until": micros(until)})
-        for name, token, ends_at, executor_id, stopped_until in of_lanes.fetchall():
+            of_duties = self._asked("step_duties", {"lanes": wanted, "until": micros(until)})
+        for name, token, ends_at, executor_id, stopped_until, xid in of_lanes.fetchall():
             found[name] = _Lane(name, token, ends_at, executor_id)
             self._stopped_until = stopped_until or 0
+            self._xid = xid
         self._in_hand.update(found)
-        rows = [row for row in of_deliveries.fetchall() if row[0] in found]
-        if not rows:
-            self._lanes.update(found)
-            return
-        self._read_schedules(rows)
-        for row in rows:
-            lane, held = found.get(row[0]), self._held_of(row)
-            if lane is None:
-                continue
-            if held is None:
-                del found[lane.name]
-            elif row[1] == 0:
-                lane.in_flight = held
-            else:
-                lane.pending = held
-        self._read_attempts(found.values())
+        duties = [duty for duty in of_duties.fetchall() if duty[0] in found]
+        if duties:
+            self._read_rows(duties)
+            for lane, is_pending, id, _, _, _ in duties:
+                held = self._held.get(id)
+                if held is None:
+                    found.pop(lane, None)  # somebody else has it or its schedule, or it cannot be read
+                elif lane in found:
+                    setattr(found[lane], "pending" if is_pending else "in_flight", held)
+            self._read_attempts(found.values())
         self._lanes.update(found)
 
-    def _held_of(self, row: tuple[Any, ...]) -> _Held | None:
-        """Return a delivery as held; None when somebody else has it or its schedule, or when it cannot be read."""
-        held, plan = self._held.get(row[2]), self._plans.get(row[3])
-        if held is None and plan is not None and row[_FIRST_OF_DELIVERY] is not None:
-            with suppress(*DAMAGED):  # its act will be told so, by itself
-                stored = delivery_of(row[_FIRST_OF_DELIVERY:_LAST_OF_DELIVERY])
-                held = self._held[row[2]] = _Held(stored, plan)
-        return held
-
-    def _read_schedules(self, rows: list[tuple[Any, ...]]) -> None:
-        """Read those schedules that are not known as they are now, and count what is unfinished of each."""
-        versions = {row[3]: row[_LAST_OF_DELIVERY + 1] for row in rows if row[_LAST_OF_DELIVERY] is not None}
-        known = self._known.schedules
-        unread = [id for id, version in versions.items() if known.get(id, ("",))[0] != version]
-        if not versions:
-            return
+    def _read_rows(self, duties: list[tuple[Any, ...]]) -> None:
+        """Take what is known as it is now, and read the rest: of deliveries and schedules nobody else has."""
+        plans, deliveries = self._known.schedules, self._known.deliveries
+        of_plans = {duty[3]: duty[5] for duty in duties if duty[5] is not None}
+        of_deliveries = {duty[2]: duty for duty in duties if duty[3] in of_plans and duty[4] is not None}
+        new_plans = [id for id, version in of_plans.items() if id not in plans or plans[id][0] != version]
+        new = [id for id, duty in of_deliveries.items() if id not in deliveries or deliveries[id][0] != duty[4]]
         with self._in_one_trip():
-            read = self._execute(self._sql["step_schedules"], {"ids": numbers(unread)}) if unread else None
-            counted = self._asked("step_unfinished", {"ids": numbers(versions)})
-        for row in read.fetchall() if read else ():
-            with suppress(StoreCorrupt):  # as above
-                self._known.keep(self._mapped(row, self._schedule_of), row["row_version"])
-        for id, version in versions.items():
-            if id in known and known[id][0] == version:
-                self._plans[id] = _Plan(known[id][1])
-        self._kept.schedules.update(versions)
-        for id, unfinished in counted.fetchall():
-            if id in self._plans:
-                self._plans[id].unfinished = unfinished
+            plan_rows = self._execute(self._sql["step_schedules"], {"ids": numbers(new_plans)}) if new_plans else None
+            rows = self._asked("step_deliveries", {"ids": numbers(new)}) if new else None
+        for row in plan_rows.fetchall() if plan_rows else ():
+            with suppress(StoreCorrupt):  # its act will be told so, by itself
+                _keep(plans, row["id"], row["row_version"], self._mapped(row, self._schedule_of))
+        read: dict[int, Delivery] = {}
+        for columns in rows.fetchall() if rows else ():
+            with suppress(*DAMAGED):  # as above
+                read[columns[0]] = delivery_of(columns)
+        for id, version in of_plans.items():
+            if id in plans and plans[id][0] == version:
+                self._plans[id] = _Plan(plans[id][1])
+        self._kept.schedules.update(of_plans)
+        for id, duty in of_deliveries.items():
+            stored, plan = read.get(id) or (None if id in new else deliveries[id][1]), self._plans.get(duty[3])
+            if stored is not None and plan is not None and id not in self._held:
+                self._held[id] = _Held(stored, plan)
+
+    def _count_unfinished(self) -> None:
+        """Count what is unfinished of each schedule in hand, in a new statement: nobody else changes it any more."""
+        uncounted = {id: plan for id, plan in self._plans.items() if plan.unfinished is None}
+        for plan in uncounted.values():
+            plan.unfinished = 0
+        for id, unfinished in self._tuples("step_unfinished", {"ids": numbers(uncounted)}):
+            uncounted[id].unfinished = unfinished
+
+    def _unfinished(self, plan: _Plan) -> int:
+        if plan.unfinished is None:
+            self._count_unfinished()
+        return plan.unfinished or 0
 
     def _read_attempts(self, lanes: Iterable[_Lane]) -> None:
         tried = {
@@ -432,7 +456,7 @@ class StepTx(PostgresTx):
             return False
         self._set(held, "now", delivery)
         if delivery.state.is_final:
-            self._set(held.plan, "unfinished", held.plan.unfinished - 1)
+            self._set(held.plan, "unfinished", self._unfinished(held.plan) - 1)
         self._kept.lanes.add(delivery.lane)
         self._kept.told.add("d")
         return True
@@ -443,12 +467,14 @@ class StepTx(PostgresTx):
             return False
         if not may_move_the_turn(delivery.state, was.state):
             return True
-        return held.plan.unfinished == 1 and not was.state.is_final and held.plan.now.state is not ScheduleState.PAUSED
+        if was.state.is_final or held.plan.now.state is ScheduleState.PAUSED:
+            return False
+        return self._unfinished(held.plan) == 1
 
     def unfinished_deliveries(self, schedule_id: int) -> list[Delivery]:
         """Return the schedule's deliveries that are not final, by fire time."""
         plan = self._plans.get(schedule_id)
-        if plan is not None and not self._is_plain and plan.unfinished == 0:
+        if plan is not None and not self._is_plain and self._unfinished(plan) == 0:
             return []
         return super().unfinished_deliveries(schedule_id)
 
@@ -530,6 +556,17 @@ class StepTx(PostgresTx):
 
     # -- writing what is kept -------------------------------------------------------------------------------
 
+    def commit(self) -> None:
+        """Commit; what was written of deliveries in flight is known from here on, without being read."""
+        super().commit()
+        known = self._known.deliveries
+        for id, delivery in self._written.items():
+            # An ordinary statement may have written more to a row, of which nobody here knows.
+            if delivery.state.is_in_flight and not self.plain_acts:
+                _keep(known, id, self._xid, delivery)
+            else:
+                known.pop(id, None)
+
     def write_what_is_kept(self) -> None:
         """Write all of it but the journal: schedules, deliveries, attempts, then lanes."""
         with self._in_one_trip():
@@ -595,6 +632,7 @@ class StepTx(PostgresTx):
         self._flush_counts([held.now for held in changed if _counts(held.now) != _counts(held.stored)])
         for held in changed:
             held.stored = held.now
+            self._written[held.now.id] = held.now
 
     def _flush_counts(self, now: list[Delivery]) -> None:
         if not now:

@@ -1041,34 +1041,39 @@ DELETE FROM shares WHERE ctid = ANY (ARRAY(
 -- its act comes with a later step. The order of columns is what postgres_steps_rows.py reads by.
 
 -- name: step_lanes
--- The lanes' rows first: as long as we have them, nobody who changes a delivery of these lanes can commit.
-SELECT lane, lease_token, leased_until, executor_id, (SELECT coalesce(until, 9223372036854775807) FROM stop_switch)
+-- The lanes' rows first: as long as we have them, nobody who changes a delivery of these lanes can commit. With them the
+-- name that rows written from here on will bear (xmin).
+SELECT lane, lease_token, leased_until, executor_id, (SELECT coalesce(until, 9223372036854775807) FROM stop_switch),
+    CAST(CAST(pg_current_xact_id() AS xid) AS text)
 FROM lanes WHERE lane = ANY(CAST(:lanes AS text[])) FOR NO KEY UPDATE SKIP LOCKED
 
--- name: step_deliveries
+-- name: step_duties
 -- In a new statement, so that it sees what was committed before the lanes were ours: of each lane what is in flight, and
--- the due one with the oldest fire time; each with its schedule.
-SELECT
-    wanted.lane, found.place, found.id, found.schedule_id,
-    d.id, d.schedule_id, d.revision, d.kind, d.target, d.lane, d.key, d.fire_at, d.planned_at, d.fire_number, d.missed,
-    d.state, d.reason, d.error_code, d.due_at, d.lease_token, d.attempts, d.refusals, d.failures, d.maybe_repeat,
-    d.retry_until, d.unknown_since, d.cancel_requested, d.run_id, d.reply_excerpt, d.first_sent_at, d.sent_at,
-    d.accepted_at, d.finished_at, d.created_at, d.snoozed_until,
-    s.id, s.version
+-- the due one with the oldest fire time; each with its version and its schedule's, null where somebody else has the row.
+SELECT wanted.lane, found.is_pending, found.id, found.schedule_id, d.version, s.version
 FROM unnest(CAST(:lanes AS text[])) AS wanted (lane)
 CROSS JOIN LATERAL (
-    (SELECT id, schedule_id, 0 AS place FROM deliveries
+    (SELECT id, schedule_id, false AS is_pending FROM deliveries
      WHERE lane = wanted.lane AND state IN ('leased', 'accepted', 'unknown') ORDER BY due_at, id LIMIT 1)
     UNION ALL
-    (SELECT id, schedule_id, 1 AS place FROM deliveries
+    (SELECT id, schedule_id, true AS is_pending FROM deliveries
      WHERE lane = wanted.lane AND is_head = 1 AND state = 'pending' AND due_at + 0 <= :until
      ORDER BY fire_at, id LIMIT 1)
 ) AS found
 LEFT JOIN LATERAL (
-    SELECT id, concat(xmin, ctid) AS version FROM schedules WHERE id = found.schedule_id FOR UPDATE SKIP LOCKED
+    SELECT concat(xmin, ctid) AS version FROM schedules WHERE id = found.schedule_id FOR UPDATE SKIP LOCKED
 ) AS s ON true
 LEFT JOIN LATERAL (
-    SELECT * FROM deliveries WHERE id = found.id FOR NO KEY UPDATE SKIP LOCKED) AS d ON true
+    SELECT CAST(xmin AS text) AS version FROM deliveries WHERE id = found.id FOR NO KEY UPDATE SKIP LOCKED
+) AS d ON true
+
+-- name: step_deliveries
+-- Those that were not written here, or were written to since: their rows are in hand.
+SELECT
+    id, schedule_id, revision, kind, target, lane, key, fire_at, planned_at, fire_number, missed, state, reason,
+    error_code, due_at, lease_token, attempts, refusals, failures, maybe_repeat, retry_until, unknown_since,
+    cancel_requested, run_id, reply_excerpt, first_sent_at, sent_at, accepted_at, finished_at, created_at, snoozed_until
+FROM deliveries WHERE id = ANY(CAST(:ids AS bigint[]))
 
 -- name: step_schedules
 -- Those not read before, or written to since: their rows are in hand.
