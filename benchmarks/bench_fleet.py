@@ -29,10 +29,11 @@ from promptyoself.application.passes import Entry
 from promptyoself.bootstrap import World
 from promptyoself.config import load_settings
 from promptyoself.domain.answers import Target
-from promptyoself.domain.models import Definition, DeliveryKind, NewDelivery, Provenance
+from promptyoself.domain.models import Definition, DeliveryKind, NewDelivery, Provenance, ZoneRecord
 from promptyoself.domain.ports import Clock, NewSchedule, Writer
 from promptyoself.domain.triggers import TriggerKind, make_trigger
 from promptyoself.storage.postgres import PostgresStore
+from promptyoself.zone_files import ZoneFiles
 from tests.postgres.server import PostgresServer
 
 MOST: Final = 1000
@@ -98,6 +99,8 @@ def _fill(store: PostgresStore, prompts: int, agents: int) -> None:
     now = datetime.now(UTC)
     fire_at = now - timedelta(seconds=1)
     trigger = make_trigger(TriggerKind.INTERVAL, "1d", timezone="UTC", now=fire_at)
+    with store.transaction() as tx:  # or the first worker would work out all next fires anew
+        tx.set_zone_record(ZoneRecord(version=ZoneFiles().version(), since=now))
     for begin in range(0, prompts, PLANNED_AT_ONCE):
         numbers = range(begin, min(begin + PLANNED_AT_ONCE, prompts))
         new = [

@@ -318,6 +318,7 @@ class World:
         """Deliver until the event that `arm` is given gets set; what `arm` returns is called at the end."""
         import asyncio
 
+        from promptyoself.garbage import collected_seldom
         from promptyoself.interfaces.services import LoopReport
 
         stopping = asyncio.Event()
@@ -338,7 +339,8 @@ class World:
                 on_entry(entry)
 
         try:
-            is_clean = await self._serve(stopping, interval=interval, mode=mode, on_entry=count)
+            with collected_seldom():
+                is_clean = await self._serve(stopping, interval=interval, mode=mode, on_entry=count)
         finally:
             disarm()
         return LoopReport(deliveries=counts["deliveries"], accepted=counts["accepted"], is_clean=is_clean)

@@ -18,6 +18,8 @@ from promptyoself.domain.ports import Clock
 
 _log = logging.getLogger(__name__)
 
+_STEP_S: Final = limits.CLOCK_STEP_MIN.total_seconds()
+
 Ask = Callable[[], datetime]
 """Returns the database's time: one round trip. Raises StoreError."""
 
@@ -57,10 +59,10 @@ class FleetClock:
         if anchor is None:
             return self._host.now()
         steady = self._host.monotonic()
-        if self._again is not None and abs(self._parted(anchor, steady)) >= limits.CLOCK_STEP_MIN:
+        if self._again is not None and abs(self._parted_s(anchor, steady)) >= _STEP_S:
             anchor = self._measured_again(anchor)
             steady = self._host.monotonic()
-        return anchor.at + timedelta(seconds=steady - anchor.steady)
+        return anchor.at + timedelta(0, steady - anchor.steady)
 
     def monotonic(self) -> float:
         """Return the host's seconds that never step back."""
@@ -107,8 +109,9 @@ class FleetClock:
             return new._replace(at=expected)
         return new
 
-    def _parted(self, anchor: _Anchor, steady: float) -> timedelta:
-        return (self._host.now() - anchor.wall) - timedelta(seconds=steady - anchor.steady)
+    def _parted_s(self, anchor: _Anchor, steady: float) -> float:
+        """How far the wall clock has gone ahead of the monotonic one, in seconds (negative: behind)."""
+        return (self._host.now() - anchor.wall).total_seconds() - (steady - anchor.steady)
 
     def _measured_again(self, anchor: _Anchor) -> _Anchor:
         """Have the time measured: the wall clock was set, or the machine slept, and which cannot be told from here."""
@@ -118,8 +121,8 @@ class FleetClock:
         with self._lock:
             if self._anchor is None or self._anchor is anchor:
                 # The database is away: nothing can be decided without it, and whoever reaches it again measures first.
-                parted = self._parted(anchor, self._host.monotonic())
-                self._anchor = anchor._replace(wall=anchor.wall + parted)
+                parted_s = self._parted_s(anchor, self._host.monotonic())
+                self._anchor = anchor._replace(wall=anchor.wall + timedelta(seconds=parted_s))
             return self._anchor
 
     def _tell_when_off(self) -> None:

@@ -35,6 +35,7 @@ from promptyoself.domain.answers import (
 from promptyoself.domain.errors import StoreError
 from promptyoself.domain.models import (
     CatchUp,
+    Delivery,
     DeliveryKind,
     DeliveryState,
     Fact,
@@ -47,6 +48,7 @@ from promptyoself.domain.ports import Clock, Tx, Writer
 from promptyoself.domain.values import replace
 from promptyoself.storage.postgres import PostgresStore
 from promptyoself.storage.postgres_steps import Steps, StepWriter
+from promptyoself.storage.postgres_steps_tx import Known, StepTx
 from promptyoself.storage.writer import Act, ActQueue, InlineWriter
 from tests.factories import MINUTE, NOW, a_new_delivery, a_new_schedule
 from tests.fakes.time import FakeChance
@@ -422,3 +424,104 @@ def test_a_close_finishes_what_is_queued_and_refuses_what_comes_later(stand: Sta
 
     asyncio.run(scene())
     assert not [one for one in threading.enumerate() if one.name.startswith("promptyoself-stepper")]
+
+
+# -- what is known from one step to the next ------------------------------------------------------------------
+
+
+def look(lane: str) -> Callable[[Tx], Delivery | None]:
+    """Return an act that reads what a lane has in flight."""
+    return lambda tx: tx.next_in_lane(lane, now=NOW)
+
+
+def reasoned(tx: Tx) -> None:
+    """Change more of the delivery, by a statement of which a step knows nothing."""
+    tx.counts()
+    (delivery,) = tx.unfinished_deliveries(1)
+    assert tx.save_delivery(replace(delivery, reason="changed again"), was=delivery)
+
+
+def run_steps(stand: Stand, *acts: Callable[[Tx], T], between: Callable[[], object] = lambda: None) -> list[T]:
+    """Run each act in a step of its own, all by one writer."""
+
+    async def scene() -> list[T]:
+        writer, answers = OneLoopSteps(stand.store, SetClock()), []
+        for act in acts:
+            answers.append(await writer.write(act, lane=LANES[0]))
+            between()
+        return answers
+
+    return asyncio.run(scene())
+
+
+def stored(stand: Stand) -> Delivery | None:
+    with stand.store.reading() as tx:
+        return tx.delivery(1)
+
+
+def test_what_a_step_has_written_is_not_read_again(stand: Stand) -> None:
+    asked: list[str] = []
+    ask = StepTx._asked
+
+    def noted(tx: StepTx, name: str, values: dict[str, Any]) -> psycopg.Cursor[tuple[Any, ...]]:
+        asked.append(name)
+        return ask(tx, name, values)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(StepTx, "_asked", noted)
+        _, seen = run_steps(stand, cast("Callable[[Tx], Delivery | None]", claim(LANES[0])), look(LANES[0]))
+    assert asked.count("step_deliveries") == 1
+    assert seen == stored(stand)
+
+
+@pytest.mark.parametrize("by_whom", ["another", "an ordinary statement of the same step"])
+def test_what_somebody_else_has_written_meanwhile_is_seen(stand: Stand, by_whom: str) -> None:
+    def ask_for_end() -> None:
+        with stand.store.transaction() as tx:
+            delivery = tx.delivery(1)
+            assert delivery is not None
+            assert tx.save_delivery(replace(delivery, cancel_requested=True), was=delivery)
+
+    claiming = claim(LANES[0], then=None if by_whom == "another" else reasoned)
+    between = ask_for_end if by_whom == "another" else lambda: None
+    _, seen = run_steps(
+        stand, cast("Callable[[Tx], Delivery | None]", claiming), look(LANES[0]), between=cast("Any", between)
+    )
+    assert seen is not None
+    assert seen.cancel_requested or seen.reason == "changed again"
+    assert seen == stored(stand)
+
+
+def test_what_was_undone_is_not_taken_for_what_is_stored(stand: Stand) -> None:
+    def change_and_fail(tx: Tx) -> None:
+        delivery = tx.next_in_lane(LANES[0], now=NOW)
+        assert delivery is not None
+        assert tx.save_delivery(replace(delivery, reason="undone"), was=delivery)
+        count_then_fail(tx)
+
+    async def scene() -> Delivery | None:
+        writer = OneLoopSteps(stand.store, SetClock())
+        acts: list[Callable[[Tx], object]] = [claim(LANES[0]), change_and_fail]
+        done = await asyncio.gather(*(writer.write(act, lane=LANES[0]) for act in acts), return_exceptions=True)
+        assert [type(one) for one in done] == [str, ValueError]
+        return await writer.write(look(LANES[0]), lane=LANES[0])
+
+    seen = asyncio.run(scene())
+    assert seen == stored(stand)
+    assert seen is not None
+    assert seen.reason is None
+
+
+def test_a_new_connection_may_lead_to_another_server_whose_versions_mean_something_else(stand: Stand) -> None:
+    known = Known()
+    before = stand.store.connections_made
+    known.begin(before)
+    with stand.store.bracket(lambda connection, at: StepTx(connection, at, known)) as tx:
+        tx.fetch([LANES[0]], until=NOW)
+        tx.run(claim(LANES[0]))
+    known.begin(before)
+    assert (list(known.deliveries), list(known.schedules)) == ([1], [1])
+    with stand.store.transaction(), stand.store.transaction():  # two at once need one more
+        assert stand.store.connections_made == before + 1
+    known.begin(before + 1)
+    assert (known.deliveries, known.schedules) == ({}, {})

@@ -241,13 +241,17 @@ def test_callers_beyond_the_bound_wait_their_turn(store: Watched, monkeypatch: p
 
     async def test(writer: ThreadWriter) -> None:
         first = await held(store, writer)
-        rest = asyncio.gather(*(writer.write(add(str(number))) for number in range(50)))
+        rest = [asyncio.ensure_future(writer.write(add(str(number)))) for number in range(50)]
         for _ in range(10):
             await asyncio.sleep(0)
-        assert writer._writes._queue.qsize() < 5
+        assert len(writer._writes._line) == 46  # the first has one of five places
+        for gone in (rest[3], rest[10]):  # one that has a place, and one that waits for it
+            gone.cancel()
         store.gate.set()
         await first
-        assert len(await rest) == 50
+        assert len(await asyncio.gather(*rest, return_exceptions=True)) == 50
+        assert writer._writes._open == 0
+        assert set(await writer.read(uids)) == {"first", *map(str, range(50))} - {"10"}
 
     run(store, test)
 

@@ -15,7 +15,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import chain, repeat
 from typing import TypeVar
@@ -61,6 +60,7 @@ from promptyoself.domain.models import (
     Schedule,
 )
 from promptyoself.domain.ports import Chance, Clock, Tx, Writer
+from promptyoself.domain.values import replace
 
 __all__ = ["Dispatcher", "Report", "Watch"]
 

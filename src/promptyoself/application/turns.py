@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass as record
+from dataclasses import field
 from datetime import datetime
 from enum import Enum, auto
 
 from promptyoself.application.gate import Slot
 from promptyoself.domain.answers import Address, FollowResult, SendResult, SettleResult
 from promptyoself.domain.models import Attempt, AttemptOutcome, Delivery, Schedule
+from promptyoself.domain.values import dataclass
 
 AnyResult = SendResult | FollowResult | SettleResult
 
@@ -55,7 +57,7 @@ class StillRunning:
     """The bound on following is over; the run goes on and its delivery stays accepted."""
 
 
-@dataclass(slots=True, kw_only=True)
+@record(slots=True, kw_only=True)
 class Turn:
     """One lane's turn: its lease token, and what it has carried so far."""
 

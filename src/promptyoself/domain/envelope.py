@@ -121,6 +121,11 @@ def _seconds(seconds: int) -> str:
 
 
 def _shown(instant: datetime, schedule: Schedule) -> str:
-    name = schedule.definition.trigger.timezone
+    return _written(instant, schedule.definition.trigger.timezone)
+
+
+@lru_cache(maxsize=4096)
+def _written(instant: datetime, name: str) -> str:
+    """A burst has one fire time."""
     local = instant.astimezone(zone(name))
     return f"{_DAYS[local.weekday()]} {local.isoformat(' ')[:19]} {name}"  # strftime costs ten times as much

@@ -1,15 +1,15 @@
 """The writer of a fleet's engine: acts of many lanes share one transaction, one commit and one statement each kind.
 
-Two threads step in turns: while one waits for its commit, the other runs the next acts. A lane is always the same
-thread's, so that its acts never meet in two transactions. What is about no lane has a transaction of its own, in
-another thread; and what a step could not run, in a third: an answer that is to be recorded does not wait for planning.
+One thread steps: while it waits for its commit, the loop sends what was claimed, and gathers the next acts. With two in
+turns each batch was half as large, and all of a delivery's work cost a fifth more (benchmarks/bench_fleet.py). What is
+about no lane has a transaction of its own, in another thread; and what a step could not run, in a third: an answer that
+is to be recorded does not wait for planning.
 """
 
 from __future__ import annotations
 
 import threading
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
@@ -22,7 +22,6 @@ from promptyoself.storage.writer import Act, ActQueue, Batch, Reads
 
 T = TypeVar("T")
 
-_STEPPERS: Final = 2
 _AGAIN_AFTER_S: Final = 0.003
 """Before acts are tried again whose rows somebody else had: as long as a commit takes."""
 _AHEAD: Final = timedelta(seconds=1)
@@ -46,35 +45,34 @@ class StepWriter:
         patient = _Patient(store)
         patient.again = self._patient = ActQueue("promptyoself-patient", patient, location)
         self._reads: Final = ActQueue("promptyoself-reader", Reads(store), location)
-        self._steppers: Final = [_stepper(number, store, clock, self._patient) for number in range(_STEPPERS)]
+        steps = Steps(store, clock, self._patient)
+        steps.again = self._stepper = ActQueue("promptyoself-stepper", steps, location)
 
-    async def write(self, act: Callable[[Tx], T], *, lane: str | None = None) -> T:
+    def write(self, act: Callable[[Tx], T], *, lane: str | None = None) -> Coroutine[Any, Any, T]:
         """Run `act` in a transaction and return when it is durable. What it raises undoes it alone.
 
         Raises what `act` raises, or StoreError kin when the commit that it shares fails: nothing of it is stored then.
         """
         if lane is None:
-            return await self._alone.run(act)
-        self._patient.start()  # it may be handed this one
-        return await self._steppers[zlib.crc32(lane.encode()) % _STEPPERS].run(act, lane=lane)
+            return self._alone.run(act)
+        if not self._patient.is_started:
+            self._patient.start()  # it may be handed this one
+        return self._stepper.run(act, lane=lane)
 
-    async def read(self, act: Callable[[Tx], T]) -> T:
+    def read(self, act: Callable[[Tx], T]) -> Coroutine[Any, Any, T]:
         """Run `act` on one state of the database, not older than this call."""
-        return await self._reads.run(act)
+        return self._reads.run(act)
 
     async def close(self) -> None:
         """Finish what is queued, then end all threads; acts that come later raise StoreError. The store stays open."""
-        for some in (self._steppers, [self._patient, self._alone, self._reads]):  # a stepper may hand on to the first
+        for some in (
+            [self._stepper],
+            [self._patient, self._alone, self._reads],
+        ):  # the stepper may hand on to the first
             for one in some:
                 one.stop()
             for one in some:
                 await one.ended()
-
-
-def _stepper(number: int, store: PostgresStore, clock: Clock, patient: ActQueue) -> ActQueue:
-    steps = Steps(store, clock, patient)
-    steps.again = ActQueue(f"promptyoself-stepper-{number}", steps, store.location)
-    return steps.again
 
 
 class _Alone:

@@ -6,7 +6,7 @@ a tenth of what a general adapter takes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -67,7 +67,7 @@ def delivery_of(row: tuple[Any, ...]) -> Delivery:
 
 def numbers(values: Iterable[int | None]) -> str:
     """Return numbers as an array."""
-    return "{" + ",".join(["NULL" if value is None else str(int(value)) for value in values]) + "}"
+    return "{" + ",".join(["NULL" if value is None else f"{value:d}" for value in values]) + "}"
 
 
 def instants(values: Iterable[datetime | None]) -> str:
@@ -75,12 +75,13 @@ def instants(values: Iterable[datetime | None]) -> str:
     return "{" + ",".join(["NULL" if at is None else str((at - _EPOCH) // _MICROSECOND) for at in values]) + "}"
 
 
-def texts(values: Iterable[str | None]) -> str:
+def texts(values: Sequence[str | None]) -> str:
     """Return texts, words of an enumeration too, as an array."""
-    return "{" + ",".join(["NULL" if value is None else _quoted(value) for value in values]) + "}"
+    all_of_them = "".join([value for value in values if value is not None])
+    if "\\" in all_of_them or '"' in all_of_them:
+        values = [None if value is None else _escaped(value) for value in values]
+    return "{" + ",".join(["NULL" if value is None else f'"{value}"' for value in values]) + "}"
 
 
-def _quoted(text: str) -> str:
-    if "\\" in text or '"' in text:
-        text = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{text}"'
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')

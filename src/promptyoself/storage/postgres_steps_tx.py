@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from psycopg.rows import tuple_row
 
@@ -90,29 +90,28 @@ def _keep(known: dict[int, tuple[str, V]], id: int, version: str, value: V) -> N
     known[id] = (version, value)
 
 
+class Lease(NamedTuple):
+    """Who has a lane, and until when in microseconds; all None when nobody has."""
+
+    token: str | None
+    until: int | None
+    executor_id: str | None
+
+
+_FREE: Final = Lease(None, None, None)
+
+
 class _Lane:
     """A lane's row, and what it must do."""
 
-    __slots__ = (
-        "executor_id",
-        "in_flight",
-        "is_released",
-        "is_written",
-        "lease_token",
-        "leased_until",
-        "name",
-        "pending",
-    )
+    __slots__ = ("in_flight", "is_released", "lease", "name", "pending", "stored")
 
-    def __init__(self, name: str, lease_token: str | None, leased_until: int | None, executor_id: str | None) -> None:
+    def __init__(self, name: str, lease: Lease) -> None:
         self.name = name
-        self.lease_token = lease_token
-        self.leased_until = leased_until
-        self.executor_id = executor_id
+        self.lease = self.stored = lease
         self.in_flight: _Held | None = None
         self.pending: _Held | None = None
         """The due one with the oldest fire time, as fetched; its own state tells whether it still is."""
-        self.is_written = False
         self.is_released = False
 
 
@@ -308,7 +307,7 @@ class StepTx(PostgresTx):
             of_lanes = self._asked("step_lanes", {"lanes": wanted})
             of_duties = self._asked("step_duties", {"lanes": wanted, "until": micros(until)})
         for name, token, ends_at, executor_id, stopped_until, xid in of_lanes.fetchall():
-            found[name] = _Lane(name, token, ends_at, executor_id)
+            found[name] = _Lane(name, Lease(token, ends_at, executor_id))
             self._stopped_until = stopped_until or 0
             self._xid = xid
         self._in_hand.update(found)
@@ -392,10 +391,10 @@ class StepTx(PostgresTx):
         mine = self._lanes.get(lane)
         if mine is None or self._is_plain:
             return super().lease_lane(lane, token=token, executor_id=executor_id, now=now, until=until)
-        free_at = mine.leased_until
-        if mine.lease_token is not None and mine.lease_token != token and free_at is not None and free_at > micros(now):
+        had = mine.lease
+        if had.token is not None and had.token != token and had.until is not None and had.until > micros(now):
             return False
-        self._write_lane(mine, token, micros(until), executor_id)
+        self._write_lane(mine, Lease(token, micros(until), executor_id))
         return True
 
     def release_lane(self, lane: str, *, token: str) -> bool:
@@ -403,19 +402,16 @@ class StepTx(PostgresTx):
         mine = self._lanes.get(lane)
         if mine is None or self._is_plain:
             return super().release_lane(lane, token=token)
-        if mine.lease_token != token:
+        if mine.lease.token != token:
             return False
-        self._write_lane(mine, None, None, None)
+        self._write_lane(mine, _FREE)
         self._set(mine, "is_released", value=True)
         self._note_released(mine)
         self._kept.told.add("d")
         return True
 
-    def _write_lane(self, lane: _Lane, token: str | None, until: int | None, executor_id: str | None) -> None:
-        self._set(lane, "lease_token", token)
-        self._set(lane, "leased_until", until)
-        self._set(lane, "executor_id", executor_id)
-        self._set(lane, "is_written", value=True)
+    def _write_lane(self, lane: _Lane, lease: Lease) -> None:
+        self._set(lane, "lease", lease)
         self._kept.lanes.add(lane.name)
 
     def next_in_lane(self, lane: str, *, now: datetime) -> Delivery | None:
@@ -580,7 +576,7 @@ class StepTx(PostgresTx):
             self._flush_deliveries()
             self._flush_attempts()
             if not but_lanes:
-                written = [lane.name for lane in self._lanes.values() if lane.is_written]
+                written = [lane.name for lane in self._lanes.values() if lane.lease is not lane.stored]
                 if written:
                     self._save_lanes(written)
         if not self._trips.is_under_way:
@@ -691,19 +687,20 @@ class StepTx(PostgresTx):
 
     def _save_lanes(self, names: Sequence[str]) -> None:
         lanes = [self._lanes[name] for name in names]
+        leases = [one.lease for one in lanes]
         values = {
             "lane": texts(names),
-            "lease_token": texts([one.lease_token for one in lanes]),
-            "leased_until": numbers([one.leased_until for one in lanes]),
-            "executor_id": texts([one.executor_id for one in lanes]),
+            "lease_token": texts([one.token for one in leases]),
+            "leased_until": numbers([one.until for one in leases]),
+            "executor_id": texts([one.executor_id for one in leases]),
         }
         self._write_all("step_save_lanes", values, len(lanes))
         for lane in lanes:
-            lane.is_written = False
+            lane.stored = lane.lease
 
     def _is_leased(self, lane: str) -> bool:
         mine = self._lanes.get(lane)
-        ends_at = None if mine is None else mine.leased_until
+        ends_at = None if mine is None else mine.lease.until
         return ends_at is not None and ends_at > micros(self._until)
 
     def _write_all(self, name: str, values: Values, count: int) -> None:

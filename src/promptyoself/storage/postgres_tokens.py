@@ -12,6 +12,7 @@ from datetime import datetime
 
 from promptyoself.domain.shares import fair_share
 from promptyoself.storage.postgres_statements import PostgresStatements
+from promptyoself.storage.postgres_steps_rows import texts
 from promptyoself.storage.rows import Values, micros
 from promptyoself.storage.tx import page
 
@@ -91,10 +92,10 @@ class TokenStatements(PostgresStatements):
         self._kept.released = set()
         super()._write_lanes()
         if released:  # their rows are in hand: giving a lane back has changed it
-            self._execute(self._sql["drop_tokens"], {"lanes": released})
+            self._execute(self._sql["drop_tokens"], {"lanes": texts(released)})
         free = [lane for lane in lanes if not self._is_leased(lane)]
         if free:
-            found = self._execute(self._sql["lanes_to_wake"], {"lanes": free}).fetchall()
+            found = self._execute(self._sql["lanes_to_wake"], {"lanes": texts(free)}).fetchall()
             self._issue_tokens(row["lane"] for row in found)
 
     def _is_leased(self, lane: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from promptyoself.domain.models import (
@@ -38,6 +39,7 @@ from promptyoself.domain.models import (
 from promptyoself.domain.ports import NewSchedule
 from promptyoself.domain.quiet import QuietHours
 from promptyoself.domain.triggers import Trigger, TriggerKind
+from promptyoself.domain.values import replace
 
 if TYPE_CHECKING:
     from promptyoself.domain.content import Content
@@ -48,6 +50,10 @@ Values = dict[str, Any]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
+_TRIGGER_KINDS: Final = {str(kind): kind for kind in TriggerKind}
+_SCHEDULE_STATES: Final = {str(state): state for state in ScheduleState}
+"""Words to members: calling an enumeration costs ten times as much."""
+_encoded: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
 # -- instants and durations ---------------------------------------------------------------------------------
@@ -133,7 +139,7 @@ def schedule_of(row: Row, skip_on: Holidays | None = None) -> Schedule:
             depth=row["depth"],
         ),
         revision=row["revision"],
-        state=ScheduleState(row["state"]),
+        state=_SCHEDULE_STATES[row["state"]],
         state_reason=row["state_reason"],
         paused_until=instant_or_none(row["paused_until"]),
         next_fire_at=instant_or_none(row["next_fire_at"]),
@@ -187,7 +193,6 @@ def _provenance_values(provenance: Provenance) -> Values:
 
 
 def _definition_of(row: Row, skip_on: Holidays | None) -> Definition:
-    quiet = row["quiet_hours"]
     return Definition(
         agent_id=row["agent_id"],
         prompt=row["prompt"],
@@ -197,18 +202,47 @@ def _definition_of(row: Row, skip_on: Holidays | None) -> Definition:
         name=row["name"],
         max_repetitions=row["max_repetitions"],
         trigger=_trigger_of(row),
-        policy=Policy(
-            catch_up=CatchUp(row["catch_up"]),
-            catch_up_window=_duration(row["catch_up_window_us"]),
-            overlap=Overlap(row["overlap"]),
-            retry_for=timedelta(microseconds=row["retry_for_us"]),
-            expires_after=_duration(row["expires_after_us"]),
-            envelope=EnvelopeMode(row["envelope"]),
-            quiet_hours=None if quiet is None else QuietHours.parse(quiet),
+        policy=_policy_of(
+            row["catch_up"],
+            row["catch_up_window_us"],
+            row["overlap"],
+            row["retry_for_us"],
+            row["expires_after_us"],
+            row["envelope"],
+            row["quiet_hours"],
+            row["replies"],
             skip_on=skip_on,
-            replies=Replies(row["replies"]),
         ),
         content=_content(row["content"]),
+    )
+
+
+def _policy_of(*columns: Any, skip_on: Holidays | None) -> Policy:  # noqa: ANN401  checked where they are read
+    policy = _plain_policy_of(*columns)
+    return policy if skip_on is None else replace(policy, skip_on=skip_on)
+
+
+@lru_cache(maxsize=256)
+def _plain_policy_of(
+    catch_up: str,
+    catch_up_window_us: int | None,
+    overlap: str,
+    retry_for_us: int,
+    expires_after_us: int | None,
+    envelope: str,
+    quiet_hours: str | None,
+    replies: str,
+) -> Policy:
+    """Return the policy of a row but for its calendar; most schedules share one of a few."""
+    return Policy(
+        catch_up=CatchUp(catch_up),
+        catch_up_window=_duration(catch_up_window_us),
+        overlap=Overlap(overlap),
+        retry_for=timedelta(microseconds=retry_for_us),
+        expires_after=_duration(expires_after_us),
+        envelope=EnvelopeMode(envelope),
+        quiet_hours=None if quiet_hours is None else QuietHours.parse(quiet_hours),
+        replies=Replies(replies),
     )
 
 
@@ -222,7 +256,7 @@ def _content(text: str | None) -> Content | None:
 
 def _trigger_of(row: Row) -> Trigger:
     return Trigger(
-        kind=TriggerKind(row["trigger_kind"]),
+        kind=_TRIGGER_KINDS[row["trigger_kind"]],
         expression=row["trigger_expression"],
         timezone=row["trigger_timezone"],
         anchor_at=instant(row["trigger_anchor_at"]),
@@ -375,7 +409,7 @@ def fact_values(fact: Fact) -> Values:
         "schedule_id": fact.schedule_id,
         "delivery_id": fact.delivery_id,
         "actor": fact.actor,
-        "detail": json.dumps(fact.detail, separators=(",", ":")),
+        "detail": _encoded(fact.detail),
     }
 
 

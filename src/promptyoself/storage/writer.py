@@ -256,21 +256,49 @@ class ActQueue:
         """What was handed over; None at the end."""
         self._waiting: deque[Act[Any]] = deque()
         """What the thread has taken out of it; the thread's own."""
-        self._room: Final = asyncio.Semaphore(limits.WRITES_QUEUED_MAX)
+        self._open = 0
+        """Callers whose acts are in hand; those beyond WRITES_QUEUED_MAX wait in line."""
+        self._line: deque[asyncio.Future[None]] = deque()
         self._thread: threading.Thread | None = None
         self._ended: asyncio.Future[None] | None = None
         self._is_stopped = False
 
     async def run(self, act: Callable[..., T], *, lane: str = "") -> T:
         """Queue an act and wait for its answer."""
-        async with self._room:
-            self.start()
+        if self._open >= limits.WRITES_QUEUED_MAX:
+            await self._wait_in_line()
+        else:
+            self._open += 1
+        try:
+            if self._is_stopped or self._thread is None:
+                self.start()
             loop = asyncio.get_running_loop()
             answer: asyncio.Future[T] = loop.create_future()
             if not self._gathered:
                 loop.call_soon(self._hand_over)
             self._gathered.append(Act(act, answer, lane=lane))
             return await answer
+        finally:
+            self._make_room()
+
+    async def _wait_in_line(self) -> None:
+        """Wait for the place of somebody who goes; a semaphore would cost every act as much as all the rest here."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._line.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._make_room()  # the place was ours already: it goes to the next
+            raise
+
+    def _make_room(self) -> None:
+        while self._line:
+            turn = self._line.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._open -= 1
 
     def put_again(self, act: Act[Any]) -> None:
         """Queue an act once more whose caller waits already; from this queue's own thread."""
@@ -297,6 +325,11 @@ class ActQueue:
         if self._gathered:
             self._queue.put(self._gathered)
             self._gathered = []
+
+    @property
+    def is_started(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread is not None
 
     def start(self) -> None:
         """See to it that the thread runs. Raises StoreError when the queue is closed."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from promptyoself.storage.postgres_steps_tx import StepTx
+from promptyoself.storage.postgres_steps_tx import Lease, StepTx
 from promptyoself.storage.rows import micros
 from tests.chaos.mutants.breaking import alter, put
 
@@ -22,7 +22,7 @@ def lease(self: StepTx, lane: str, *, token: str, executor_id: str, now: datetim
     mine = self._lanes.get(lane)
     if mine is None or self._is_plain:
         return _right(self, lane, token=token, executor_id=executor_id, now=now, until=until)
-    self._write_lane(mine, token, micros(until), executor_id)
+    self._write_lane(mine, Lease(token, micros(until), executor_id))
     return True
 
 
