@@ -35,6 +35,7 @@ def rounds(seed: int, *, has_server: bool) -> Iterator[tuple[str, Scenario]]:
     yield "stopped", partial(scenarios.stopped_beyond_its_lease, agents=200)
     yield "ends of turns", partial(scenarios.arrivals_as_turns_end, agents=200)
     yield "bad answers", partial(scenarios.bad_first_answers, agents=200)
+    yield "passes", partial(scenarios.passes_at_once, agents=200)
     for agents in (_WHOLE, _WHOLE // 100):
         bursts = [(_WHOLE, agents)]
         kills = partial(scenarios.bursts_under_kills, seed=seed, bursts=bursts, kill_every_s=5.0, within_s=900.0)

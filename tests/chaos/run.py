@@ -13,6 +13,7 @@ import socket
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -51,6 +52,7 @@ class Run:
         *,
         workers: int = 2,
         doors: int = 1,
+        doors_deliver: bool = True,
         manners: Manners | None = None,
         keeps_tags: bool = True,
         mutants: tuple[str, ...] = (),
@@ -65,6 +67,9 @@ class Run:
         self._forgets = any(one.get("forgets") for one in (manners or {}).values())
         self._record: Final = folder / "received.jsonl"
         self._record.touch()
+        self._counted: Final[Counter[str]] = Counter()
+        """What has been written into the record, up to here."""
+        self._counted_to = 0
         self._tags: Final = itertools.count(1)
         self._busy: Final[set[str]] = set()
         self._guard: Final = threading.Lock()
@@ -83,9 +88,10 @@ class Run:
                 in_flight=in_flight,
             ),
         )
-        self.doors: Final = [Node(self.scene, ("serve", "--port", str(port))) for port in self._ports[:1]]
+        serve = ("serve",) if doors_deliver else ("serve", "--no-deliveries")
+        self.doors: Final = [Node(self.scene, (*serve, "--port", str(port))) for port in self._ports[:1]]
         wait_until_up(self.doors[0].process)  # the first makes the tables
-        self.doors.extend(Node(self.scene, ("serve", "--port", str(port))) for port in self._ports[1:])
+        self.doors.extend(Node(self.scene, (*serve, "--port", str(port))) for port in self._ports[1:])
         self.workers: Final = [Node(self.scene, place.worker) for _ in range(workers)]
         self._token: Final = self._make_token()
         for node in self.nodes if place.worker == ("worker",) else self.doors:  # `execute --loop` does not say
@@ -206,6 +212,11 @@ class Run:
         """Change how agents meet their prompts; agents that are not named keep their manners."""
         self._manners.update(manners)
         self._ask(self._receiver_port, "POST", "/test/manners", manners, {})
+
+    def execute(self, *, passes: int = 1) -> None:
+        """Make so many single passes at the same time, and wait for their ends."""
+        for one in [self.scene.start(("execute",), {}) for _ in range(passes)]:
+            assert one.answer()["status"] == "success", one.stderr
 
     # -- troubles -------------------------------------------------------------------------------------------
 
@@ -354,12 +365,23 @@ class Run:
 
     def stored(self) -> int:
         """Return how many prompts agents have got so far: cheap, for waits."""
-        return self._record.read_bytes().count(b'{"what": "stored"')
+        return self._count()["stored"]
 
     def sends_begun(self) -> int:
         """Return how many sends have asked for the agent's active runs, and not brought their prompt yet."""
-        record = self._record.read_bytes()
-        return record.count(b'{"what": "looked"') - record.count(b'{"what": "begun"')
+        counted = self._count()
+        return counted["looked"] - counted["begun"]
+
+    def _count(self) -> Counter[str]:
+        """Count what has been written since the last look: all of a long record is read once, not at each look."""
+        with self._record.open("rb") as record:
+            record.seek(self._counted_to)
+            new = record.read()
+        whole = new[: new.rfind(b"\n") + 1]
+        self._counted_to += len(whole)
+        for what in ("stored", "looked", "begun"):
+            self._counted[what] += whole.count(b'{"what": "%s"' % what.encode())
+        return self._counted
 
     def case(self, *, is_over: bool = True) -> Case:
         """Return what the verdict rests on."""

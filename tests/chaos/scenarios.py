@@ -147,6 +147,26 @@ def bad_first_answers(
         return Verdict(found, _figures(run, begun_s))
 
 
+def passes_at_once(folder: Path, place: Place, *, agents: int = 40, mutants: tuple[str, ...] = ()) -> Verdict:
+    """Let several `execute` carry the same prompts at once, and nobody else: a lane's lease alone keeps them apart.
+
+    Each has read all lanes as free before any of them has carried more than a few. Who takes a lane that another works
+    for makes the other's answer worthless: it asks in vain, and the next pass repeats what had been answered.
+    """
+    limits = {"SETTLE_FIRST": 0.1, "SETTLE_FOR": 0.5}
+    with Run(
+        folder, place, workers=0, doors_deliver=False, manners=_FORGETFUL, keeps_tags=False, mutants=mutants,
+        limits=limits, in_flight=_IN_FLIGHT // 16,
+    ) as run:  # fmt: skip
+        run.register(burst(run, count=agents, agents=agents, due_in_s=0.5))
+        begun_s = time.monotonic()
+        run.execute(passes=2)
+        time.sleep(limits["SETTLE_FOR"])
+        run.execute()
+        found = run.finish(within_s=QUIET_S_MAX, linger_s=0.0)
+        return Verdict(found, _figures(run, begun_s))
+
+
 def database_away(folder: Path, place: Place, *, away_s: float, agents: int = 40) -> Verdict:
     """Take the database away for `away_s` while prompts are in flight and more come due; then see who goes on.
 
