@@ -14,6 +14,7 @@ import pytest
 
 from promptyoself.application.dispatcher import Dispatcher
 from promptyoself.application.gate import Gate
+from promptyoself.domain import retry
 from promptyoself.domain.answers import (
     Absent,
     Accepted,
@@ -37,7 +38,6 @@ from promptyoself.domain.models import (
     CatchUp,
     Delivery,
     DeliveryKind,
-    DeliveryState,
     Fact,
     FactKind,
     Overlap,
@@ -101,24 +101,32 @@ class OneLoopSteps:
 
     def __init__(self, store: PostgresStore, clock: Clock) -> None:
         self._work = Steps(store, clock, cast("ActQueue", None))
+        self._work.again = cast("ActQueue", self)
         self._waiting: list[Act[Any]] = []
+        self.steps: list[int] = []
+        """How many acts each step ran."""
 
     async def write(self, act: Callable[[Tx], T], *, lane: str | None = None) -> T:
+        made: Act[T] = Act(act, asyncio.get_running_loop().create_future(), lane=lane or "")
+        self.put_again(made)
+        return await made.answer
+
+    def put_again(self, act: Act[Any]) -> None:
         loop = asyncio.get_running_loop()
         if not self._waiting:
             loop.call_soon(loop.call_soon, self._step)
-        self._waiting.append(Act(act, loop.create_future(), lane=lane or ""))
-        answer: T = await self._waiting[-1].answer
-        return answer
+        self._waiting.append(act)
 
     async def read(self, act: Callable[[Tx], T]) -> T:
         raise NotImplementedError
 
     def _step(self) -> None:
         batch, self._waiting = self._waiting, []
-        self._work(batch)
+        later = self._work(batch)
+        self.steps.append(len(batch) - len(later))
         for act in batch:
-            act.settle()
+            if act not in later:
+                act.settle()
 
 
 class Moody:
@@ -261,7 +269,7 @@ def claim(lane: str, *, then: Callable[[Tx], object] | None = None) -> Callable[
         delivery = tx.next_in_lane(lane, now=NOW)
         assert delivery is not None
         assert tx.schedule(delivery.schedule_id) is not None
-        assert tx.save_delivery(replace(delivery, state=DeliveryState.LEASED, lease_token="t"), was=delivery)
+        assert tx.save_delivery(retry.lease(delivery, token="t", now=NOW), was=delivery)
         tx.add_attempt(delivery.id, executor_id="one", otid="o", started_at=NOW)
         tx.add_fact(Fact(kind=FactKind.ACCEPTED, at=NOW, delivery_id=delivery.id, actor="one"))
         if then is not None:
@@ -308,6 +316,35 @@ def test_an_ordinary_statement_within_a_step_sees_and_keeps_what_was_written(sta
     asyncio.run(scene())
     assert seen == [1, 2, 3, 4, 5, 6]
     assert stand.states() == ["leased"] * 6
+
+
+def test_a_step_ends_after_a_few_ordinary_acts_for_the_others_answers_wait_for_its_commit(stand: Stand) -> None:
+    async def scene() -> list[int]:
+        writer = OneLoopSteps(stand.store, SetClock())
+        acts = [claim(lane, then=lambda tx: tx.counts()) for lane in LANES]
+        answers = [writer.write(act, lane=lane) for act, lane in zip(acts, LANES, strict=True)]
+        assert await asyncio.wait_for(asyncio.gather(*answers), WAIT_FOR_S) == LANES
+        return writer.steps
+
+    assert asyncio.run(scene()) == [4, 2]
+    assert stand.states() == ["leased"] * 6
+
+
+def test_what_a_dead_runner_has_left_is_taken_over_in_one_step(make_store: Callable[[], PostgresStore]) -> None:
+    found, steps = [], []
+    for is_stepped in (False, True):
+        stand, clock = Stand(make_store()), SetClock()
+        for lane in LANES:
+            with stand.store.transaction() as tx:
+                claim(lane)(tx)
+        clock.at += 2 * MINUTE  # their leases have ended
+        stepping = OneLoopSteps(stand.store, clock)
+        asyncio.run(played(stand.store, stepping if is_stepped else InlineWriter(stand.store), clock, seed=4))
+        assert not {"leased", "unknown"}.intersection(stand.states())
+        found.append(tables(stand.store))
+        steps.append(stepping.steps[:1])
+    assert found[0] == found[1]
+    assert steps == [[], [len(LANES)]]
 
 
 @pytest.mark.parametrize("held", HELD)

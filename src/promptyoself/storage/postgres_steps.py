@@ -26,6 +26,8 @@ _AGAIN_AFTER_S: Final = 0.003
 """Before acts are tried again whose rows somebody else had: as long as a commit takes."""
 _AHEAD: Final = timedelta(seconds=1)
 """How far ahead of the clock due deliveries are fetched: longer than a step takes."""
+_PLAIN_MAX: Final = 4
+"""Acts of a step that may go on by ordinary statements, a trip each: the records of others wait for its commit."""
 _TRIES_MAX: Final = 20
 """After so many an act waits for its rows, in a transaction of its own; and after so many there it fails."""
 _WAIT_ALONE: Final = "500ms"
@@ -137,23 +139,28 @@ class Steps:
         self._pause = threading.Event()
 
     def __call__(self, batch: Batch) -> Batch:
-        """Run them; return those whose rows somebody else had."""
+        """Run them; return those whose rows somebody else had, and those that the next step runs."""
         with self._store.bracket(self._tx) as tx:
-            left_out = self._step(tx, batch)
+            left_out, put_off = self._step(tx, batch)
+        for act in put_off:
+            self.again.put_again(act)
         if left_out:
             self._hand_on(left_out)
             if len(left_out) == len(batch):
                 self._pause.wait(_AGAIN_AFTER_S)
-        return left_out
+        return [*left_out, *put_off]
 
     def _tx(self, connection: Connection, location: str) -> StepTx:
         self._known.begin(self._store.connections_made)
         return StepTx(connection, location, self._known)
 
-    def _step(self, tx: StepTx, batch: Batch) -> list[Act[Any]]:
-        """Run all that can be run; return those whose rows somebody else has."""
-        left_out, fetched, plain = [], 0, 0
+    def _step(self, tx: StepTx, batch: Batch) -> tuple[list[Act[Any]], Batch]:
+        """Run what can be run; return those whose rows somebody else has, and those for which this step has no time."""
+        left_out: list[Act[Any]] = []
+        fetched = plain = 0
         for place, act in enumerate(batch):
+            if tx.plain_acts >= _PLAIN_MAX:
+                return left_out, batch[place:]
             if place == fetched or tx.plain_acts != plain:
                 plain = tx.plain_acts
                 # Half as many each time: were all to go on by ordinary statements, fetching would be most of the work.
@@ -172,7 +179,7 @@ class Steps:
                 act.error = error
             if not tx.is_alive:
                 raise act.error or StoreError(f"the transaction at {self._store.location} was undone")
-        return left_out
+        return left_out, ()
 
     def _hand_on(self, left_out: Sequence[Act[Any]]) -> None:
         for act in left_out:

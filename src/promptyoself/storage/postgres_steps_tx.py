@@ -37,7 +37,7 @@ from promptyoself.storage.postgres_statements import Connection
 from promptyoself.storage.postgres_statements import Cursor as StoreCursor
 from promptyoself.storage.postgres_steps_rows import delivery_of, instants, numbers, texts
 from promptyoself.storage.postgres_tx import PostgresTx, due_us
-from promptyoself.storage.rows import Values, micros
+from promptyoself.storage.rows import Values, attempt_of, micros
 from promptyoself.storage.statements import DAMAGED, ended
 from promptyoself.storage.tx import may_move_the_turn
 
@@ -118,13 +118,15 @@ class _Lane:
 class _Held:
     """A delivery's row as it is stored, and as it shall be."""
 
-    __slots__ = ("last_attempt", "now", "plan", "stored")
+    __slots__ = ("attempts", "last_attempt", "now", "plan", "stored")
 
     def __init__(self, stored: Delivery, plan: _Plan) -> None:
         self.stored = stored
         self.now = stored
         self.plan = plan
         self.last_attempt = 0
+        self.attempts: list[Attempt] | None = None
+        """All of them, of what its runner may have left; None: not fetched."""
 
 
 class _Plan:
@@ -321,6 +323,7 @@ class StepTx(PostgresTx):
                 elif lane in found:
                     setattr(found[lane], "pending" if is_pending else "in_flight", held)
             self._read_attempts(found.values())
+            self._read_attempts_of_lost(found.values())
         self._lanes.update(found)
 
     def _read_rows(self, duties: list[tuple[Any, ...]]) -> None:
@@ -372,6 +375,26 @@ class StepTx(PostgresTx):
         if tried:
             for id, number in self._tuples("step_attempts", {"ids": numbers(tried)}):
                 tried[id].last_attempt = number
+
+    def _read_attempts_of_lost(self, lanes: Iterable[_Lane]) -> None:
+        """Read the attempts at what is in flight in lanes that nobody has: who takes them over asks for each.
+
+        One by one that would take seconds after a node has died with hundreds, and others' answers wait for it.
+        """
+        free_at = micros(self._until)
+        lost = {
+            lane.in_flight.now.id: lane.in_flight
+            for lane in lanes
+            if lane.in_flight is not None and (lane.lease.until is None or lane.lease.until <= free_at)
+        }
+        if not lost:
+            return
+        rows: dict[int, list[Any]] = {id: [] for id in lost}
+        for row in self._execute(self._sql["step_attempts_of_lost"], {"ids": numbers(lost)}).fetchall():
+            rows[row["delivery_id"]].append(row)
+        for id, held in lost.items():
+            with suppress(StoreCorrupt):  # its act asks for them itself, and is told so
+                held.attempts = [self._mapped(row, attempt_of) for row in rows[id]]
 
     def _tuples(self, name: str, values: Values) -> list[tuple[Any, ...]]:
         return self._asked(name, values).fetchall()
@@ -517,6 +540,21 @@ class StepTx(PostgresTx):
         self._new_attempts.append(attempt)
         self._kept.lanes.add(held.now.lane)
         return attempt
+
+    def attempts(self, delivery_id: int) -> list[Attempt]:
+        """Return all attempts, first to last."""
+        held = self._held.get(delivery_id)
+        known = None if held is None or self._is_plain else held.attempts
+        if (
+            known is None
+            or self._has_changed(known)
+            or any(one.delivery_id == delivery_id for one in self._new_attempts)
+        ):
+            return super().attempts(delivery_id)
+        return list(known)
+
+    def _has_changed(self, attempts: Sequence[Attempt]) -> bool:
+        return not {one[0] for one in self._finished_attempts}.isdisjoint(one.id for one in attempts)
 
     def _attempt_id(self) -> int:
         if not self._known.attempt_ids:

@@ -1090,6 +1090,10 @@ GROUP BY schedule_id
 SELECT DISTINCT ON (delivery_id) delivery_id, number FROM attempts
 WHERE delivery_id = ANY(CAST(:ids AS bigint[])) ORDER BY delivery_id, number DESC
 
+-- name: step_attempts_of_lost
+-- All attempts at what runners that are gone have left.
+SELECT * FROM attempts WHERE delivery_id = ANY(CAST(:ids AS bigint[])) ORDER BY delivery_id, number
+
 -- name: wait_at_most
 -- For a lock, until the transaction (or the savepoint that is gone back to) ends; says what it was before.
 SELECT current_setting('lock_timeout') AS was, set_config('lock_timeout', CAST(:lock_timeout AS text), true)
