@@ -193,6 +193,16 @@ def _provenance_values(provenance: Provenance) -> Values:
 
 
 def _definition_of(row: Row, skip_on: Holidays | None) -> Definition:
+    policy = _policy_of(
+        row["catch_up"],
+        row["catch_up_window_us"],
+        row["overlap"],
+        row["retry_for_us"],
+        row["expires_after_us"],
+        row["envelope"],
+        row["quiet_hours"],
+        row["replies"],
+    )
     return Definition(
         agent_id=row["agent_id"],
         prompt=row["prompt"],
@@ -202,28 +212,13 @@ def _definition_of(row: Row, skip_on: Holidays | None) -> Definition:
         name=row["name"],
         max_repetitions=row["max_repetitions"],
         trigger=_trigger_of(row),
-        policy=_policy_of(
-            row["catch_up"],
-            row["catch_up_window_us"],
-            row["overlap"],
-            row["retry_for_us"],
-            row["expires_after_us"],
-            row["envelope"],
-            row["quiet_hours"],
-            row["replies"],
-            skip_on=skip_on,
-        ),
+        policy=policy if skip_on is None else replace(policy, skip_on=skip_on),
         content=_content(row["content"]),
     )
 
 
-def _policy_of(*columns: Any, skip_on: Holidays | None) -> Policy:  # noqa: ANN401  checked where they are read
-    policy = _plain_policy_of(*columns)
-    return policy if skip_on is None else replace(policy, skip_on=skip_on)
-
-
 @lru_cache(maxsize=256)
-def _plain_policy_of(
+def _policy_of(
     catch_up: str,
     catch_up_window_us: int | None,
     overlap: str,
