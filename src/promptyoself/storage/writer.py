@@ -11,6 +11,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -347,9 +348,9 @@ class ActQueue:
         while not is_ending or self._waiting:
             batch, is_last = self._batch()
             is_ending = is_ending or is_last
-            later: Batch = ()
+            later: AbstractSet[Act[Any]] = frozenset()
             try:
-                later = self._work(batch) or ()
+                later = frozenset(self._work(batch) or ())
             except BaseException as error:  # noqa: BLE001  the batch as a whole has failed: each caller hears of it
                 for act in batch:
                     act.error = error
