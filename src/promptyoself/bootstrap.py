@@ -105,6 +105,7 @@ class World:
         self._shared: LendingStore | None = None
         self._address: str | None = None
         self._concurrency: int | None = None
+        self._on_started: Callable[[], None] = _nothing
         self._bodies: BodyThread | None = None
         self._agents: AgentsSeen | None = None
         self._owner = settings.acting_agent or OPERATOR
@@ -355,6 +356,7 @@ class World:
         delivers: bool = True,
         concurrency: int | None = None,
         on_entry: Callable[[Entry], None] | None = None,
+        on_started: Callable[[], None] | None = None,
     ) -> LoopReport:
         """Deliver with `doors` open beside, until SIGINT or SIGTERM, or until either of both fails."""
         import asyncio
@@ -363,6 +365,7 @@ class World:
         from promptyoself.targets.letta_seen import AgentsSeen
 
         self._address, self._concurrency = address, concurrency
+        self._on_started = on_started or _nothing
         store = self._opened()
         if isinstance(store, SqliteStore):
             # From now on all threads, and the engine, share commits. (PostgreSQL commits for many at once by itself.)
@@ -575,6 +578,7 @@ class World:
             targets=sorted(self._targets),
             most=self._settings.max_in_flight.value,
             lanes_max=self._concurrency,
+            on_started=self._on_started,
         )
 
     @asynccontextmanager
@@ -793,7 +797,7 @@ async def _stop_when(stopping: asyncio.Event, stop: Callable[[], None]) -> None:
 
 
 def _nothing() -> None:
-    """A single pass has nobody to wake."""
+    """Nobody is to be woken, or told."""
 
 
 def _ignored(_target: str) -> None:

@@ -73,13 +73,22 @@ def local_engine(parts: Parts, *, store: Store) -> Engine:
 
 
 def fleet_engine(
-    parts: Parts, *, signs: Writer, conninfo: str, owner: UUID, targets: list[str], most: int, lanes_max: int | None
+    parts: Parts,
+    *,
+    signs: Writer,
+    conninfo: str,
+    owner: UUID,
+    targets: list[str],
+    most: int,
+    lanes_max: int | None,
+    on_started: Callable[[], None],
 ) -> Engine:
     """Return the engine of a node. `most` requests may be open at each target, over the whole fleet.
 
     `signs` writes the node's signs of life; nothing that takes long goes through it, and the caller closes it.
     `owner` is nobody else's, and new at each start; at most `lanes_max` lanes run here at once (LANES_ACTIVE_MAX when
-    None). Raises ConfigError when PgQueuer is not installed, or not the one that the engine is written for.
+    None); `on_started` is called when it begins to claim. Raises ConfigError when PgQueuer is not installed, or not the
+    one that the engine is written for.
     """
     try:
         from promptyoself.lanes.pgqueuer import FleetLanes, FleetWork
@@ -109,6 +118,7 @@ def fleet_engine(
             stop=parts.dispatcher.stop,
             most=dict.fromkeys(targets, most),
             lanes_max=limits.LANES_ACTIVE_MAX if lanes_max is None else lanes_max,
+            started=on_started,
         ),
         executor=parts.executor,
         owner=owner,

@@ -15,7 +15,7 @@ from promptyoself.application.passes import Entry
 from promptyoself.domain import limits
 from promptyoself.domain.errors import ConfigError, StoreError
 from promptyoself.domain.models import DeliveryState, Executor
-from promptyoself.interfaces.health_port import HealthPort
+from promptyoself.interfaces.health_port import HealthPort, listen, url_of
 from promptyoself.interfaces.http.metrics import Snapshot, exposition
 from promptyoself.interfaces.http.traffic import Traffic
 from promptyoself.interfaces.readiness import Readiness
@@ -66,11 +66,12 @@ def answers(
 
     async def all_of_them() -> list[bytes]:
         health = HealthPort(Readiness(services, delivers=delivers), seen or Deliveries())
-        url = await health.open(0)
+        listening = listen(0)
+        await health.open(listening)
         try:
-            return [await ask(int(url.rpartition(":")[2]), request) for request in requests]
+            return [await ask(int(url_of(listening).rpartition(":")[2]), request) for request in requests]
         finally:
-            await health.close()
+            health.close()
 
     return asyncio.run(asyncio.wait_for(all_of_them(), 30))
 
@@ -131,18 +132,21 @@ def test_its_metrics_are_what_serve_says_of_the_same_deliveries(services: FakeSe
     )
 
 
-def test_a_port_in_use_is_refused(services: FakeServices) -> None:
-    async def twice() -> None:
-        first, second = (HealthPort(Readiness(services), Deliveries()) for _ in range(2))
-        port = int((await first.open(0)).rpartition(":")[2])
-        try:
-            await second.open(port)
-        finally:
-            await first.close()
+def test_a_port_in_use_is_refused_before_anything_else(tmp_path: Path) -> None:
+    door = Door(tmp_path)
+    door.services.fleet = FakeFleet()
+    door.services.delays = ["it was asked for a database"]
+    with listen(0) as taken:
+        answer = door.call("worker", "--health-port", str(taken.getsockname()[1]))
+    assert (answer.code, answer.json["code"]) == (1, "config")
+    assert "--health-port" in answer.json["error"]
+    assert answer.err == ""
+    assert door.services.ran is None
 
-    with pytest.raises(ConfigError, match="--health-port") as caught:
-        asyncio.run(twice())
-    assert caught.value.hint
+
+def test_a_number_that_is_no_port_is_refused() -> None:
+    with pytest.raises(ConfigError, match="is no port"):
+        listen(70_000)
 
 
 def test_a_worker_is_for_a_fleet(tmp_path: Path) -> None:
@@ -166,5 +170,19 @@ def test_it_says_what_it_did(tmp_path: Path) -> None:
     answer = door.call("worker", "--concurrency", "7", "--health-port", "0")
     assert (answer.code, answer.json["clean"], answer.json["count"]) == (0, True, 0)
     assert door.services.ran == ("worker", True, 7)
-    assert "worker.started host=here" in answer.err
-    assert "worker.health url=http://127.0.0.1:" in answer.err
+    first, second = answer.err.splitlines()
+    assert first.startswith("worker.health url=http://127.0.0.1:")
+    assert second.startswith("worker.started host=here database=")
+
+
+def test_it_does_not_say_that_it_has_started_when_it_has_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    door = Door(tmp_path)
+    door.services.fleet = FakeFleet()
+
+    def fail(*_: object, **__: object) -> None:
+        raise ConfigError("another PgQueuer is installed")
+
+    monkeypatch.setattr(door.services, "run_with_doors", fail)
+    answer = door.call("worker")
+    assert answer.code == 1
+    assert "worker.started" not in answer.err

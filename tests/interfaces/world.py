@@ -60,6 +60,7 @@ class FakeServices:
         self.flags: Mapping[str, str | None] = {}
         self.damage: list[str] = []
         self.delays: list[str] = []
+        self.while_waiting: Callable[[], None] = lambda: None
         self.letta_url = "http://127.0.0.1:9"
         self.filed: str | None = None
         self.zone_data = "2026a"
@@ -80,6 +81,7 @@ class FakeServices:
     def open_in_time(self, tell: Callable[[str], None]) -> None:
         for reason in self.delays:
             tell(reason)
+            self.while_waiting()
         assert self.store.location
 
     @property
@@ -203,6 +205,7 @@ class FakeServices:
         delivers: bool = True,
         concurrency: int | None = None,
         on_entry: Callable[[Entry], None] | None = None,
+        on_started: Callable[[], None] | None = None,
     ) -> LoopReport:
         """Open the doors, and close them at once."""
         self.ran = mode, delivers, concurrency
@@ -210,6 +213,8 @@ class FakeServices:
         stopping = asyncio.Event()
         stopping.set()
         asyncio.run(doors(stopping))
+        if on_started is not None:
+            on_started()
         return report
 
     def zone_data_version(self) -> str:

@@ -233,13 +233,15 @@ class Services(Protocol):
         delivers: bool = True,
         concurrency: int | None = None,
         on_entry: Callable[[Entry], None] | None = None,
+        on_started: Callable[[], None] | None = None,
     ) -> LoopReport:
         """Plan and deliver as `run_loop` does, with `doors` open beside in the same event loop.
 
         The heartbeat says `address`, the doors' URL. `doors` runs until the event that it is given gets set, which a
         signal does, and the end of the engine. When either of the two fails, both end, and what it raised is raised.
         Unless it `delivers`, there is a heartbeat and no engine: other processes deliver. `concurrency` bounds the
-        lanes that it works on at once (LANES_ACTIVE_MAX when None).
+        lanes that it works on at once (LANES_ACTIVE_MAX when None). `on_started` is called, in a fleet, once this node
+        has said that it lives and may claim what is due.
         """
         ...
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from promptyoself.interfaces.seen import Deliveries
 
 if TYPE_CHECKING:
     import asyncio
+    from socket import socket
 
     from promptyoself.application.passes import Entry
     from promptyoself.interfaces.call import Call
@@ -29,9 +31,30 @@ def worker(call: Call) -> Document:
             "postgresql://user@host:5432/database",
         )
     log_to_stderr(call)
-    services.open_in_time(lambda reason: tell_waiting(call, "worker", reason))
-    location = services.store.location
     port = call.number("health_port")
+    with ExitStack() as stack:
+        listening = None
+        if port is not None:  # first: a port that is taken is refused before anything is
+            from promptyoself.interfaces.health_port import listen, url_of
+
+            listening = stack.enter_context(listen(port))
+            _tell(call, f"worker.health url={url_of(listening)}")
+        _open(call, listening)
+        return _worked(call, listening, host=services.fleet.host)
+
+
+def _open(call: Call, listening: socket | None) -> None:
+    with ExitStack() as stack:
+        if listening is not None:
+            from promptyoself.interfaces.anteroom import Anteroom
+            from promptyoself.interfaces.small_server import word
+
+            stack.enter_context(Anteroom(listening, otherwise=word(503, "unready")))
+        call.services.open_in_time(lambda reason: tell_waiting(call, "worker", reason))
+
+
+def _worked(call: Call, listening: socket | None, *, host: str) -> Document:
+    services = call.services
     seen = Deliveries()
 
     def note(entry: Entry) -> None:
@@ -39,20 +62,22 @@ def worker(call: Call) -> Document:
         call.say(sentence(entry))
 
     async def doors(stopping: asyncio.Event) -> None:
-        if port is not None:
+        if listening is not None:
             from promptyoself.interfaces.health_port import HealthPort
             from promptyoself.interfaces.readiness import Readiness
 
             health = HealthPort(Readiness(services), seen)
-            _tell(call, f"worker.health url={await health.open(port)}")
+            await health.open(listening)
             try:
                 await stopping.wait()
             finally:
-                await health.close()
+                health.close()
         await stopping.wait()
 
-    _tell(call, f"worker.started host={services.fleet.host} database={location}")
-    call.say("Ctrl-C ends it in good order.")
+    def tell_started() -> None:
+        _tell(call, f"worker.started host={host} database={services.store.location}")
+        call.say("Ctrl-C ends it in good order.")
+
     report = services.run_with_doors(
         doors,
         mode="worker",
@@ -60,6 +85,7 @@ def worker(call: Call) -> Document:
         interval=timedelta(seconds=call.seconds("interval", limits.INTERVAL_DEFAULT_S)),
         concurrency=call.number("concurrency"),
         on_entry=note,
+        on_started=tell_started,
     )
     return wire.success(
         count=report.accepted,

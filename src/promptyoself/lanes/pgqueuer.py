@@ -71,6 +71,8 @@ class FleetWork:
     """How many requests may be open at each target, over the whole fleet."""
     lanes_max: int = limits.LANES_ACTIVE_MAX
     """How many lanes may run here at once; the rest wait for whichever node has room."""
+    started: Callable[[], None] | None = None
+    """Called once, when this node has said that it lives and begins to claim."""
 
 
 class FleetLanes:
@@ -133,6 +135,7 @@ class FleetLanes:
         self._hungry: set[str] = set()
         self._is_lost = True
         """True from a failure of the database on, until what is ours has been said to be alive; and at the start."""
+        self._has_started = False
         self._grace_until_s = 0.0
         self._looked_until = limits.INSTANT_MIN
         self._looked_back_s = 0.0
@@ -213,6 +216,10 @@ class FleetLanes:
         held = list(self._held)
         await self._write(lambda tx: tx.requeue_tokens(self._owner, but=held))
         self._is_lost = False
+        if not self._has_started:
+            self._has_started = True
+            if self._work.started is not None:
+                self._work.started()
         self._timers.at("sweep soon", self._clock.now() + grace, self._sweep)
         self._due.set()
 

@@ -39,6 +39,14 @@ class Listening(NamedTuple):
         shown = f"[{host}]" if ":" in host else host
         return f"{'https' if self.tls else 'http'}://{shown}:{self.port}"
 
+    def tls_context(self) -> ssl.SSLContext | None:
+        """Return what speaks TLS with that certificate; None: plain HTTP."""
+        if self.tls is None:
+            return None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*self.tls, password=_no_password)
+        return context
+
 
 def listen(
     *,
