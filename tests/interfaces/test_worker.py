@@ -71,7 +71,7 @@ def answers(
         try:
             return [await ask(int(url_of(listening).rpartition(":")[2]), request) for request in requests]
         finally:
-            health.close()
+            await health.close()
 
     return asyncio.run(asyncio.wait_for(all_of_them(), 30))
 

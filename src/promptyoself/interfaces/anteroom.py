@@ -66,7 +66,7 @@ class Anteroom:
         finally:
             self._has_begun.set()
         await self._stopping.wait()
-        server.close()
+        await server.close()
 
     async def _answer_to(self, _method: str, path: str) -> Answer:
         match path:

@@ -51,9 +51,9 @@ class HealthPort:
         """Begin to answer."""
         await self._server.open(listening)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Stop listening. Who is being answered is answered."""
-        self._server.close()
+        await self._server.close()
 
     async def _answer_to(self, method: str, path: str) -> Answer:
         if method not in {"GET", "HEAD"}:

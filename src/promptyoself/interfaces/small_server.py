@@ -7,7 +7,7 @@ import json
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Final, NamedTuple
 
 from promptyoself.domain import limits
@@ -48,20 +48,31 @@ class SmallServer:
         self._answering = answering
         self._room = asyncio.Semaphore(limits.HEALTH_CALLS_MAX)
         self._server: asyncio.Server | None = None
+        self._calls: set[asyncio.Task[None]] = set()
 
     async def open(self, listening: socket.socket, *, tls: ssl.SSLContext | None = None) -> None:
         """Begin to answer; the socket is this server's from now on."""
         self._server = await asyncio.start_server(
-            self._answer, sock=listening, ssl=tls, limit=limits.REQUEST_HEAD_BYTES_MAX, backlog=limits.HEALTH_CALLS_MAX
+            self._called, sock=listening, ssl=tls, limit=limits.REQUEST_HEAD_BYTES_MAX, backlog=limits.HEALTH_CALLS_MAX
         )
 
-    def close(self) -> None:
-        """Stop listening. Who is being answered is answered as long as the event loop turns."""
+    async def close(self) -> None:
+        """Stop listening. Who is being answered is answered, within THREADS_END_FOR."""
         if self._server is not None:
             self._server.close()
+        if self._calls:
+            _, late = await asyncio.wait(self._calls, timeout=limits.THREADS_END_FOR.total_seconds())
+            for call in late:
+                call.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    def _called(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        call = asyncio.ensure_future(self._answer(reader, writer))
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        with closing(writer), suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             async with asyncio.timeout(limits.HEALTH_CALL_FOR.total_seconds()), self._room:
                 head = await reader.readuntil(b"\r\n\r\n")
                 match head.split(b"\r\n", 1)[0].split(b" "):
@@ -73,15 +84,15 @@ class SmallServer:
                 writer.write(_head_of(answer) + (b"" if head.startswith(b"HEAD ") else answer.body))
                 await writer.drain()
             await _let_go(reader, writer)
-        writer.close()
 
 
 async def _let_go(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Read what may be left of the request: closed over a body that nobody has read, the answer would be lost too."""
     if writer.can_write_eof():
         writer.write_eof()
-        async with asyncio.timeout(limits.THREADS_END_FOR.total_seconds()):
-            await reader.read(_LEFT_BYTES)
+        async with asyncio.timeout(limits.HEALTH_CALL_FOR.total_seconds()):
+            while await reader.read(_LEFT_BYTES):
+                pass
 
 
 def _head_of(answer: Answer) -> bytes:

@@ -71,7 +71,7 @@ def _worked(call: Call, listening: socket | None, *, host: str) -> Document:
             try:
                 await stopping.wait()
             finally:
-                health.close()
+                await health.close()
         await stopping.wait()
 
     def tell_started() -> None:
