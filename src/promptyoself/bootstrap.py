@@ -519,6 +519,8 @@ class World:
         store = self._shared or self._opened()
         executor = self._executor(mode)
         writer, signs = self._engine_writer(store), self._engine_writer(store)
+        # Many nodes write at once: nothing that takes its time (sweeps, retention) stands before what is due.
+        planning = writer if self._node is None else self._engine_writer(store)
         zones = ZoneWatch(writer=writer, clock=self._clock, zones=ZoneFiles())
         most = limits.SCHEDULES_PER_PASS_MAX if self._node is None else limits.FLEET_PLANNED_MAX
         engine: Engine
@@ -526,7 +528,7 @@ class World:
         async def plan() -> int:
             await zones.before_pass()
             looks_first = self._node is None
-            return await plan_due(writer, self._clock, store_uid=store.uid, most=most, looks_first=looks_first)
+            return await plan_due(planning, self._clock, store_uid=store.uid, most=most, looks_first=looks_first)
 
         async with (
             AsyncExitStack() as at_end,
@@ -550,6 +552,7 @@ class World:
                 retention=self._settings.retention.value,
             )
             at_end.push_async_callback(signs.close)
+            at_end.push_async_callback(planning.close)
             engine = self._engine(parts, store, signs)
             with self._linked(executor):
                 return await engine.run(stopping)

@@ -58,6 +58,7 @@ class Node:
         is_fleet = self.conninfo is not None
         self.writer = _WatchedWriter(StepWriter(store, self.clock) if is_fleet else ThreadWriter(store), self)
         self.signs = StepWriter(store, self.clock) if is_fleet else None
+        self.planning = StepWriter(store, self.clock) if is_fleet else None
         self.gate = Gate(
             targets=self.targets,
             writer=self.writer,
@@ -88,8 +89,9 @@ class Node:
         await asyncio.wait({self.running})
         await self.gate.close()
         await self.writer.close()
-        if self.signs is not None:
-            await self.signs.close()
+        for writer in (self.signs, self.planning):
+            if writer is not None:
+                await writer.close()
 
     async def prune(self) -> None:
         """Do at once what its retention does every hour."""
@@ -155,7 +157,9 @@ class Node:
             raise self.plan_fault
         is_file = self.conninfo is None
         most = limits.SCHEDULES_PER_PASS_MAX if is_file else limits.FLEET_PLANNED_MAX
-        return await plan_due(self.writer, self.clock, store_uid=self.store.uid, most=most, looks_first=is_file)
+        return await plan_due(
+            self.planning or self.writer, self.clock, store_uid=self.store.uid, most=most, looks_first=is_file
+        )
 
 
 class _KnownTimers(SteadyTimers):

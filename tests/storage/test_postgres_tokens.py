@@ -20,6 +20,7 @@ from tests.postgres.stores import CleanStores
 OWNER = UUID(int=7)
 PLANS = {
     "lanes_to_wake": ("pgqueuer_unique_dedupe_key", "lanes_pkey"),
+    "wake_lanes": ("pgqueuer_unique_dedupe_key", "lanes_pkey"),
     "due_lanes": ("pgqueuer_unique_dedupe_key", "lanes_free"),
     "drop_tokens": ("pgqueuer_unique_dedupe_key",),
     "requeue_tokens": ("pgqueuer_queue_manager_id_idx",),

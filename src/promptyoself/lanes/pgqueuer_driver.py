@@ -24,6 +24,15 @@ _log = logging.getLogger(__name__)
 _RETRY_FIRST_S: Final = 0.1
 _GIVE_UP_S: Final = limits.FLEET_STATEMENT_FOR.total_seconds() + 1
 """The server ends a statement itself, unless nothing gets through to it."""
+_ASKING: Final = {
+    # What a crash takes of a pick, or of a sign of life, is picked, or said, again: the lane's lease decides who sends,
+    # and its commit comes later and waits for the disk for both.
+    "synchronous_commit": "off",
+    # One plan for each statement, as the store has it: making one takes longer than a pick.
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "jit": "off",
+}
 _BUSY: Final = (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled, psycopg.errors.DeadlockDetected)
 
 
@@ -75,7 +84,9 @@ class TokenDriver:
 
     async def _connected(self) -> AsyncConnection[Any]:
         if self._connection is None or self._connection.closed:
-            self._connection = await connect(self._conninfo)
+            self._connection = connection = await connect(self._conninfo)
+            for name, value in _ASKING.items():
+                await connection.execute("SELECT set_config(%s, %s, false)", (name, value))
         return self._connection
 
 

@@ -21,9 +21,10 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from promptyoself.domain.errors import StoreBusy, StoreError
-from promptyoself.domain.models import Delivery
 from promptyoself.storage.postgres_errors import DRIVER_ERRORS, RESTORE, in_doubt, read_only, translated
+from promptyoself.storage.postgres_planning import Planned
 from promptyoself.storage.postgres_queries import statements
+from promptyoself.storage.postgres_steps_rows import places
 from promptyoself.storage.postgres_trips import Trips
 from promptyoself.storage.rows import Values
 from promptyoself.storage.statements import Statements, ended
@@ -76,6 +77,8 @@ _OF_LANES: Final = frozenset(
     }
 )
 """Statements that look at what is kept back until the commit."""
+_LOOKED_AT_FIRST: Final = frozenset({"guard_usage"})
+"""Statements before which it is looked at whether they would see what was planned: see PostgresTx."""
 _TOLD: Final = {
     "add_delivery": "d",
     "save_delivery": "d",
@@ -106,17 +109,14 @@ class _Kept:
     """When the first of the schedules that were written is due; told with them."""
     schedules: set[int] = field(default_factory=set)
     """Ids of those that are locked."""
-    states: dict[int, str] = field(default_factory=dict)
-    """Of schedules that the planner has taken."""
-    unfinished: dict[int, list[Delivery]] = field(default_factory=dict)
-    """By fire time, of schedules that the planner has taken; those that it adds too."""
+    planned: Planned = field(default_factory=Planned)
     names: set[str] = field(default_factory=set)
     lanes_made: set[str] = field(default_factory=set)
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to be written before the commit."""
-        return not (self.facts or self.lanes or self.released or self.told)
+        return not (self.facts or self.lanes or self.released or self.told) and self.planned.is_empty
 
     def tell_of_schedules(self, due: Iterable[int | None]) -> None:
         """Tell the other nodes at the commit that schedules were written, and when the first of them is due."""
@@ -140,8 +140,7 @@ class _Kept:
         self.schedules.clear()
         self.names.clear()
         self.lanes_made.clear()
-        self.states.clear()
-        self.unfinished.clear()
+        self.planned.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,13 +192,16 @@ class PostgresStatements(Statements):
     def commit(self) -> None:
         """Make durable what was written. Raises StoreError kin when it was not; the caller then rolls back."""
         self._refuse_undone()
-        if not self._kept.is_empty:
+        is_planned = self._kept.planned.is_under_way
+        if not (is_planned or self._kept.is_empty):
             self.write_what_is_kept()
         if not self._trips.has_begun:
             return
         try:
             # The journal in one trip with it: who stops in between would keep it from everybody.
             with self._in_one_trip(is_last=True) if self._kept.facts or self._trips.are_open else nullcontext():
+                if is_planned:
+                    self.write_what_is_kept()
                 self._write_facts()
                 self._execute(b"COMMIT", {})
         except StoreError as error:
@@ -224,6 +226,7 @@ class PostgresStatements(Statements):
     @contextmanager
     def nested(self) -> Iterator[None]:
         """Open a savepoint: what is raised within undoes what was written within, and nothing before it."""
+        self._write_planned()
         mark = self._kept.mark()
         self._execute(b"SAVEPOINT act", {})
         try:
@@ -239,6 +242,7 @@ class PostgresStatements(Statements):
 
     def lend(self) -> Self:
         """Open a savepoint and return a transaction for one body; `take_back` ends it."""
+        self._write_planned()
         self._execute(b"SAVEPOINT loan", {})
         self._lent_at = self._kept.mark()
         return type(self)(
@@ -259,7 +263,7 @@ class PostgresStatements(Statements):
         self._execute(b"RELEASE loan", {})
 
     def write_what_is_kept(self) -> None:
-        """Write lanes that were kept back, and tell the other nodes at the commit; in one round trip.
+        """Write what was planned, then lanes, and tell the other nodes at the commit; in one round trip.
 
         The journal is left for the commit itself.
         """
@@ -270,9 +274,22 @@ class PostgresStatements(Statements):
         if kept.due_us is not None:
             told, kept.due_us = f"{told} {kept.due_us}", None
         with self._in_one_trip():
+            self._write_planned()
             self._write_lanes()
             if told:
                 self._execute(self._sql["tell"], {"payload": told})
+
+    def _write_planned(self) -> None:
+        """Write what a planner has kept back. Its rows are in hand: none of them can be missing, or there already."""
+        planned = self._kept.planned
+        if planned.is_empty:
+            return
+        openings, moved = planned.take_what_is_kept()
+        with self._in_one_trip():
+            if openings:
+                self._execute(self._sql["plan_deliveries"], {"rows": json.dumps(openings, ensure_ascii=False)})
+            if moved:
+                self._execute(self._sql["step_save_schedules"], places(moved))
 
     def _write_lanes(self) -> None:
         lanes, self._kept.lanes = sorted(self._kept.lanes), set()
@@ -350,6 +367,8 @@ class PostgresStatements(Statements):
         """Write first what a statement would otherwise not see; note what is to be told."""
         if self._is_reading:
             return
+        if name not in _LOOKED_AT_FIRST:
+            self._write_planned()
         if name in _OF_LANES:
             self._write_lanes()
         if name in _OF_FACTS:
@@ -365,11 +384,15 @@ class PostgresStatements(Statements):
 
     def _try_names(self, names: Sequence[str]) -> set[str]:
         """Lock those names that nobody else has; return which."""
-        wanted = [name for name in names if name not in self._kept.names]
-        if wanted:
-            found = self._execute(self._sql["try_names"], {"names": json.dumps(wanted)}).fetchall()
-            self._kept.names.update(row["name"] for row in found)
+        asked = self._ask_for_names(names)
+        if asked is not None:
+            self._kept.names.update(row["name"] for row in asked.fetchall())
         return self._kept.names.intersection(names)
+
+    def _ask_for_names(self, names: Sequence[str]) -> Cursor | None:
+        """Try to lock those names that are not locked; return the answer, which tells those that now are."""
+        wanted = [name for name in names if name not in self._kept.names]
+        return self._execute(self._sql["try_names"], {"names": json.dumps(wanted)}) if wanted else None
 
     def wait_at_most(self, lock_timeout: str) -> str:
         """Bound each wait for a lock, as PostgreSQL writes spans (`500ms`); return what the bound was.

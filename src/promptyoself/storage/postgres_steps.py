@@ -18,6 +18,7 @@ from promptyoself.domain.ports import Clock, Tx
 from promptyoself.storage.postgres import PostgresStore
 from promptyoself.storage.postgres_statements import Connection
 from promptyoself.storage.postgres_steps_tx import Known, StepTx
+from promptyoself.storage.postgres_tx import PostgresTx
 from promptyoself.storage.writer import Act, ActQueue, Batch, Reads
 
 T = TypeVar("T")
@@ -87,7 +88,7 @@ class _Alone:
         """Run them, one after the other."""
         for act in batch:
             try:
-                with self._store.transaction() as tx:
+                with self._store.bracket(PostgresTx) as tx:
                     act.value = act.run(tx)
             except Exception as error:  # noqa: BLE001  it is the caller's, who gets it
                 act.error = error

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from promptyoself.domain.models import Delivery, DeliveryKind, DeliveryState
-from promptyoself.storage.rows import instant, instant_or_none
+from promptyoself.domain.models import Delivery, DeliveryKind, DeliveryState, Schedule
+from promptyoself.storage.rows import Values, instant, instant_or_none
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -60,6 +60,23 @@ def delivery_of(row: tuple[Any, ...]) -> Delivery:
         created_at=instant(created_at),
         snoozed_until=instant_or_none(snoozed_until),
     )
+
+
+def places(schedules: Iterable[Schedule]) -> Values:
+    """Return where schedules stand, as `step_save_schedules` takes it."""
+    now = list(schedules)
+    return {
+        "id": numbers([one.id for one in now]),
+        "state": texts([one.state for one in now]),
+        "state_reason": texts([one.state_reason for one in now]),
+        "paused_until": instants([one.paused_until for one in now]),
+        "next_fire_at": instants([one.next_fire_at for one in now]),
+        "passed_until": instants([one.passed_until for one in now]),
+        "last_fire_at": instants([one.last_fire_at for one in now]),
+        "fire_count": numbers([one.fire_count for one in now]),
+        "finals_in_row": numbers([one.finals_in_row for one in now]),
+        "updated_at": instants([one.updated_at for one in now]),
+    }
 
 
 # -- arrays -------------------------------------------------------------------------------------------------

@@ -33,9 +33,10 @@ from promptyoself.domain.models import (
     ScheduleState,
 )
 from promptyoself.domain.values import replace
+from promptyoself.storage.postgres_planning import is_small
 from promptyoself.storage.postgres_statements import Connection
 from promptyoself.storage.postgres_statements import Cursor as StoreCursor
-from promptyoself.storage.postgres_steps_rows import delivery_of, instants, numbers, texts
+from promptyoself.storage.postgres_steps_rows import delivery_of, instants, numbers, places, texts
 from promptyoself.storage.postgres_tx import PostgresTx, due_us
 from promptyoself.storage.rows import Values, attempt_of, micros
 from promptyoself.storage.statements import DAMAGED, ended
@@ -79,6 +80,7 @@ class Known:
         if connections != self._connections:
             self.schedules.clear()
             self.deliveries.clear()
+            self.attempt_ids.clear()
             self._connections = connections
 
 
@@ -509,7 +511,7 @@ class StepTx(PostgresTx):
     def save_schedule(self, schedule: Schedule) -> None:
         """Write every column that may change; a pause, or its end, reaches its lanes at once."""
         plan = self._plans.get(schedule.id)
-        if plan is None or self._is_plain or not _is_small(plan.now, schedule):
+        if plan is None or self._is_plain or not is_small(plan.now, schedule):
             super().save_schedule(schedule)
             return
         self._set(plan, "now", schedule)
@@ -624,20 +626,7 @@ class StepTx(PostgresTx):
         changed = [plan for plan in self._plans.values() if plan.now is not plan.stored]
         if not changed:
             return
-        now = [plan.now for plan in changed]
-        values = {
-            "id": numbers([one.id for one in now]),
-            "state": texts([one.state for one in now]),
-            "state_reason": texts([one.state_reason for one in now]),
-            "paused_until": instants([one.paused_until for one in now]),
-            "next_fire_at": instants([one.next_fire_at for one in now]),
-            "passed_until": instants([one.passed_until for one in now]),
-            "last_fire_at": instants([one.last_fire_at for one in now]),
-            "fire_count": numbers([one.fire_count for one in now]),
-            "finals_in_row": numbers([one.finals_in_row for one in now]),
-            "updated_at": instants([one.updated_at for one in now]),
-        }
-        self._write_all("step_save_schedules", values, len(now))
+        self._write_all("step_save_schedules", places(plan.now for plan in changed), len(changed))
         for plan in changed:
             plan.stored = plan.now
 
@@ -750,17 +739,6 @@ class StepTx(PostgresTx):
         for name, cursor, count in sent:
             if cursor.rowcount != count:
                 raise StoreError(f"rows in {self._location} have changed while they were locked ({name})")
-
-
-def _is_small(was: Schedule, schedule: Schedule) -> bool:
-    """Whether nothing of a schedule changes but where it stands."""
-    return (
-        schedule.definition is was.definition
-        and schedule.provenance is was.provenance
-        and schedule.revision == was.revision
-        and (was.state is ScheduleState.PAUSED) == (schedule.state is ScheduleState.PAUSED)
-        and (schedule.passed_until is None or schedule.next_fire_at is None)
-    )
 
 
 def _counts(one: Delivery) -> tuple[object, ...]:

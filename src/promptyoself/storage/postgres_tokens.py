@@ -94,7 +94,9 @@ class TokenStatements(PostgresStatements):
         if released:  # their rows are in hand: giving a lane back has changed it
             self._execute(self._sql["drop_tokens"], {"lanes": texts(released)})
         free = [lane for lane in lanes if not self._is_leased(lane)]
-        if free:
+        if free and self._kept.planned.is_under_way:  # most are due: whether any is, is not asked before
+            self._execute(self._sql["wake_lanes"], {"lanes": texts(free)})
+        elif free:
             found = self._execute(self._sql["lanes_to_wake"], {"lanes": texts(free)}).fetchall()
             self._issue_tokens(row["lane"] for row in found)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -19,12 +19,14 @@ from promptyoself.domain.models import (
     ScheduleState,
     StopSwitch,
 )
-from promptyoself.domain.ports import NewSchedule
+from promptyoself.domain.ports import GuardUsage, NewSchedule
 from promptyoself.domain.values import replace
 from promptyoself.storage import rows
 from promptyoself.storage.postgres_errors import read_only, translated
+from promptyoself.storage.postgres_planning import Taken, is_small
 from promptyoself.storage.postgres_server import ServerStatements
 from promptyoself.storage.postgres_statements import PLANNERS_TURN, Cursor, guard_name
+from promptyoself.storage.postgres_steps_rows import instants, numbers
 from promptyoself.storage.postgres_tokens import TokenStatements
 from promptyoself.storage.rows import Values, micros, micros_or_none
 from promptyoself.storage.statements import ended
@@ -51,14 +53,25 @@ class PostgresTx(TokenStatements, ServerStatements, SqlTx):
         passed, coming = schedule.passed_until, schedule.next_fire_at
         if passed is not None and coming is not None and coming <= passed:
             raise _impossible("a fire time that was passed is no next one")
-        self._lock_schedule(schedule.id)
-        super().save_schedule(schedule)
+        taken = self._kept.planned.taken.get(schedule.id)
+        if taken is not None and is_small(taken.schedule, schedule):
+            self._kept.planned.move(taken, schedule)
+        else:
+            self._lock_schedule(schedule.id)
+            super().save_schedule(schedule)
+            if taken is not None:
+                taken.schedule, taken.looked_from = schedule, None
         self._kept.tell_of_schedules([due_us(schedule)])
-        if schedule.id in self._kept.states:
-            self._kept.states[schedule.id] = str(schedule.state)
 
     def _state_of(self, schedule_id: int) -> str | None:
-        return self._kept.states.get(schedule_id) or super()._state_of(schedule_id)
+        taken = self._kept.planned.taken.get(schedule_id)
+        return super()._state_of(schedule_id) if taken is None else str(taken.schedule.state)
+
+    def guard_usage(self, owner: str, *, since: datetime) -> GuardUsage:
+        """Count the active schedules, creations and deliveries since; skipped and cancelled ones do not count."""
+        if owner in self._kept.planned.owners:
+            self._write_planned()
+        return super().guard_usage(owner, since=since)
 
     def schedules_due(self, *, now: datetime, limit: int) -> list[Schedule]:
         """Return schedules that are due, oldest first; in a writing transaction those that nobody else has in hand.
@@ -69,34 +82,47 @@ class PostgresTx(TokenStatements, ServerStatements, SqlTx):
         """
         if self._is_reading:
             return super().schedules_due(now=now, limit=limit)
-        if not self._try_names([PLANNERS_TURN]):  # by a statement of its own: the next sees what the last one stored
+        self._write_planned()
+        with self._translating():
+            self._trips.keep_open()  # it is thought about what was read, in the middle of it
+        with self._in_one_trip():
+            turn = self._execute(self._sql["take_planners_turn"], {"name": PLANNERS_TURN})
+            taken = self._execute(self._sql["take_schedules_due"], {"now": micros(now), "limit": page(limit)})
+        ours = turn.fetchone()
+        if ours is None or not ours["is_ours"]:
             return []
-        found = self._rows("take_schedules_due", {"now": micros(now), "limit": page(limit)})
+        found = taken.fetchall()
         self._kept.schedules.update(row["id"] for row in found)
-        agents = sorted({"\x1f".join(guard_name(row["owner"])) for row in found if row["owner"] != OPERATOR})
-        mine = self._try_names(agents) if agents else set()
-        due = [
-            self._mapped(row, self._schedule_of)
-            for row in found
-            if row["owner"] == OPERATOR or "\x1f".join(guard_name(row["owner"])) in mine
-        ]
-        if due:
-            self._foresee(due)
-        return due
+        return self._foreseen([self._mapped(row, self._schedule_of) for row in found])
 
-    def _foresee(self, due: Sequence[Schedule]) -> None:
+    def _foreseen(self, due: Sequence[Schedule]) -> list[Schedule]:
         """Fetch what the planner asks about each schedule, for all of them at once, and make their lanes.
 
-        The schedules are locked: it stays true until this transaction itself changes it.
+        Return those whose agents nobody else counts just now.
         """
+        if not due:
+            return []
+        agents = sorted({_counted_as(one) for one in due if one.provenance.owner != OPERATOR})
         targets = {one.lane: one.definition.target for one in due if one.next_fire_at is not None}
+        planned = self._kept.planned
+        with self._in_one_trip():
+            names = self._ask_for_names(agents)
+            lanes = self._ask_for_lanes(targets)
+            unfinished = self._execute(self._sql["unfinished_of_schedules"], {"ids": numbers(one.id for one in due)})
+            stored = self._execute(self._sql["occurrences_of_schedules"], _fires(due))
+            ids = self._execute(self._sql["delivery_ids"], {"count": len(due)})
+        for answer, known in ((names, self._kept.names), (lanes, self._kept.lanes_made)):
+            if answer is not None:
+                known.update(row["name"] for row in answer.fetchall())
         self._keep_lanes(targets)
-        # In no trip: see _in_one_trip for who stops while it is planned.
-        unfinished = self._execute(self._sql["unfinished_of_schedules"], {"ids": [one.id for one in due]})
-        self._kept.states.update((one.id, str(one.state)) for one in due)
-        self._kept.unfinished.update((one.id, []) for one in due)
+        for one in due:
+            planned.taken[one.id] = Taken(one, micros_or_none(one.next_fire_at))
         for row in unfinished.fetchall():
-            self._kept.unfinished[row["schedule_id"]].append(self._mapped(row, rows.delivery_of))
+            planned.taken[row["schedule_id"]].note(self._mapped(row, rows.delivery_of))
+        for row in stored.fetchall():
+            planned.taken[row["schedule_id"]].stored.add(row["fire_at"])
+        planned.delivery_ids = [row["id"] for row in reversed(ids.fetchall())]
+        return [one for one in due if one.provenance.owner == OPERATOR or _counted_as(one) in self._kept.names]
 
     def add_schedules(self, new: Sequence[NewSchedule]) -> list[int]:
         """Store many schedules in one statement; return their ids in the same order."""
@@ -114,6 +140,9 @@ class PostgresTx(TokenStatements, ServerStatements, SqlTx):
 
     def add_delivery(self, new: NewDelivery, *, retry_until: datetime) -> Delivery | None:
         """Store an occurrence, making its lane; None when (schedule, revision, kind, fire_at) is there already."""
+        taken = self._kept.planned.taken.get(new.schedule_id)
+        if taken is not None and new.lane in self._kept.lanes_made and taken.foresees(new):
+            return self._open(taken, new, retry_until=retry_until)
         if not self._lock_schedule(new.schedule_id):
             raise StoreError(f"schedule {new.schedule_id} is not in {self._location}")
         first = rows.first_delivery(0, new, retry_until=retry_until)
@@ -129,11 +158,28 @@ class PostgresTx(TokenStatements, ServerStatements, SqlTx):
         if new.state.is_in_flight:
             self._refresh_lanes([new.lane])
         delivery = replace(first, id=int(row["id"]))
-        foreseen = self._kept.unfinished.get(new.schedule_id)
-        if foreseen is not None and not new.state.is_final:
-            foreseen.append(delivery)
-            foreseen.sort(key=lambda one: (one.fire_at, one.id))
+        if taken is not None:
+            taken.note(delivery)
         return delivery
+
+    def _open(self, taken: Taken, new: NewDelivery, *, retry_until: datetime) -> Delivery | None:
+        """Keep back an occurrence of which all is known; None when it is there already."""
+        if taken.has(new):
+            return None
+        delivery = rows.first_delivery(self._delivery_id(), new, retry_until=retry_until)
+        values = rows.delivery_values(delivery) | {"is_head": int(taken.is_turn_of(new))}
+        self._kept.planned.open(taken, delivery, values)
+        self._kept.told.add("d")
+        if not new.state.is_final:
+            self._refresh_lanes([new.lane])
+        return delivery
+
+    def _delivery_id(self) -> int:
+        ids = self._kept.planned.delivery_ids
+        if not ids:
+            drawn = self._execute(self._sql["delivery_ids"], {"count": limits.FLEET_PLANNED_MAX})
+            ids.extend(row["id"] for row in reversed(drawn.fetchall()))
+        return ids.pop()
 
     def delivery(self, delivery_id: int) -> Delivery | None:
         """Return the delivery, or None. Its schedule is locked, without which nobody writes to it."""
@@ -149,16 +195,16 @@ class PostgresTx(TokenStatements, ServerStatements, SqlTx):
         if delivery.state.is_final != (delivery.finished_at is not None):
             raise _impossible("what is finished says when, and nothing else does")
         self._lock_schedule(delivery.schedule_id)
-        self._kept.unfinished.pop(delivery.schedule_id, None)
+        self._kept.planned.forget_unfinished(delivery.schedule_id)
         return super().save_delivery(delivery, was=was)
 
     def unfinished_deliveries(self, schedule_id: int) -> list[Delivery]:
         """Return the schedule's deliveries that are not final, by fire time; nobody else changes them meanwhile."""
         if not self._is_reading:
             self._lock_schedule(schedule_id)
-        foreseen = self._kept.unfinished.get(schedule_id)
+        foreseen = self._kept.planned.unfinished(schedule_id)
         if foreseen is not None:
-            return list(foreseen)
+            return foreseen
         return super().unfinished_deliveries(schedule_id)
 
     def next_in_lane(self, lane: str, *, now: datetime) -> Delivery | None:
@@ -194,20 +240,22 @@ class PostgresTx(TokenStatements, ServerStatements, SqlTx):
     def _keep_lane(self, lane: str, target: str) -> None:
         self._keep_lanes({lane: target})
 
-    def _keep_lanes(self, targets: dict[str, str]) -> None:
+    def _keep_lanes(self, targets: Mapping[str, str]) -> None:
         """Make lanes, unless they are there, and keep retention from deleting them until the commit."""
-        wanted = {lane: target for lane, target in targets.items() if lane not in self._kept.lanes_made}
         for _ in range(_LOOKS_MAX):
-            if not wanted:
+            asked = self._ask_for_lanes(targets)
+            if asked is None:
                 return
-            # First those that are there: an INSERT would wait for whoever has just written to one of them.
-            for row in self._execute(self._sql["keep_lanes"], {"lanes": list(wanted)}).fetchall():
-                self._kept.lanes_made.add(row["lane"])
-                del wanted[row["lane"]]
-            if wanted:
-                made = [{"lane": lane, "target": target} for lane, target in sorted(wanted.items())]
-                self._execute(self._sql["add_lane"], {"rows": _json(made)})
+            self._kept.lanes_made.update(row["name"] for row in asked.fetchall())
         raise StoreBusy("lanes are deleted as quickly as they are made", hint="try again")
+
+    def _ask_for_lanes(self, targets: Mapping[str, str]) -> Cursor | None:
+        """Make and keep those lanes that are not kept yet; return the answer, which tells those that now are."""
+        wanted = {lane: target for lane, target in targets.items() if lane not in self._kept.lanes_made}
+        if not wanted:
+            return None
+        made = [{"lane": lane, "target": target} for lane, target in sorted(wanted.items())]
+        return self._execute(self._sql["keep_lanes"], {"lanes": list(wanted), "rows": _json(made)})
 
     def _refresh_lanes(self, lanes: Iterable[str]) -> None:
         self._kept.lanes.update(lanes)
@@ -264,6 +312,20 @@ def due_us(schedule: Schedule) -> int | None:
             return micros_or_none(schedule.paused_until)
         case _:
             return None
+
+
+def _counted_as(schedule: Schedule) -> str:
+    """Return the name under which the schedules of its owner are counted."""
+    return "\x1f".join(guard_name(schedule.provenance.owner))
+
+
+def _fires(due: Sequence[Schedule]) -> Values:
+    """Return from which fire times on it is asked what is stored of schedules."""
+    return {
+        "ids": numbers(one.id for one in due),
+        "revisions": numbers(one.revision for one in due),
+        "since": instants(one.next_fire_at for one in due),
+    }
 
 
 def _json(values: Iterable[Values]) -> str:

@@ -108,6 +108,7 @@ def explain(postgres: PostgresServer) -> Iterator[Explain]:
         # A statement each, without a word of what it filled to the other tests' server.
         fill(lambda statement: connection.execute(statement.encode()), "postgres", schedules=SCHEDULES, now=NOW)
         connection.execute("VACUUM")
+        connection.execute("SELECT set_config('promptyoself.plans', 'yes', false)")  # or nothing is due to it
 
         def explained(name: str, values: dict[str, object], mode: str) -> Plan:
             text = queries("postgres")[name]

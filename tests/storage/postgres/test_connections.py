@@ -9,12 +9,13 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from promptyoself.application.planner import plan_batch
 from promptyoself.domain import limits
 from promptyoself.domain.errors import (
     StoreBusy,
@@ -26,7 +27,7 @@ from promptyoself.domain.errors import (
     StoreUnreachable,
 )
 from promptyoself.domain.models import NewDelivery
-from promptyoself.domain.ports import ScheduleFilter
+from promptyoself.domain.ports import DeliveryFilter, ScheduleFilter
 from promptyoself.storage.postgres import Bounds, PostgresStore, _location
 from promptyoself.storage.postgres_errors import not_connected, refuse_unfit, translated
 from promptyoself.storage.postgres_tx import PostgresTx
@@ -134,6 +135,35 @@ def test_a_server_that_is_killed_in_the_middle_undoes_that_transaction_alone(
     add_schedule(store, "after")
     with store.reading() as tx:
         assert [one.uid for one in tx.schedules(ScheduleFilter())] == ["before", "after"]
+
+
+def test_what_a_crash_takes_of_a_plan_is_planned_again_and_what_is_kept_after_it_keeps_it(opened: Opened) -> None:
+    soon, later = NOW + timedelta(minutes=5), NOW + timedelta(minutes=10)
+    with PostgresServer(is_durable=True) as server:
+        store = opened(server.new_database())
+        for uid, next_fire_at in (("first", soon), ("second", later)):
+            add_schedule(store, uid, next_fire_at=next_fire_at)
+
+        def plan(now: datetime) -> int:
+            with store.transaction() as tx:
+                plan_batch(tx, now=now, store_uid=store.uid)
+            return stored()
+
+        def stored() -> int:
+            with store.reading() as tx:
+                return len(tx.deliveries(DeliveryFilter(limit=9)))
+
+        assert plan(soon) == 1
+        with store.transaction() as tx:  # it waits for the disk, and for what was committed before it
+            tx.add_fact(a_fact())
+        server.kill()
+        server.start()
+        assert stored() == 1
+        assert plan(later) == 3  # the first comes round again
+        server.kill()
+        server.start()
+        assert plan(later) == 3
+        store.close()
 
 
 def test_a_connection_that_breaks_during_a_commit_leaves_a_doubt_and_says_so(store: PostgresStore, url: str) -> None:

@@ -26,6 +26,7 @@ OURS = migrations("postgres")
 NEXT = len(OURS) + 1
 SQLITE_ONLY = {
     "add_fact",  # one by one there; here all of a transaction at once
+    "add_lane",  # in one statement with keep_lanes here
     "head_now",
     "head_wanted",
     "newest_schedule",

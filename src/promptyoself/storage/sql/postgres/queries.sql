@@ -41,12 +41,16 @@ INSERT INTO meta (name, value) VALUES ('store_uid', :uid)
 SELECT value FROM meta WHERE name = 'store_uid'
 
 -- name: settle
--- What every connection begins with, and whether it is one for us: in one round trip.
+-- What every connection begins with, and whether it is one for us: in one round trip. One plan for each statement, made
+-- for any values and by its indexes: of those with arrays PostgreSQL would make a new one each time, which takes longer
+-- than they do, and one that was made while a table was small would go on to read all of it.
 SELECT
     current_setting('server_version_num') AS version, current_setting('server_encoding') AS encoding,
     current_schema() AS schema,
     set_config('lock_timeout', :lock_ms, false), set_config('statement_timeout', :statement_ms, false),
-    set_config('idle_in_transaction_session_timeout', :idle_ms, false)
+    set_config('idle_in_transaction_session_timeout', :idle_ms, false),
+    set_config('plan_cache_mode', 'force_generic_plan', false), set_config('enable_seqscan', 'off', false),
+    set_config('jit', 'off', false)
 
 -- name: snapshot
 -- Differs after every commit that wrote, by whomever.
@@ -179,13 +183,24 @@ SELECT * FROM (
     ORDER BY paused_until, id LIMIT :limit) AS resting
 ORDER BY wake_at, id LIMIT :limit
 
+-- name: take_planners_turn
+-- Whose transaction plans, for the rest of it: the next statement is one of its own, and sees what the last one stored.
+-- Its commit does not wait for the disk: what a crash takes of it is due again, and was not sent, for the commit that
+-- claims it comes later, and waits for both.
+SELECT
+    set_config('promptyoself.plans',
+        CASE WHEN pg_try_advisory_xact_lock(hashtextextended(:name, 0)) THEN 'yes' ELSE 'no' END, true) = 'yes' AS is_ours,
+    set_config('synchronous_commit', 'off', true) AS commits
+
 -- name: take_schedules_due
--- The same for a planner: each row is one planner's, and none waits for what another has in hand, or a command edits.
+-- The same for the planner whose turn it is: none waits for what a command has in hand.
 WITH due AS (
-    SELECT *, next_fire_at AS wake_at FROM schedules WHERE state = 'active' AND next_fire_at <= :now
+    SELECT *, next_fire_at AS wake_at FROM schedules
+    WHERE state = 'active' AND next_fire_at <= :now AND current_setting('promptyoself.plans', true) = 'yes'
     ORDER BY next_fire_at, id LIMIT :limit FOR UPDATE SKIP LOCKED),
 resting AS (
-    SELECT *, paused_until AS wake_at FROM schedules WHERE state = 'paused' AND paused_until <= :now
+    SELECT *, paused_until AS wake_at FROM schedules
+    WHERE state = 'paused' AND paused_until <= :now AND current_setting('promptyoself.plans', true) = 'yes'
     ORDER BY paused_until, id LIMIT :limit FOR UPDATE SKIP LOCKED)
 SELECT * FROM due UNION ALL SELECT * FROM resting ORDER BY wake_at, id LIMIT :limit
 
@@ -194,6 +209,30 @@ SELECT * FROM due UNION ALL SELECT * FROM resting ORDER BY wake_at, id LIMIT :li
 SELECT * FROM deliveries
 WHERE schedule_id = ANY (CAST(:ids AS bigint[])) AND state IN ('pending', 'leased', 'accepted', 'unknown')
 ORDER BY schedule_id, fire_at, id
+
+-- name: occurrences_of_schedules
+-- For a planner: what it may want to store and is there already.
+SELECT d.schedule_id, d.fire_at
+FROM unnest(CAST(:ids AS bigint[]), CAST(:revisions AS bigint[]), CAST(:since AS bigint[])) AS due (id, revision, since)
+JOIN deliveries AS d ON d.schedule_id = due.id AND d.revision = due.revision AND d.kind = 'scheduled'
+    AND d.fire_at >= due.since
+
+-- name: delivery_ids
+-- Ids of deliveries to come: facts name them, and go out in the same trip.
+SELECT nextval(pg_get_serial_sequence('deliveries', 'id')) AS id FROM generate_series(1, CAST(:count AS integer))
+
+-- name: plan_deliveries
+-- Of schedules in hand, of which it was asked what is there already: a row that is, is a fault, and undoes all.
+INSERT INTO deliveries (
+    id, schedule_id, revision, kind, target, lane, key, fire_at, planned_at, snoozed_until, fire_number, missed, state,
+    reason, due_at, attempts, refusals, failures, maybe_repeat, retry_until, cancel_requested, finished_at, created_at,
+    is_head
+)
+SELECT
+    id, schedule_id, revision, kind, target, lane, key, fire_at, planned_at, snoozed_until, fire_number, missed, state,
+    reason, due_at, attempts, refusals, failures, maybe_repeat, retry_until, cancel_requested, finished_at, created_at,
+    is_head
+FROM json_populate_recordset(CAST(NULL AS deliveries), CAST(:rows AS json))
 
 -- name: lock_schedule
 -- Before anything of its deliveries is looked at in order to be changed.
@@ -287,16 +326,18 @@ SELECT count(*) AS live FROM schedules WHERE root_uid = :root_uid AND state IN (
 
 -- == deliveries ===================================================================================================
 
--- name: add_lane
--- Before its first delivery, which refers to it. In the order of their names, as all lanes are locked.
-INSERT INTO lanes (lane, target)
-SELECT lane, target FROM json_populate_recordset(CAST(NULL AS lanes), CAST(:rows AS json)) ORDER BY lane
-ON CONFLICT (lane) DO NOTHING
-
 -- name: keep_lanes
--- Retention deletes empty lanes: not these, until the transaction ends. Those that it has deleted are missing here.
-SELECT lane FROM lanes WHERE lane = ANY (CAST(:lanes AS text[]))
-ORDER BY lane FOR KEY SHARE
+-- Makes them, unless they are there, before their first deliveries, which refer to them. Retention deletes empty lanes:
+-- not these, until the transaction ends. First those that are there: an INSERT would wait for whoever has just written to
+-- one of them. What others make or delete meanwhile is in neither answer. In the order of their names, as all are locked.
+WITH kept AS MATERIALIZED (
+    SELECT lane FROM lanes WHERE lane = ANY (CAST(:lanes AS text[])) ORDER BY lane FOR KEY SHARE),
+made AS (
+    INSERT INTO lanes (lane, target)
+    SELECT lane, target FROM json_populate_recordset(CAST(NULL AS lanes), CAST(:rows AS json))
+    WHERE lane NOT IN (SELECT lane FROM kept) ORDER BY lane
+    ON CONFLICT (lane) DO NOTHING RETURNING lane)
+SELECT lane AS name FROM kept UNION ALL SELECT lane FROM made
 
 -- name: add_delivery
 -- One occurrence, one row: a second plan of the same fire time stores nothing, and is no error.
@@ -952,6 +993,22 @@ ORDER BY lane LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
 INSERT INTO pgqueuer (priority, entrypoint, dedupe_key, payload, status)
 SELECT 0, target, lane, convert_to(lane, 'UTF8'), 'queued' FROM lanes
 WHERE lane = ANY (CAST(:lanes AS text[])) ORDER BY next_due_at, lane
+ON CONFLICT (dedupe_key) WHERE status IN ('queued', 'picked') AND dedupe_key IS NOT NULL DO NOTHING
+
+-- name: wake_lanes
+-- Both in one, for a planner, whose lanes are due but for a few: an INSERT of nothing tells all nodes to look, too.
+INSERT INTO pgqueuer (priority, entrypoint, dedupe_key, payload, status)
+SELECT 0, target, lane, convert_to(lane, 'UTF8'), 'queued' FROM lanes
+WHERE lane = ANY (CAST(:lanes AS text[]))
+    AND next_due_at <= CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)
+    AND (lease_token IS NULL OR leased_until <= CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint))
+    AND (is_in_flight = 1 OR NOT EXISTS (
+        SELECT 1 FROM stop_switch
+        WHERE until IS NULL OR until > CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)))
+    AND NOT EXISTS (
+        SELECT 1 FROM pgqueuer
+        WHERE dedupe_key = lanes.lane COLLATE "default" AND status IN ('queued', 'picked') AND dedupe_key IS NOT NULL)
+ORDER BY next_due_at, lane
 ON CONFLICT (dedupe_key) WHERE status IN ('queued', 'picked') AND dedupe_key IS NOT NULL DO NOTHING
 
 -- name: drop_tokens
