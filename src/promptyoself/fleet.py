@@ -10,7 +10,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from promptyoself.domain import limits
-from promptyoself.domain.errors import ConfigError, StoreBusy, StoreUnreachable
+from promptyoself.domain.errors import ConfigError, StoreBusy, StoreCorrupt, StoreUnreachable
+from promptyoself.domain.ports_node import ENGINE_FAULT_CURE
 from promptyoself.fleet_clock import FleetClock
 
 if TYPE_CHECKING:
@@ -97,11 +98,15 @@ class FleetNode:
     def listen(self, executor_id: str) -> None:
         """From now on hear of other nodes' commits at once, and keep the clock. Until `deafen`.
 
-        The others are told under `executor_id` how far this machine's clock is off.
+        The others are told under `executor_id` how far this machine's clock is off. Raises StoreCorrupt when the tables
+        of the lanes' tokens are not those that we made.
         """
         from promptyoself.storage.postgres_link import PostgresLink
 
-        self.open()
+        with self.open().reading() as tx:
+            fault = tx.engine_fault()
+        if fault is not None:
+            raise StoreCorrupt(f"{self.open().location}: {fault}", hint=ENGINE_FAULT_CURE)
         self._link = link = PostgresLink(
             self._url.reveal(),
             measure=self.clock.measure,

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from promptyoself.domain import limits
+from promptyoself.domain.ports_node import ENGINE_FAULT_CURE
 
 if TYPE_CHECKING:
     from promptyoself.domain.ports import Clock, Tx
@@ -141,7 +142,7 @@ def _host_clocks(state: FleetState, *, host: str, offset: timedelta | None) -> L
 
 def _tokens(state: FleetState) -> Look:
     if state.engine_fault is not None:
-        return Look("tokens", "fail", state.engine_fault, "promptyoself db upgrade puts these tables right")
+        return Look("tokens", "fail", state.engine_fault, ENGINE_FAULT_CURE)
     counts = ", ".join(f"{count} {name}" for name, count in sorted(state.tokens.items())) or "none"
     if state.lanes_without_token or state.tokens_without_lane:
         said = (

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Final, Protocol
 
 from promptyoself.domain.values import dataclass
+
+ENGINE_FAULT_CURE: Final = (
+    "another PgQueuer has made or changed it: docs/operating.md says how to put it back (The tables of the tokens)"
+)
+"""What to do about FleetState.engine_fault."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

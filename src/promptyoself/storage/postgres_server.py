@@ -4,15 +4,54 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from promptyoself.domain import limits
 from promptyoself.domain.ports_node import FleetState, NodeSeen
 from promptyoself.storage.rows import Row, instant, micros
 from promptyoself.storage.statements import Statements
 
+_TOKENS: Final = {
+    "id": "bigint",
+    "priority": "integer",
+    "queue_manager_id": "uuid",
+    "created": "timestamp with time zone",
+    "updated": "timestamp with time zone",
+    "heartbeat": "timestamp with time zone",
+    "execute_after": "timestamp with time zone",
+    "status": "pgqueuer_status",
+    "entrypoint": "text",
+    "dedupe_key": "text",
+    "payload": "bytea",
+    "headers": "jsonb",
+    "attempts": "integer",
+    "slot": "bigint",
+    "unique dedupe_key": "index",
+    "tells of changes": "trigger",
+}
+"""What `token_shape` has to find: all columns that the carrier reads a token from, and what keeps a lane to one."""
+_GIVEN: Final = frozenset({"priority", "entrypoint", "dedupe_key", "payload", "status"})
+"""Columns that a new token is given (issue_tokens); every other one has to fill itself."""
+
 
 class ServerStatements(Statements):
     """Looks of doctor, readiness and metrics; and the one clock of the fleet."""
+
+    def engine_fault(self) -> str | None:
+        """Return what is wrong with the tables of the lanes' tokens, in a sentence; None when all is well."""
+        found = {str(row["name"]): row for row in self._rows("token_shape", {})}
+        if not found:
+            return "the table of the lanes' tokens (pgqueuer) is not there"
+        faults = [f"{name} is missing" for name in _TOKENS if name not in found]
+        faults += [
+            f"{name} is {row['type']} and not {_TOKENS[name]}"
+            for name, row in found.items()
+            if row["type"] != _TOKENS.get(name, row["type"])
+        ]
+        faults += [
+            f"{name} wants a value" for name, row in found.items() if row["must_be_given"] and name not in _GIVEN
+        ]
+        return f"the table of the lanes' tokens (pgqueuer) is not ours: {', '.join(faults)}" if faults else None
 
     def server_time(self) -> datetime:
         """Return the server's clock at this moment, not at the transaction's beginning: aware UTC."""
@@ -28,7 +67,8 @@ class ServerStatements(Statements):
         took_s = monotonic() - begun_s
         server = self._first("server_state", {}) or {}
         nodes = self._all("nodes", {"alive_since": micros(now - limits.EXECUTOR_ALIVE_FOR)}, _node)
-        is_there = bool((self._first("has_tokens", {}) or {}).get("is_there"))
+        fault = self.engine_fault()
+        is_there = fault is None
         tokens = {str(row["state"]): int(row["tokens"]) for row in self._rows("token_counts", {})} if is_there else {}
         stuck = {"now": micros(now), "since": micros(now - limits.LANE_STUCK)}
         lost = (self._first("tokens_astray", stuck) if is_there else None) or {}
@@ -41,7 +81,7 @@ class ServerStatements(Statements):
             tokens={"queued": 0, "picked": 0} | tokens,
             lanes_without_token=int(lost.get("lanes_without", 0)),
             tokens_without_lane=int(lost.get("without_lane", 0)),
-            engine_fault=None if is_there else "the tables of the lanes' tokens are not there",
+            engine_fault=fault,
         )
 
 

@@ -932,9 +932,19 @@ UPDATE executors SET clock_off_us = :clock_off_us WHERE id = :id
 SELECT id, host, mode, version, heartbeat_at, clock_off_us FROM executors
 WHERE heartbeat_at >= :alive_since ORDER BY host, id
 
--- name: has_tokens
--- Whether the tables of the engine are there at all.
-SELECT to_regclass('pgqueuer') IS NOT NULL AS is_there
+-- name: token_shape
+-- What the table of tokens is made of, as far as our statements and the carrier's go by it; nothing when it is not there.
+SELECT CAST(attname AS text) AS name, format_type(atttypid, atttypmod) AS type,
+    attnotnull AND NOT atthasdef AND attidentity = '' AS must_be_given
+FROM pg_attribute WHERE attrelid = to_regclass('pgqueuer') AND attnum > 0 AND NOT attisdropped
+UNION ALL
+SELECT 'unique dedupe_key', 'index', false FROM pg_index
+WHERE indrelid = to_regclass('pgqueuer') AND indisunique AND indisvalid AND indnkeyatts = 1
+    AND pg_get_indexdef(indexrelid, 1, true) = 'dedupe_key'
+    AND pg_get_expr(indpred, indrelid) LIKE '%queued%picked%dedupe_key IS NOT NULL%'
+UNION ALL
+SELECT 'tells of changes', 'trigger', false FROM pg_trigger
+WHERE tgrelid = to_regclass('pgqueuer') AND tgname = 'tg_pgqueuer_changed' AND tgenabled <> 'D'
 
 -- name: token_counts
 -- How many wait for a worker, and how many one has in hand.
