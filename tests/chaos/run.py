@@ -213,6 +213,14 @@ class Run:
         self._manners.update(manners)
         self._ask(self._receiver_port, "POST", "/test/manners", manners, {})
 
+    def halt(self) -> None:
+        """Let nothing go out, whatever is due."""
+        assert self._until_answered("POST", "/api/v1/pause", {"reason": "chaos"})[0] == 200
+
+    def go_on(self) -> None:
+        """Let all go out that was held back."""
+        assert self._until_answered("POST", "/api/v1/resume", {})[0] == 200
+
     def execute(self, *, passes: int = 1) -> None:
         """Make so many single passes at the same time, and wait for their ends."""
         for one in [self.scene.start(("execute",), {}) for _ in range(passes)]:

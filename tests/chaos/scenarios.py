@@ -158,7 +158,10 @@ def passes_at_once(folder: Path, place: Place, *, agents: int = 40, mutants: tup
         folder, place, workers=0, doors_deliver=False, manners=_FORGETFUL, keeps_tags=False, mutants=mutants,
         limits=limits, in_flight=_IN_FLIGHT // 16,
     ) as run:  # fmt: skip
-        run.register(burst(run, count=agents, agents=agents, due_in_s=0.5))
+        run.register(burst(run, count=agents, agents=agents, due_in_s=0.2))
+        run.halt()
+        run.execute()  # it plans all, or the first of the two would have planned, and the second found nothing
+        run.go_on()
         begun_s = time.monotonic()
         run.execute(passes=2)
         time.sleep(limits["SETTLE_FOR"])
