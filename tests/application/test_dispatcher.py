@@ -135,6 +135,38 @@ async def test_an_answer_that_cannot_be_written_is_written_later(stage: Stage) -
     assert len(stage.target.sent) == 1
 
 
+@pytest.mark.parametrize(("failures", "took_s"), [(0, 0.0), (3, 0.6), (4, 2.6)])
+def test_how_long_an_answer_waited_for_its_record_is_counted_and_told_when_it_was_long(
+    caplog: pytest.LogCaptureFixture, failures: int, took_s: float
+) -> None:
+    """As long as it waits, a kill makes the prompt go out again."""
+
+    @played
+    async def scene(stage: Stage) -> None:
+        stage.register(every="60m")
+        await stage.due()
+        stage.target.sends.extend([lambda: setattr(stage.writer, "failures", failures), ACCEPTED])
+        await stage.deliver()
+        assert stage.states() == ["delivered"]
+        assert [report.recorded_in_s for report in stage.reports] == [pytest.approx(took_s), pytest.approx(0)]
+
+    scene()
+    told = [one.getMessage() for one in caplog.records if "record_late" in one.getMessage()]
+    assert told == (["delivery.record_late delivery_id=1 took_ms=2600"] if took_s > 2 else [])
+
+
+@played
+async def test_what_ended_unsent_as_another_was_recorded_waited_for_no_record(stage: Stage) -> None:
+    for options in ({}, {"expires_after": "1m"}):
+        stage.register(time=(NOW + MINUTE).isoformat(), **options)
+    await stage.pass_time(minutes=1)
+    await stage.plan()
+    await stage.pass_time(minutes=4)
+    await stage.deliver()
+    assert stage.states() == ["delivered", "skipped"]
+    assert [report.recorded_in_s for report in stage.reports] == [pytest.approx(0), None]
+
+
 @played
 async def test_recording_one_claims_the_next_and_the_last_gives_the_lane_back(stage: Stage) -> None:
     for prompt in ("a", "b", "c"):

@@ -117,7 +117,11 @@ def test_its_metrics_are_what_serve_says_of_the_same_deliveries(services: FakeSe
         ("delivered", {"state": DeliveryState.DELIVERED, **arrived}),
     ):
         delivery = a_delivery(schedule, **changes)
-        seen.note(Entry(delivery=delivery, schedule=schedule, outcome=outcome, attempt=1, error=None))
+        took_s = 0.3 if outcome == "accepted" else None
+        entry = Entry(
+            delivery=delivery, schedule=schedule, outcome=outcome, attempt=1, error=None, recorded_in_s=took_s
+        )
+        seen.note(entry)
     (answer,) = answers(services, "GET /metrics HTTP/1.1\r\n\r\n", seen=seen)
     head, _, body = answer.partition(b"\r\n\r\n")
     assert b"HTTP/1.1 200 " in head
@@ -127,9 +131,11 @@ def test_its_metrics_are_what_serve_says_of_the_same_deliveries(services: FakeSe
     families = {family.name: family for family in text_string_to_metric_families(there)}
     for family in text_string_to_metric_families(body.decode()):
         assert family == families[family.name]
-    assert {'promptyoself_lateness_seconds_bucket{le="60.0"} 1.0', "promptyoself_retries_total 1.0"} <= set(
-        body.decode().splitlines()
-    )
+    assert {
+        'promptyoself_lateness_seconds_bucket{le="60.0"} 1.0', "promptyoself_retries_total 1.0",
+        'promptyoself_record_seconds_bucket{le="0.25"} 0.0', 'promptyoself_record_seconds_bucket{le="0.5"} 1.0',
+        "promptyoself_record_seconds_count 1.0", "promptyoself_record_seconds_sum 0.3",
+    } <= set(body.decode().splitlines())  # fmt: skip
 
 
 def test_a_port_in_use_is_refused_before_anything_else(tmp_path: Path) -> None:

@@ -381,25 +381,40 @@ class Dispatcher:
         A store that cannot write (full disk, lock) is tried again: the answer is known here and nowhere else. What
         comes next is looked at in the first try only: no trouble with it may keep this answer from being recorded.
         """
-        recorded = await self._record_and_look_on(claim, turn, result)
+        since_s = self._clock.monotonic()
+        recorded = await self._record_until_done(claim, turn, result, since_s)
+        took_s = self._clock.monotonic() - since_s
+        if recorded is not None and took_s >= limits.RECORD_LATE.total_seconds():
+            _log.warning("delivery.record_late delivery_id=%d took_ms=%.0f", claim.delivery.id, took_s * 1000)
+        return recorded
+
+    async def _record_until_done(self, claim: Claim, turn: Turn, result: AnyResult, since_s: float) -> Recorded | None:
+        recorded = await self._record_and_look_on(claim, turn, result, since_s)
         if recorded is not None:
             return recorded
+
+        def act(tx: Tx) -> Delivery | None:
+            return self._record_in(tx, claim, turn, result)
+
         for wait_s in (0.0, *_RECORD_WAITS_S):
             await asyncio.sleep(wait_s)
             try:
-                return Recorded(await self._write_and_tell(turn, lambda tx: self._record_in(tx, claim, turn, result)))
+                return Recorded(await self._write_and_tell(turn, act, of=claim, since_s=since_s))
             except StoreError as error:
                 _tell_of_failure(claim, error)
         return None
 
-    async def _record_and_look_on(self, claim: Claim, turn: Turn, result: AnyResult) -> Recorded | None:
+    async def _record_and_look_on(self, claim: Claim, turn: Turn, result: AnyResult, since_s: float) -> Recorded | None:
         """Record, and claim the next with a slot that is free just now; None when that could not be written."""
         goes_on = not (turn.is_last or isinstance(result, Accepted) or self._stopping.is_set())
         slot = self._gate.enter_now(target_of(turn.lane)) if goes_on else None
         is_kept = False
         try:
             recorded = await self._write_and_tell(
-                turn, lambda tx: self._record_and_look_on_in(tx, claim, turn, result, may_claim=slot is not None)
+                turn,
+                lambda tx: self._record_and_look_on_in(tx, claim, turn, result, may_claim=slot is not None),
+                of=claim,
+                since_s=since_s,
             )
             if recorded.next_claim is not None and slot is not None:
                 turn.ahead, is_kept = (recorded.next_claim, slot), True
@@ -456,8 +471,13 @@ class Dispatcher:
         self._note(turn, step, written, attempt=claim.attempt)
         return step.delivery
 
-    async def _write_and_tell(self, turn: Turn, act: Callable[[Tx], T]) -> T:
-        """Write, then tell the watcher: what was rolled back is never reported."""
+    async def _write_and_tell(
+        self, turn: Turn, act: Callable[[Tx], T], *, of: Claim | None = None, since_s: float = 0.0
+    ) -> T:
+        """Write, then tell the watcher: what was rolled back is never reported.
+
+        `since_s`: when the target answered what is recorded `of` a claim (monotonic).
+        """
         turn.claimed_id = None
 
         def afresh(tx: Tx) -> T:
@@ -467,7 +487,9 @@ class Dispatcher:
         answer = await self._writer.write(afresh, lane=turn.lane)
         if self._watch is not None:
             for report in turn.reports:
-                self._watch(report)
+                is_answer = of is not None and report.delivery.id == of.delivery.id
+                took_s = self._clock.monotonic() - since_s
+                self._watch(replace(report, recorded_in_s=took_s) if is_answer else report)
         return answer
 
     def _note(self, turn: Turn, step: retry.Step, schedule: Schedule | None, *, attempt: Attempt | None) -> None:

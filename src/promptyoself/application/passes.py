@@ -42,6 +42,8 @@ class Entry:
     """accepted, delivered, retrying, unknown, dead or busy."""
     attempt: int
     error: str | None
+    recorded_in_s: float | None = None
+    """Seconds from the target's answer to the commit of this; None where no target answered."""
 
     @property
     def is_delivered(self) -> bool:
@@ -64,6 +66,7 @@ def entry_of(report: Report) -> Entry:
         outcome=outcome,
         attempt=report.attempt,
         error=None if is_delivered else report.error or report.delivery.reason or outcome,
+        recorded_in_s=report.recorded_in_s,
     )
 
 

@@ -48,6 +48,10 @@ class Report:
     outcome: AttemptOutcome | None
     attempt: int
     error: str | None
+    recorded_in_s: float | None = None
+    """Seconds from the target's answer to the commit of what it came to; None where it was not a target that answered.
+
+    Were the process to die in between, nobody would know the answer."""
 
 
 Watch = Callable[[Report], None]

@@ -167,6 +167,8 @@ LEASE_MARGIN: Final = timedelta(seconds=5)
 TARGET_IN_FLIGHT_DEFAULT: Final = 64
 SLOT_HELD_MAX: Final = timedelta(seconds=10)
 """A request that is still open after this no longer counts against the target's pace: a hung agent delays nobody."""
+RECORD_LATE: Final = timedelta(seconds=2)
+"""An answer that took so long to be stored is told of: a kill meanwhile, and the prompt would have gone out again."""
 LANES_ACTIVE_MAX: Final = 10_000
 """Lane runners alive at once in one process; those beyond wait in the database."""
 LANES_PREFETCH: Final = 256

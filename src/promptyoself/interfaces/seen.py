@@ -18,6 +18,11 @@ REPORTS: Final = (
 )
 RETRIES: Final = "promptyoself_retries", "Attempts that are to be repeated."
 LATENESS: Final = "promptyoself_lateness_seconds", "Arrival minus fire time."
+RECORD: Final = (
+    "promptyoself_record_seconds",
+    "From a target's answer to the commit of what it came to: a node that dies in between repeats what was answered.",
+)
+RECORD_BOUNDS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
 LATENESS_BOUNDS_S: Final = (
     0.05,
     0.1,
@@ -68,12 +73,15 @@ class Deliveries:
         """Reports by target and outcome."""
         self.retries = 0
         self.lateness = Histogram(LATENESS_BOUNDS_S)
+        self.records = Histogram(RECORD_BOUNDS_S)
 
     def note(self, entry: Entry) -> None:
         """Count a report of the engine; cheap, for it is called in the event loop."""
         self.outcomes[entry.delivery.target, entry.outcome] += 1
         if entry.outcome == "retrying":
             self.retries += 1
+        if entry.recorded_in_s is not None:
+            self.records.note(entry.recorded_in_s)
         lateness = entry.delivery.lateness
         if entry.delivery.state.is_final and lateness is not None:
             self.lateness.note(max(0.0, lateness.total_seconds()))
@@ -93,13 +101,17 @@ def _lines(seen: Deliveries) -> Iterator[str]:
         yield f'{REPORTS[0]}_total{{target="{_quoted(target)}",outcome="{_quoted(outcome)}"}} {float(count)}'
     yield from _head(*RETRIES, kind="counter", ending="_total")
     yield f"{RETRIES[0]}_total {float(seen.retries)}"
-    name = LATENESS[0]
-    yield from _head(*LATENESS, kind="histogram")
-    buckets = seen.lateness.buckets()
+    yield from _histogram(*LATENESS, seen.lateness)
+    yield from _histogram(*RECORD, seen.records)
+
+
+def _histogram(name: str, said: str, values: Histogram) -> Iterator[str]:
+    yield from _head(name, said, kind="histogram")
+    buckets = values.buckets()
     for bound, reached in buckets:
         yield f'{name}_bucket{{le="{bound}"}} {reached}'
     yield f"{name}_count {buckets[-1][1]}"
-    yield f"{name}_sum {seen.lateness.total}"
+    yield f"{name}_sum {values.total}"
 
 
 def _head(name: str, said: str, *, kind: str, ending: str = "") -> Iterator[str]:

@@ -17,7 +17,7 @@ from promptyoself.domain.errors import Forbidden
 from promptyoself.interfaces.http.asking import asker
 from promptyoself.interfaces.http.parts import parts_of, traffic_of
 from promptyoself.interfaces.http.traffic import Traffic
-from promptyoself.interfaces.seen import LATENESS, REPORTS, RETRIES, Deliveries, Histogram
+from promptyoself.interfaces.seen import LATENESS, RECORD, REPORTS, RETRIES, Deliveries, Histogram
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -144,6 +144,7 @@ def _seen(seen: Deliveries) -> Iterable[Metric]:
     yield outcomes
     yield CounterMetricFamily(*RETRIES, value=seen.retries)
     yield _histogram(*LATENESS, seen.lateness)
+    yield _histogram(*RECORD, seen.records)
 
 
 def _asked(traffic: Traffic) -> Iterable[Metric]:
