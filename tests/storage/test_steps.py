@@ -38,6 +38,7 @@ from promptyoself.domain.models import (
     CatchUp,
     Delivery,
     DeliveryKind,
+    DeliveryState,
     Fact,
     FactKind,
     Overlap,
@@ -47,6 +48,7 @@ from promptyoself.domain.models import (
 from promptyoself.domain.ports import Clock, Tx, Writer
 from promptyoself.domain.values import replace
 from promptyoself.storage.postgres import PostgresStore
+from promptyoself.storage.postgres_queries import statements
 from promptyoself.storage.postgres_steps import Steps, StepWriter
 from promptyoself.storage.postgres_steps_tx import Known, StepTx
 from promptyoself.storage.writer import Act, ActQueue, InlineWriter
@@ -72,7 +74,7 @@ TABLES: Final = {
 HELD: Final = {
     "lanes": b"SELECT 1 FROM lanes WHERE lane = %s FOR UPDATE",
     "schedules": b"SELECT 1 FROM schedules WHERE 'inbox ' || agent_id = %s FOR UPDATE",
-    "deliveries": b"SELECT 1 FROM deliveries WHERE lane = %s FOR UPDATE",
+    "deliveries": b"SELECT 1 FROM deliveries JOIN schedules ON schedules.id = schedule_id WHERE lane = %s FOR UPDATE",
 }
 
 
@@ -132,8 +134,9 @@ class OneLoopSteps:
 class Moody:
     """A target whose answer depends on the delivery and on how often it was asked, and on nothing else."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, look: Callable[[], None]) -> None:
         self._seed = seed
+        self._look = look
         self._asked: dict[str, int] = {}
 
     @property
@@ -141,6 +144,7 @@ class Moody:
         return "inbox"
 
     async def send(self, message: Message) -> SendResult:
+        self._look()
         answers: list[SendResult] = [
             Done(), Done(), Done(reply_excerpt='a "quoted" \\ reply'), Busy(detail="it thinks"), Accepted(run_id="run"),
             Refused(code="connect", detail="nobody listens"), Failed(code="llm", detail="failed", run_id="r"),
@@ -194,9 +198,21 @@ def fill(store: PostgresStore, seed: int) -> None:
                 tx.save_schedule(replace(schedule, state=ScheduleState.CANCELLED))
 
 
+def differing(store: PostgresStore) -> list[Any]:
+    """Return what lanes say, should a new look at their deliveries say something else."""
+    query = b"SELECT lane, next_due_at, is_in_flight FROM lanes ORDER BY lane"
+    with psycopg.connect(store.conninfo) as connection:
+        said = connection.execute(query).fetchall()
+        connection.execute(statements()["refresh_lane"], {"lanes": [row[0] for row in said]})
+        found = connection.execute(query).fetchall()
+        connection.rollback()
+    return [] if found == said else said
+
+
 async def played(store: PostgresStore, writer: Writer, clock: SetClock, seed: int) -> None:
-    """Run every lane until nothing has been due for long."""
-    target = {"inbox": Moody(seed)}
+    """Run every lane until nothing has been due for long; look at the lanes whenever something is sent."""
+    wrong: list[Any] = []
+    target = {"inbox": Moody(seed, lambda: wrong.extend(differing(store)))}
     gate = Gate(
         targets=target, writer=writer, clock=clock, on_change=lambda: None, on_grant=lambda _: None, most=4 + seed % 5
     )
@@ -209,6 +225,7 @@ async def played(store: PostgresStore, writer: Writer, clock: SetClock, seed: in
         await asyncio.gather(*(dispatcher.run_lane(lane) for lane in due))
         clock.at += timedelta(minutes=2) if not due else timedelta(seconds=3)
     await gate.close()
+    assert not wrong
 
 
 def tables(store: PostgresStore) -> dict[str, list[Any]]:
@@ -364,6 +381,27 @@ def test_who_has_a_row_in_hand_holds_up_its_own_lane_alone(stand: Stand, held: s
         other.execute(HELD[held], [LANES[2]])
         asyncio.run(scene(other.rollback))
     assert stand.states() == ["leased"] * 6
+
+
+def test_a_lane_given_back_has_a_token_as_long_as_something_is_due(stand: Stand) -> None:
+    def turn(lane: str) -> Callable[[Tx], None]:
+        def act(tx: Tx) -> None:
+            assert tx.lease_lane(lane, token="t", executor_id="one", now=NOW, until=NOW + MINUTE)
+            delivery = tx.next_in_lane(lane, now=NOW)
+            assert delivery is not None
+            if lane == LANES[1]:
+                over = replace(delivery, state=DeliveryState.SKIPPED, finished_at=NOW)
+                assert tx.save_delivery(over, was=delivery)
+            assert tx.release_lane(lane, token="t")
+
+        return act
+
+    async def scene() -> None:
+        writer = OneLoopSteps(stand.store, SetClock())
+        await asyncio.gather(*(writer.write(turn(lane), lane=lane) for lane in LANES))
+
+    asyncio.run(scene())
+    assert [row[0] for row in tables(stand.store)["tokens of lanes"]] == [LANES[0], *LANES[2:]]
 
 
 def waits(store: PostgresStore) -> bool:

@@ -24,7 +24,7 @@ from promptyoself.domain.errors import StoreBusy, StoreError
 from promptyoself.storage.postgres_errors import DRIVER_ERRORS, RESTORE, in_doubt, read_only, translated
 from promptyoself.storage.postgres_planning import Planned
 from promptyoself.storage.postgres_queries import statements
-from promptyoself.storage.postgres_steps_rows import places
+from promptyoself.storage.postgres_steps_rows import numbers, places, texts
 from promptyoself.storage.postgres_trips import Trips
 from promptyoself.storage.rows import Values
 from promptyoself.storage.statements import Statements, ended
@@ -305,7 +305,15 @@ class PostgresStatements(Statements):
         facts, self._kept.facts = self._kept.facts, []
         if facts:
             self._lock_name(JOURNAL_LOCK)
-            self._execute(self._sql["add_facts"], {"rows": json.dumps(facts)})
+            values = {
+                "kind": texts([one["kind"] for one in facts]),
+                "at": numbers([one["at"] for one in facts]),
+                "schedule_id": numbers([one["schedule_id"] for one in facts]),
+                "delivery_id": numbers([one["delivery_id"] for one in facts]),
+                "actor": texts([one["actor"] for one in facts]),
+                "detail": texts([one["detail"] for one in facts]),
+            }
+            self._execute(self._sql["add_facts"], values)
 
     @contextmanager
     def _in_one_trip(self, *, is_last: bool = False) -> Iterator[None]:

@@ -165,8 +165,10 @@ class StepTx(PostgresTx):
         self._facts_before = 0
         self._before_act = (self._kept.mark(), set[str]())
         """What was kept back, and which lanes were released, when the act under way went on by ordinary statements."""
-        self._sent: list[tuple[str, StoreCursor, int]] = []
+        self._sent: list[tuple[str, StoreCursor | Cursor[tuple[Any, ...]], int]] = []
         """Statements whose answers have not been looked at, and how many rows each was to write."""
+        self._saved: Cursor[tuple[Any, ...]] | None = None
+        """The answer of the lanes written last: when each is due next."""
         self._attempts_before = (0, 0)
         self._is_plain = False
         self._waited = ""
@@ -321,7 +323,7 @@ class StepTx(PostgresTx):
             for lane, is_pending, id, _, _, _ in duties:
                 held = self._held.get(id)
                 if held is None:
-                    found.pop(lane, None)  # somebody else has it or its schedule, or it cannot be read
+                    found.pop(lane, None)  # somebody else has its schedule, or it cannot be read
                 elif lane in found:
                     setattr(found[lane], "pending" if is_pending else "in_flight", held)
             self._read_attempts(found.values())
@@ -332,7 +334,7 @@ class StepTx(PostgresTx):
         """Take what is known as it is now, and read the rest: of deliveries and schedules nobody else has."""
         plans, deliveries = self._known.schedules, self._known.deliveries
         of_plans = {duty[3]: duty[5] for duty in duties if duty[5] is not None}
-        of_deliveries = {duty[2]: duty for duty in duties if duty[3] in of_plans and duty[4] is not None}
+        of_deliveries = {duty[2]: duty for duty in duties if duty[3] in of_plans}
         new_plans = [id for id, version in of_plans.items() if id not in plans or plans[id][0] != version]
         new = [id for id, duty in of_deliveries.items() if id not in deliveries or deliveries[id][0] != duty[4]]
         with self._in_one_trip():
@@ -704,11 +706,12 @@ class StepTx(PostgresTx):
             done.clear()
 
     def _refresh(self, lanes: Sequence[str]) -> None:
-        """Write the lanes in hand with their leases, once; any others as ever."""
-        mine = [lane for lane in lanes if lane in self._lanes]
+        """Write the lanes in hand with their leases, once; any others as ever, and all in the midst of a plain act."""
+        self._saved = None
+        mine = [lane for lane in lanes if lane in self._lanes and not self._is_plain]
         if mine:
             self._save_lanes(mine)
-        others = [lane for lane in lanes if lane not in self._lanes]
+        others = [lane for lane in lanes if self._is_plain or lane not in self._lanes]
         if others:
             super()._refresh(others)
 
@@ -720,15 +723,23 @@ class StepTx(PostgresTx):
             "lease_token": texts([one.token for one in leases]),
             "leased_until": numbers([one.until for one in leases]),
             "executor_id": texts([one.executor_id for one in leases]),
+            "flying_due_at": instants([_claimed_due_at(one) for one in lanes]),
         }
-        self._write_all("step_save_lanes", values, len(lanes))
+        self._saved = self._asked("step_save_lanes", values)
+        self._sent.append(("step_save_lanes", self._saved, len(lanes)))
         for lane in lanes:
             lane.stored = lane.lease
 
-    def _is_leased(self, lane: str) -> bool:
-        mine = self._lanes.get(lane)
-        ends_at = None if mine is None else mine.lease.until
-        return ends_at is not None and ends_at > micros(self._until)
+    def _wants_no_token(self, lanes: Sequence[str]) -> set[str]:
+        if self._saved is None:
+            return set()
+        until = micros(self._until)
+        mine = [self._lanes[name] for name in lanes if name in self._lanes]
+        leased = {one.name for one in mine if one.lease.until is not None and one.lease.until > until}
+        if len(leased) == len(lanes):  # the answer is not waited for
+            return leased
+        found = self._saved.fetchall()
+        return leased | {name for name, next_due_at in found if next_due_at is None or next_due_at > until}
 
     def _write_all(self, name: str, values: Values, count: int) -> None:
         self._sent.append((name, self._execute(self._sql[name], values), count))
@@ -739,6 +750,14 @@ class StepTx(PostgresTx):
         for name, cursor, count in sent:
             if cursor.rowcount != count:
                 raise StoreError(f"rows in {self._location} have changed while they were locked ({name})")
+
+
+def _claimed_due_at(lane: _Lane) -> datetime | None:
+    """Return when what was claimed is due, in a lane in which nothing was in flight: nothing else is, then."""
+    claimed = lane.pending
+    if lane.in_flight is not None or claimed is None or not claimed.now.state.is_in_flight:
+        return None
+    return claimed.now.due_at
 
 
 def _counts(one: Delivery) -> tuple[object, ...]:

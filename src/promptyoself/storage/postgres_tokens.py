@@ -93,17 +93,18 @@ class TokenStatements(PostgresStatements):
         super()._write_lanes()
         if released:  # their rows are in hand: giving a lane back has changed it
             self._execute(self._sql["drop_tokens"], {"lanes": texts(released)})
-        free = [lane for lane in lanes if not self._is_leased(lane)]
-        if free and self._kept.planned.is_under_way:  # most are due: whether any is, is not asked before
-            self._execute(self._sql["wake_lanes"], {"lanes": texts(free)})
-        elif free:
-            found = self._execute(self._sql["lanes_to_wake"], {"lanes": texts(free)}).fetchall()
+        known = self._wants_no_token(lanes)
+        asked = [lane for lane in lanes if lane not in known]
+        if asked and self._kept.planned.is_under_way:  # most are due: whether any is, is not asked before
+            self._execute(self._sql["wake_lanes"], {"lanes": texts(asked)})
+        elif asked:
+            found = self._execute(self._sql["lanes_to_wake"], {"lanes": texts(asked)}).fetchall()
             self._issue_tokens(row["lane"] for row in found)
 
-    def _is_leased(self, lane: str) -> bool:
-        """Whether it is known here that a lane is somebody's, now that it is written."""
-        del lane
-        return False
+    def _wants_no_token(self, lanes: Sequence[str]) -> set[str]:
+        """Return those lanes just written of which it is known here that they are somebody's, or not due."""
+        del lanes
+        return set()
 
     def _issue_tokens(self, lanes: Iterable[str]) -> None:
         """Issue tokens for lanes whose rows are in hand. Without any, nothing is told to anybody."""

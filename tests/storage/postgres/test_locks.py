@@ -301,8 +301,9 @@ def test_what_waits_for_its_target_is_hastened_but_for_what_somebody_has_in_hand
             assert tx.save_delivery(later, was=delivery)
         waiting.append(later)
     with store.transaction() as tx:
-        assert tx.save_delivery(replace(waiting[0], attempts=1), was=waiting[0])
+        assert tx.schedule(waiting[0].schedule_id) is not None  # all that a step locks of it
         assert beside.runs(lambda tx: tx.hasten_target("inbox", now=NOW + MINUTE)) == 1
+        assert tx.save_delivery(replace(waiting[0], attempts=1), was=waiting[0])
     assert ready(store, NOW + MINUTE) == [waiting[1].lane]
 
 

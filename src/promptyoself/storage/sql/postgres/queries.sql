@@ -475,11 +475,12 @@ ORDER BY lane FOR NO KEY UPDATE
 
 -- name: hasten_target
 -- The target is well again: what waits because it refused everybody (its reason says so) waits no longer. What somebody
--- has in hand just now is left to him.
+-- has in hand just now, or its schedule, is left to him.
 UPDATE deliveries SET due_at = :now WHERE id = ANY (ARRAY(
-    SELECT id FROM deliveries
-    WHERE target = :target AND state = 'pending' AND refusals > 0 AND due_at > :now
-        AND substr(reason, 1, length(CAST(:prefix AS text))) = :prefix
+    SELECT deliveries.id FROM deliveries JOIN schedules ON schedules.id = deliveries.schedule_id
+    WHERE deliveries.target = :target AND deliveries.state = 'pending' AND deliveries.refusals > 0
+        AND deliveries.due_at > :now
+        AND substr(deliveries.reason, 1, length(CAST(:prefix AS text))) = :prefix
     FOR UPDATE SKIP LOCKED))
 RETURNING lane
 
@@ -627,8 +628,9 @@ SELECT min(wake_at) AS wake_at FROM (
 -- Appended, never changed: a trigger refuses UPDATE. The order of ids is the order given, and under the journal's lock
 -- that of commits (lock_name).
 INSERT INTO facts (kind, at, schedule_id, delivery_id, actor, detail)
-SELECT kind, at, schedule_id, delivery_id, actor, detail
-FROM json_populate_recordset(CAST(NULL AS facts), CAST(:rows AS json))
+SELECT * FROM unnest(
+    CAST(:kind AS text[]), CAST(:at AS bigint[]), CAST(:schedule_id AS bigint[]), CAST(:delivery_id AS bigint[]),
+    CAST(:actor AS text[]), CAST(:detail AS text[]))
 
 -- name: tell
 -- To whoever listens, at the commit: letters of what was written, and after `s` the first instant that is due by it.
@@ -1116,23 +1118,21 @@ FROM lanes WHERE lane = ANY(CAST(:lanes AS text[])) FOR NO KEY UPDATE SKIP LOCKE
 
 -- name: step_duties
 -- In a new statement, so that it sees what was committed before the lanes were ours: of each lane what is in flight, and
--- the due one with the oldest fire time; each with its version and its schedule's, null where somebody else has the row.
-SELECT wanted.lane, found.is_pending, found.id, found.schedule_id, d.version, s.version
+-- the due one with the oldest fire time; each with its version and its schedule's, null where somebody else has that.
+-- The delivery needs no lock of its own: whoever changes one has its schedule in hand, and cannot commit without its lane.
+SELECT wanted.lane, found.is_pending, found.id, found.schedule_id, CAST(found.version AS text), s.version
 FROM unnest(CAST(:lanes AS text[])) AS wanted (lane)
 CROSS JOIN LATERAL (
-    (SELECT id, schedule_id, false AS is_pending FROM deliveries
+    (SELECT id, schedule_id, xmin AS version, false AS is_pending FROM deliveries
      WHERE lane = wanted.lane AND state IN ('leased', 'accepted', 'unknown') ORDER BY due_at, id LIMIT 1)
     UNION ALL
-    (SELECT id, schedule_id, true AS is_pending FROM deliveries
+    (SELECT id, schedule_id, xmin AS version, true AS is_pending FROM deliveries
      WHERE lane = wanted.lane AND is_head = 1 AND state = 'pending' AND due_at + 0 <= :until
      ORDER BY fire_at, id LIMIT 1)
 ) AS found
 LEFT JOIN LATERAL (
     SELECT concat(xmin, ctid) AS version FROM schedules WHERE id = found.schedule_id FOR UPDATE SKIP LOCKED
 ) AS s ON true
-LEFT JOIN LATERAL (
-    SELECT CAST(xmin AS text) AS version FROM deliveries WHERE id = found.id FOR NO KEY UPDATE SKIP LOCKED
-) AS d ON true
 
 -- name: step_deliveries
 -- Those that were not written here, or were written to since: their rows are in hand.
@@ -1167,7 +1167,8 @@ SELECT current_setting('lock_timeout') AS was, set_config('lock_timeout', CAST(:
 
 -- name: step_attempt_ids
 -- Ids of attempts to come.
-SELECT nextval(pg_get_serial_sequence('attempts', 'id')) FROM generate_series(1, CAST(:count AS integer))
+SELECT nextval(CAST(ids.name AS regclass))
+FROM (SELECT pg_get_serial_sequence('attempts', 'id') AS name OFFSET 0) AS ids, generate_series(1, CAST(:count AS integer))
 
 -- name: step_save_deliveries
 -- What an ordinary claim or record changes, guarded as save_delivery is.
@@ -1234,17 +1235,19 @@ FROM unnest(
 WHERE a.id = n.id
 
 -- name: step_save_lanes
--- The lease and, as refresh_lane does, the next look: a lane is written once a step. Their rows are in hand.
+-- The lease and, as refresh_lane does, the next look: a lane is written once a step. Their rows are in hand. Where nothing
+-- was in flight, and now is what was claimed just now, that is known already (`flying_due_at`).
 UPDATE lanes AS l SET
     lease_token = n.lease_token, leased_until = n.leased_until, executor_id = n.executor_id,
-    next_due_at = coalesce(
-        (SELECT min(due_at) FROM deliveries
-         WHERE deliveries.lane = l.lane AND state IN ('leased', 'accepted', 'unknown')),
-        (SELECT min(due_at) FROM deliveries WHERE deliveries.lane = l.lane AND is_head = 1 AND state = 'pending')),
-    is_in_flight = CAST(EXISTS (
-        SELECT 1 FROM deliveries
-        WHERE deliveries.lane = l.lane AND state IN ('leased', 'accepted', 'unknown')) AS integer)
+    next_due_at = coalesce(flying.due_at, (
+        SELECT min(due_at) FROM deliveries WHERE deliveries.lane = n.lane AND is_head = 1 AND state = 'pending')),
+    is_in_flight = CAST(flying.due_at IS NOT NULL AS integer)
 FROM unnest(
-    CAST(:lane AS text[]), CAST(:lease_token AS text[]), CAST(:leased_until AS bigint[]), CAST(:executor_id AS text[])
-) AS n (lane, lease_token, leased_until, executor_id)
+    CAST(:lane AS text[]), CAST(:lease_token AS text[]), CAST(:leased_until AS bigint[]), CAST(:executor_id AS text[]),
+    CAST(:flying_due_at AS bigint[])
+) AS n (lane, lease_token, leased_until, executor_id, flying_due_at)
+CROSS JOIN LATERAL (SELECT CASE WHEN n.flying_due_at IS NOT NULL THEN n.flying_due_at ELSE (
+    SELECT min(due_at) FROM deliveries
+    WHERE deliveries.lane = n.lane AND state IN ('leased', 'accepted', 'unknown')) END AS due_at OFFSET 0) AS flying
 WHERE l.lane = n.lane
+RETURNING l.lane, l.next_due_at
