@@ -58,6 +58,30 @@ _UNKNOWN_ROLE: Final = ("role", "does not exist")
 _NO_ENTRY: Final = "no pg_hba.conf entry"
 _PASSWORD: Final = ("password authentication failed", "no password supplied")
 _NOT_READ: Final = "invalid "  # "invalid port number", "invalid integer value": of the address, which they quote
+_CA_HINT: Final = (
+    "sslrootcert= in PROMPTYOSELF_DB names the file of the CA that signed it, or `system` for those of this machine; "
+    "when that is right and the certificate has not run out, somebody else answers there"
+)
+_TLS: Final = (
+    ("certificate verify failed", "its certificate is of no CA that is trusted here", _CA_HINT),
+    (
+        "does not match host name",
+        "its certificate is another server's",
+        "name the server in PROMPTYOSELF_DB as its certificate does, or give it one for this name",
+    ),
+    ("root certificate file", "there is no CA to check its certificate by", _CA_HINT),
+    (
+        "does not support SSL",
+        "it speaks none, and sslmode asks for it",
+        "set ssl = on at the server; without it everybody on the way reads prompts and answers",
+    ),
+    (
+        "private key file",
+        "the key of our certificate cannot be used",
+        "sslkey= in PROMPTYOSELF_DB names a PEM file of mode 0600 that belongs to the user who runs this",
+    ),
+)
+"""What libpq says when two sides do not agree about TLS, what it means, and the cure. Waiting mends none of them."""
 _TOO_MANY: Final = ("too many clients", "remaining connection slots", "too many connections")
 
 
@@ -150,6 +174,10 @@ def not_connected(exc: psycopg.Error, location: str) -> StoreError:
         )
     if any(part in said for part in _TOO_MANY):
         return crowded(location)
+    for part, meaning, hint in _TLS:
+        if part in said:
+            words = next(line for line in said.splitlines() if part in line).rpartition(" failed: ")[2]
+            return StoreError(f"no TLS with the database {location}: {meaning} ({words.strip()})", hint=hint)
     return unreachable(location, _first_line(exc))
 
 
