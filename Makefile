@@ -44,6 +44,7 @@ fuzz: .venv/.dev ## feed hostile texts to every parser for FUZZ_S seconds (600)
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_S) --seed $(FUZZ_SEED)
 
 chaos: .venv/.dev ## play a fleet under kills, outages and bad agents for CHAOS_S seconds (1800), from CHAOS_SEED on
+	$(BIN)/python -m pytest -q -m long tests/e2e
 	$(BIN)/python -m tests.chaos --seconds $(CHAOS_S) --seed $(CHAOS_SEED) $(CHAOS_ARGS)
 
 fuzz-http: .venv/.dev ## send FUZZ_EXAMPLES (100) made-up requests of each kind to each HTTP route

@@ -54,8 +54,14 @@ class PostgresServer:
     """One PostgreSQL server. As root it runs as `nobody`, for it refuses to run as root."""
 
     def __init__(
-        self, version: int = NEWEST, *, settings: Mapping[str, str] | None = None, is_durable: bool = False
+        self,
+        version: int = NEWEST,
+        *,
+        settings: Mapping[str, str] | None = None,
+        is_durable: bool = False,
+        standby_of: PostgresServer | None = None,
     ) -> None:
+        """Make it; `standby_of` is a running one of the same version, which it follows from its start on."""
         found = programs(version)
         if found is None:
             raise FileNotFoundError(f"this machine has no PostgreSQL {version}")
@@ -69,7 +75,12 @@ class PostgresServer:
         self._bin: Final = found if _is_open_to_all(found) or self._user is None else self._copied(found)
         if self._user is not None:
             shutil.chown(self.folder, self._user)
-        self._run("initdb", "-D", self._data, "-U", "postgres", "--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        if standby_of is None:
+            rights, texts = ("-U", "postgres", "--auth=trust"), ("-E", "UTF8", "--locale=C")
+            self._run("initdb", "-D", self._data, *rights, *texts, "--no-sync")
+        else:
+            source = standby_of.url()
+            self._run("pg_basebackup", "-D", self._data, "-d", source, "-R", "--checkpoint=fast", "--no-sync")
 
     def __enter__(self) -> Self:
         self.start()
@@ -116,6 +127,16 @@ class PostgresServer:
     def kill(self) -> None:
         """End all of its processes at once, as if the machine had died."""
         self.stop("immediate")
+
+    def promote(self) -> None:
+        """Let a standby take writes; wait until it does."""
+        self._run("pg_ctl", "-D", self._data, "-w", "-t", str(START_FOR_S), "promote")
+
+    def set(self, setting: str, value: str) -> None:
+        """Change a setting that needs no restart; a start's own settings stand before it."""
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute(f"ALTER SYSTEM SET {setting} = '{value}'")
+            connection.execute("SELECT pg_reload_conf()")
 
     def close(self) -> None:
         """Stop it, and remove all of it."""

@@ -18,7 +18,7 @@ from tests.postgres.server import PostgresServer, programs
 
 VERSION: Final = 15
 """Debian's: those of PyPI are built without TLS."""
-KEY: Final = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+KEY: Final[list[str | Path]] = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
 
 
 class Place(NamedTuple):
@@ -36,7 +36,7 @@ def openssl(*words: str | Path) -> None:
 
 
 def make_ca(folder: Path, name: str) -> None:
-    files = ["-keyout", folder / f"{name}.key", "-out", folder / f"{name}.crt"]
+    files: list[str | Path] = ["-keyout", folder / f"{name}.key", "-out", folder / f"{name}.crt"]
     openssl("req", "-x509", *KEY, *files, "-days", "2", "-subj", f"/CN={name}")
 
 
@@ -50,7 +50,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     key, crt, asked, names = (folder / f"server.{end}" for end in ("key", "crt", "csr", "ext"))
     names.write_text("subjectAltName=DNS:localhost")
     openssl("req", *KEY, "-keyout", key, "-out", asked, "-subj", "/CN=localhost")
-    signer = ["-CA", folder / "ca.crt", "-CAkey", folder / "ca.key", "-CAcreateserial", "-days", "2"]
+    signer: list[str | Path] = ["-CA", folder / "ca.crt", "-CAkey", folder / "ca.key", "-CAcreateserial", "-days", "2"]
     openssl("x509", "-req", "-in", asked, *signer, "-extfile", names, "-out", crt)
     with PostgresServer(VERSION, settings={"ssl_cert_file": "server.crt", "ssl_key_file": "server.key"}) as server:
         data = server.folder / "data"
