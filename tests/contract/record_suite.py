@@ -61,6 +61,12 @@ class RecordContract:
             detail="d",
         )
 
+    def test_an_attempt_at_what_is_not_there_is_an_error(self, store: Store) -> None:
+        with store.transaction() as tx:
+            with pytest.raises(StoreError):
+                tx.add_attempt(404, executor_id="x", otid="o", started_at=NOW)
+            assert tx.attempts(404) == []
+
     def test_finishing_an_attempt_that_is_not_there_is_an_error(self, store: Store) -> None:
         with store.transaction() as tx, pytest.raises(StoreError):
             tx.finish_attempt(404, outcome=AttemptOutcome.FAILED, finished_at=NOW)

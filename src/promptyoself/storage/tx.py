@@ -286,7 +286,8 @@ class SqlTx(JournalStatements, AccessStatements, CallbackStatements, RequestStat
             "started_at": micros(started_at),
         }
         attempt = self._one("attempt", {"id": self._insert("add_attempt", values)}, rows.attempt_of)
-        assert attempt is not None  # noqa: S101  just stored
+        if attempt is None:
+            raise StoreError(f"delivery {delivery_id} is not in {self._location}")
         return attempt
 
     def finish_attempt(

@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from promptyoself.domain.access import Claim
 from promptyoself.domain.errors import Conflict, StoreError, StoreReadOnly
 from promptyoself.domain.models import ScheduleState, StopSwitch
 from promptyoself.domain.ports import ScheduleFilter, Tx
@@ -21,6 +22,9 @@ from promptyoself.storage.rows import micros
 from promptyoself.storage.writer import ThreadWriter
 from tests.contract.lane_suite import add_delivery, add_schedule, ready
 from tests.factories import MINUTE, NOW, a_fact, a_new_delivery, a_new_schedule
+
+UNSTORABLE = Claim(owner="o", key="k", claimed_at=NOW, expires_at=NOW, delivery_id=None)
+"""A row that the table refuses."""
 
 AtOnce = Callable[[int, Callable[[int], Any]], list[Any]]
 
@@ -82,7 +86,7 @@ def test_an_act_that_hides_a_failure_of_the_database_is_undone(store: PostgresSt
     with store.transaction() as tx:
         tx.add_fact(a_fact(detail={"n": 1}))
         with pytest.raises(StoreError, match="has undone it"), tx.nested(), pytest.raises(StoreError):
-            tx.add_attempt(404, executor_id="x", otid="o", started_at=NOW)
+            tx.put_claim(UNSTORABLE)
         assert tx.schedules(ScheduleFilter()) == []
     assert told(store) == [1]
 
@@ -92,7 +96,7 @@ def test_a_transaction_that_hides_a_failure_of_the_database_is_no_success(store:
         with store.transaction() as tx:
             tx.add_fact(a_fact())
             with pytest.raises(StoreError):
-                tx.add_attempt(404, executor_id="x", otid="o", started_at=NOW)
+                tx.put_claim(UNSTORABLE)
 
     with pytest.raises(StoreError, match="has undone it"):
         hide()

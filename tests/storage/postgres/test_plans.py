@@ -74,7 +74,7 @@ PLANS = {
     "prune_callbacks": ["callbacks_ended"],
     "forget_requests": ["requests_at"],
     "renew_lanes": ["lanes_held", "lanes_pkey"],
-    "prune_deliveries": ["deliveries_pkey"],
+    "prune_deliveries": ["deliveries_pkey", "attempts_delivery_id_number_key"],
     "prune_lanes": ["lanes_pkey", "deliveries_of_lane"],
     "lock_lanes_to_prune": ["lanes_pkey"],
 }

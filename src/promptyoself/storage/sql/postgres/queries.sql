@@ -487,10 +487,11 @@ RETURNING lane
 -- == attempts =====================================================================================================
 
 -- name: add_attempt
--- Numbered within its delivery, from 1.
+-- Numbered within its delivery, from 1; of a delivery that is there.
 INSERT INTO attempts (delivery_id, number, executor_id, otid, started_at, outcome)
 SELECT CAST(:delivery_id AS bigint), 1 + coalesce(max(number), 0), CAST(:executor_id AS text), CAST(:otid AS text), CAST(:started_at AS bigint), 'open'
 FROM attempts WHERE delivery_id = :delivery_id
+HAVING EXISTS (SELECT 1 FROM deliveries WHERE id = :delivery_id)
 RETURNING id
 
 -- name: attempt
@@ -863,7 +864,10 @@ SELECT id, lane FROM deliveries WHERE finished_at IS NOT NULL AND finished_at < 
 FOR UPDATE SKIP LOCKED
 
 -- name: prune_deliveries
--- Attempts go with them (ON DELETE CASCADE).
+-- Attempts go with them: nothing but this deletes either.
+WITH tried AS (
+    DELETE FROM attempts
+    WHERE delivery_id = ANY (ARRAY(SELECT CAST(json_array_elements_text(CAST(:ids AS json)) AS bigint))))
 DELETE FROM deliveries WHERE id = ANY (ARRAY(SELECT CAST(json_array_elements_text(CAST(:ids AS json)) AS bigint)))
 
 -- name: prune_lanes
