@@ -13,6 +13,7 @@ import pytest
 
 from promptyoself.interfaces.anteroom import Anteroom
 from promptyoself.interfaces.health_port import listen
+from promptyoself.interfaces.http.problem import problem_response
 from promptyoself.interfaces.small_server import word
 from tests.interfaces.fleet import FakeFleet
 from tests.interfaces.test_listening import make_pem
@@ -96,4 +97,7 @@ def test_serve_and_worker_answer_while_they_wait(tmp_path: Path) -> None:
     assert (answer.status, problem["status"], problem["code"]) == (503, 503, "store_unreachable")
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["retry-after"] == "3"
-    assert problem["hint"]
+    of_the_service = problem_response(
+        problem["detail"], status=503, code="store_unreachable", hint=problem["hint"], headers={"Retry-After": "3"}
+    )
+    assert json.loads(bytes(of_the_service.body)) == problem

@@ -70,6 +70,8 @@ def test_a_flag_never_takes_the_next_word() -> None:
         (["execute", "--loop", "--interval", "1_0"], "more than 0"),
         (["execute", "--wait", "soon"], "0 or more"),
         (["register", "--prompt", "\udcff"], "not valid UTF-8"),
+        (["worker", "--health-port", "one"], "a whole number, 0 or more"),
+        (["worker", "--concurrency", "0"], "a whole number, 1 or more"),
     ],
 )
 def test_a_command_line_that_cannot_be_read_is_refused(words: list[str], said: str) -> None:

@@ -13,10 +13,12 @@ from types import TracebackType
 from typing import Final, Self
 
 from promptyoself.domain import limits
+from promptyoself.domain.errors import StoreUnreachable
 from promptyoself.interfaces import wire
 from promptyoself.interfaces.small_server import Answer, SmallServer, word
 
-HINT: Final = "it is tried again all the time; the log of this node says what keeps it"
+_SAID: Final = "the service has started, and its database could not be opened yet"
+_HINT: Final = "it is tried for a minute, and then by whoever starts this node again; its log says what keeps it"
 _UNREADY: Final = Answer(
     503,
     "application/json",
@@ -25,11 +27,28 @@ _UNREADY: Final = Answer(
             "status": "unready",
             # To everybody: no token can be looked up, so neither the database's place nor its words are told.
             "checks": [
-                {"name": "database", "result": "fail", "found": "it could not be opened yet", "cure": HINT},
+                {"name": "database", "result": "fail", "found": "it could not be opened yet", "cure": _HINT},
             ],
         }
     ).encode(),
 )
+
+WORKER: Final = word(503, "unready")
+"""What a worker says at every other address."""
+
+
+def not_yet() -> Answer:
+    """Return what a service says at every other address: a problem as interfaces/http has them, made without it."""
+    title = (StoreUnreachable.__doc__ or "").partition("\n")[0].rstrip(".")
+    problem = {
+        "type": f"/api/v1/errors#{StoreUnreachable.code}",
+        "title": title,
+        "status": StoreUnreachable.http_status,
+        "detail": _SAID,
+        **wire.problem(_SAID, code=StoreUnreachable.code, hint=_HINT),
+    }
+    again = f"Retry-After: {limits.POSTGRES_START_AGAIN.total_seconds():.0f}"
+    return Answer(StoreUnreachable.http_status, "application/problem+json", wire.dumps(problem).encode(), (again,))
 
 
 class Anteroom:

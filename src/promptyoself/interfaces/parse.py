@@ -185,7 +185,11 @@ def _value(option: Option, text: str) -> OptionValue:
 def _whole_number(option: Option, text: str) -> int:
     is_number = text.isascii() and text.isdigit() and len(text) <= DIGITS_MAX
     if not is_number or (int(text) == 0 and not option.allows_zero):
-        what = "an id is a positive whole number" if option.kind == "id" else "it is a whole number, 1 or more"
+        what = (
+            "an id is a positive whole number"
+            if option.kind == "id"
+            else f"it is a whole number, {0 if option.allows_zero else 1} or more"
+        )
         raise UsageError(
             f"--{option.name} {shown(text)} cannot be used: {what}", hint=f"--{option.name}: {option.help}"
         )

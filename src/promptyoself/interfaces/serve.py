@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from promptyoself.domain import limits
 from promptyoself.interfaces import wire
-from promptyoself.interfaces.anteroom import HINT, Anteroom
+from promptyoself.interfaces.anteroom import Anteroom, not_yet
 from promptyoself.interfaces.cli_execute import log_to_stderr, sentence, tell_waiting
-from promptyoself.interfaces.small_server import Answer
 
 if TYPE_CHECKING:
     import asyncio
@@ -29,12 +28,14 @@ def serve(call: Call) -> Document:
     log_to_stderr(call)
     listening = _listening(call)  # first: a refusal need not wait for all that follows
     with listening.socket:
-        try:
-            from promptyoself.interfaces.http import app, server  # noqa: F401  all of the extra, before anything starts
-        except ModuleNotFoundError as error:
-            if (error.name or "").partition(".")[0] in EXTRA:
-                return not_installed(error.name or "")
-            raise
+        with Anteroom(listening.socket, otherwise=not_yet(), tls=listening.tls_context()):
+            try:
+                from promptyoself.interfaces.http import app, server  # noqa: F401  all of the extra, before anything else
+            except ModuleNotFoundError as error:
+                if (error.name or "").partition(".")[0] in EXTRA:
+                    return not_installed(error.name or "")
+                raise
+            call.services.open_in_time(lambda reason: tell_waiting(call, "serve", reason))
         return _served(call, listening)
 
 
@@ -53,8 +54,6 @@ def _served(call: Call, listening: Listening) -> Document:
     from promptyoself.interfaces.http.server import keep_open
 
     services = call.services
-    with Anteroom(listening.socket, otherwise=_not_yet(), tls=listening.tls_context()):
-        services.open_in_time(lambda reason: tell_waiting(call, "serve", reason))
     delivers = not call.is_set("no_deliveries")
     watchers: list[Callable[[Entry], None]] = []
 
@@ -86,20 +85,6 @@ def _served(call: Call, listening: Listening) -> Document:
         clean=report.is_clean,
         message=f"Stopped; {report.accepted} prompts executed",
     )
-
-
-def _not_yet() -> Answer:
-    """Return what a caller is told before there is a database."""
-    from promptyoself.interfaces.http.problem import problem_response
-
-    said = problem_response(
-        "the service has started, and its database could not be opened yet",
-        status=503,
-        code="store_unreachable",
-        hint=HINT,
-    )
-    again_s = limits.POSTGRES_START_AGAIN.total_seconds()
-    return Answer(said.status_code, said.media_type or "", bytes(said.body), (f"Retry-After: {again_s:.0f}",))
 
 
 def _listening(call: Call) -> Listening:

@@ -46,10 +46,9 @@ def worker(call: Call) -> Document:
 def _open(call: Call, listening: socket | None) -> None:
     with ExitStack() as stack:
         if listening is not None:
-            from promptyoself.interfaces.anteroom import Anteroom
-            from promptyoself.interfaces.small_server import word
+            from promptyoself.interfaces.anteroom import WORKER, Anteroom
 
-            stack.enter_context(Anteroom(listening, otherwise=word(503, "unready")))
+            stack.enter_context(Anteroom(listening, otherwise=WORKER))
         call.services.open_in_time(lambda reason: tell_waiting(call, "worker", reason))
 
 
