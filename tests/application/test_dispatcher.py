@@ -157,8 +157,8 @@ def test_how_long_an_answer_waited_for_its_record_is_counted_and_told_when_it_wa
 
 @played
 async def test_what_ended_unsent_as_another_was_recorded_waited_for_no_record(stage: Stage) -> None:
-    for options in ({}, {"expires_after": "1m"}):
-        stage.register(time=(NOW + MINUTE).isoformat(), **options)
+    for expires_after in (None, "1m"):
+        stage.register(time=(NOW + MINUTE).isoformat(), expires_after=expires_after)
     await stage.pass_time(minutes=1)
     await stage.plan()
     await stage.pass_time(minutes=4)
