@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from promptyoself.domain.access import KeyVerdict
     from promptyoself.domain.addresses import Allowed
     from promptyoself.domain.answers import Target
-    from promptyoself.domain.ports import AgentInfo, Clock, Store, TargetStatus, Writer
+    from promptyoself.domain.ports import AgentInfo, Clock, Store, TargetStatus, Tx, Writer
     from promptyoself.domain.ports_attach import LettaDesk, ServiceDesk
     from promptyoself.domain.ports_callbacks import Poster
     from promptyoself.domain.ports_node import Fleet
@@ -525,10 +525,12 @@ class World:
         most = limits.SCHEDULES_PER_PASS_MAX if self._node is None else limits.FLEET_PLANNED_MAX
         engine: Engine
 
-        async def plan() -> int:
+        async def plan(first: Callable[[Tx], object] | None = None) -> int:
             await zones.before_pass()
             looks_first = self._node is None
-            return await plan_due(planning, self._clock, store_uid=store.uid, most=most, looks_first=looks_first)
+            return await plan_due(
+                planning, self._clock, store_uid=store.uid, most=most, looks_first=looks_first, first=first
+            )
 
         async with (
             AsyncExitStack() as at_end,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from promptyoself.application.dispatcher import Dispatcher
     from promptyoself.application.gate import Gate
     from promptyoself.domain.models import Executor
-    from promptyoself.domain.ports import Clock, Store, Writer
+    from promptyoself.domain.ports import Clock, Store, Tx, Writer
 
 
 class Engine(Protocol):
@@ -35,6 +35,14 @@ class Engine(Protocol):
         ...
 
 
+class Planner(Protocol):
+    """Plans a batch of due schedules."""
+
+    def __call__(self, first: Callable[[Tx], object] | None = None) -> Awaitable[int]:
+        """Say how many it held; `first` is run before, in the same transaction."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """What both are made of."""
@@ -43,7 +51,7 @@ class Parts:
     clock: Clock
     gate: Gate
     dispatcher: Dispatcher
-    plan: Callable[[], Awaitable[int]]
+    plan: Planner
     executor: Executor
     interval: timedelta
     retention: timedelta

@@ -152,13 +152,18 @@ class Node:
             raise RuntimeError("nobody foresaw this")
         return await self.dispatcher.run_lane(lane, carried=carried)
 
-    async def _plan(self) -> int:
+    async def _plan(self, first: Callable[[Any], object] | None = None) -> int:
         if self.plan_fault is not None:
             raise self.plan_fault
         is_file = self.conninfo is None
         most = limits.SCHEDULES_PER_PASS_MAX if is_file else limits.FLEET_PLANNED_MAX
         return await plan_due(
-            self.planning or self.writer, self.clock, store_uid=self.store.uid, most=most, looks_first=is_file
+            self.planning or self.writer,
+            self.clock,
+            store_uid=self.store.uid,
+            most=most,
+            looks_first=is_file,
+            first=first,
         )
 
 

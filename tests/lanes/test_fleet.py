@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -16,8 +16,11 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from promptyoself.application.planner import plan_batch
 from promptyoself.domain.errors import ConfigError, StoreMoved
 from promptyoself.domain.models import DeliveryState, StopSwitch
+from promptyoself.domain.ports_fleet import OwnPicks
+from promptyoself.domain.triggers import TriggerKind, make_trigger
 from promptyoself.lanes.pgqueuer_guard import OwnedBuilder, assert_fits
 from promptyoself.lanes.pgqueuer_tokens import Tokens
 from promptyoself.runtime import SystemClock
@@ -319,6 +322,120 @@ def test_a_node_whose_database_has_moved_away_ends_and_says_where_it_went(
 
 LONG = timedelta(seconds=60)
 """No lease runs out, and no look comes by itself, while a test lasts."""
+
+
+def promise(fleet: Fleet, agents: Sequence[str], target: str = "inbox") -> None:
+    """Store schedules that are due and not planned: each fires once."""
+    now = SystemClock().now()
+    at = now + timedelta(milliseconds=50)
+    with fleet.store.transaction() as tx:
+        for agent in agents:
+            once = make_trigger(TriggerKind.ONCE, at.isoformat(), timezone="UTC", now=now)
+            new = a_new_schedule(f"of-{agent}", agent_id=agent, trigger=once, target=target, next_fire_at=at)
+            tx.add_schedule(new)
+    # By the database's own clock, which issues tokens.
+    assert is_soon(lambda: fleet.rows(f"SELECT clock_timestamp() > '{at.isoformat()}'") == [(True,)])
+
+
+def plan(fleet: Fleet, picks: OwnPicks, look: Callable[[PostgresTx], object] = lambda _: None) -> list[str]:
+    """Plan what was promised; return what of it is in the planner's hands."""
+    with fleet.store.transaction() as tx:
+        tx.pick_at_once(picks)
+        assert plan_batch(tx, now=SystemClock().now(), store_uid=fleet.store.uid).opened
+        look(tx)
+        assert picks.picked == []
+    in_hand = "SELECT dedupe_key, id FROM pgqueuer WHERE status = 'picked' AND queue_manager_id = '{}' ORDER BY id"
+    picked = fleet.rows(in_hand.format(picks.owner))
+    assert picked == [(lane, id) for id, lane in picks.picked]
+    return [lane for lane, _ in picked]
+
+
+class TestPickedWithTheirPlan:
+    def test_a_node_that_plans_has_what_it_issues_and_does_not_wait_for_the_queue(self, fleet: Fleet) -> None:
+        promise(fleet, ["a", "b"])
+        assert plan(fleet, OwnPicks(str(ONE), ["inbox"])) == [lane_of("a"), lane_of("b")]
+
+    @pytest.mark.parametrize(
+        ("agents", "targets", "look"),
+        [
+            ("abcde", ["inbox"], lambda _: None),  # every node has its part of many
+            ("a", ["letta"], lambda _: None),
+            ("a", [], lambda _: None),
+            ("a", ["inbox"], lambda tx: tx.ready_lanes(now=SystemClock().now(), limit=9)),  # issued before the commit
+        ],
+    )
+    def test_otherwise_they_are_queued_as_ever(
+        self, fleet: Fleet, agents: str, targets: list[str], look: Callable[[PostgresTx], object]
+    ) -> None:
+        promise(fleet, agents)
+        assert plan(fleet, OwnPicks(str(ONE), targets), look) == []
+        assert sorted(fleet.tokens()) == [lane_of(agent) for agent in agents]
+
+    def test_who_waits_in_the_queue_of_a_target_is_not_overtaken(self, fleet: Fleet) -> None:
+        post_prompts(fleet.store, ["first"])
+        promise(fleet, ["a"])
+        promise(fleet, ["b"], target="letta")
+        picks = OwnPicks(str(ONE), ["inbox", "letta"])
+        assert plan(fleet, picks) == [lane_of("b").replace("inbox", "letta")]
+        assert fleet.tokens()[:2] == [lane_of("first"), lane_of("a")]
+
+    def test_what_is_undone_is_in_nobodys_hands(self, fleet: Fleet) -> None:
+        promise(fleet, ["a"])
+        picks = OwnPicks(str(ONE), ["inbox"])
+
+        def fail(_: PostgresTx) -> None:
+            raise RuntimeError
+
+        with pytest.raises(RuntimeError):
+            plan(fleet, picks, fail)
+        assert (picks.picked, fleet.tokens()) == ([], [])
+
+    def test_what_its_planner_died_with_is_picked_after_a_lease(self, fleet: Fleet) -> None:
+        async def scene() -> None:
+            promise(fleet, ["a"])
+            assert plan(fleet, OwnPicks(str(ONE), ["inbox"])) == [lane_of("a")]
+            async with fleet.node("b", lease=LEASE):
+                await fleet.post.received(1, within_s=8)
+            assert fleet.tokens() == []
+
+        play(scene())
+
+    @pytest.mark.parametrize(("most", "is_at_once"), [(8, True), (3, False)])
+    def test_a_node_with_slots_free_sends_what_it_plans_by_itself(
+        self, fleet: Fleet, most: int, *, is_at_once: bool
+    ) -> None:
+        async def scene() -> None:
+            held = threading.Event()
+            fleet.post.answers["a"].append(held)
+            async with fleet.node("a", most=most):
+                assert await asyncio.to_thread(is_soon, lambda: shares(fleet) == [("a", most)])
+                await asyncio.to_thread(promise, fleet, ["a"])
+                await fleet.post.until(lambda: fleet.post.open_now == 1)
+                # Who picks from the queue notes when.
+                picked = "SELECT status = 'picked', updated = created FROM pgqueuer"
+                assert await asyncio.to_thread(fleet.rows, picked) == [(True, is_at_once)]
+                held.set()
+                await fleet.post.received(1)
+                assert await asyncio.to_thread(is_soon, lambda: fleet.tokens() == [])
+
+        play(scene())
+
+    def test_what_is_planned_while_a_node_stops_is_left_to_others(self, fleet: Fleet) -> None:
+        async def scene() -> None:
+            fleet.rows("INSERT INTO lanes (lane, target) VALUES ('inbox a', 'inbox') RETURNING 1")
+            async with fleet.node("a", most=8) as node:
+                assert await asyncio.to_thread(is_soon, lambda: shares(fleet) == [("a", 8)])
+                with psycopg.connect(fleet.url) as connection:
+                    connection.execute("SELECT FROM lanes FOR UPDATE")
+                    await asyncio.to_thread(promise, fleet, ["a"])
+                    assert await asyncio.to_thread(somebody_waits, fleet)
+                    stopping = asyncio.ensure_future(node.stop())
+                    await asyncio.sleep(0)
+                await stopping
+            assert fleet.rows("SELECT status = 'queued', queue_manager_id FROM pgqueuer") == [(True, None)]
+            assert fleet.post.prompts == []
+
+        play(scene())
 
 
 class TestSignals:

@@ -7,6 +7,7 @@ happen; the delivery's UNIQUE key makes a second planner's attempt harmless.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from promptyoself.application.ends import complete_if_over
@@ -66,17 +67,24 @@ async def plan_due(
     store_uid: str,
     most: int = limits.SCHEDULES_PER_PASS_MAX,
     looks_first: bool = True,
+    first: Callable[[Tx], object] | None = None,
 ) -> int:
     """Plan a batch of due schedules, at most `most`, and say how many it held.
 
+    `first` is run before, in the same transaction.
     With `looks_first` there is a look without a write when none is due: at a file a writing transaction keeps others
     waiting. Where it does not, the look would only make what is due later.
     """
     now = clock.now()
     if looks_first and not await writer.read(lambda tx: tx.schedules_due(now=now, limit=1)):
         return 0
-    batch = await writer.write(lambda tx: plan_batch(tx, now=now, store_uid=store_uid, most=most))
-    return batch.planned
+
+    def act(tx: Tx) -> int:
+        if first is not None:
+            first(tx)
+        return plan_batch(tx, now=now, store_uid=store_uid, most=most).planned
+
+    return await writer.write(act)
 
 
 def plan_batch(tx: Tx, *, now: datetime, store_uid: str, most: int = limits.SCHEDULES_PER_PASS_MAX) -> PassReport:

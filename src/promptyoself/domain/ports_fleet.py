@@ -7,10 +7,22 @@ hands. Who may send is decided by the lane's lease alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
 from promptyoself.domain.ports import Tx
+
+
+@dataclass(slots=True)
+class OwnPicks:
+    """What a node that plans would run at once of what it plans; and what it was given."""
+
+    owner: str
+    targets: Sequence[str]
+    """Those at which it has slots free for FLEET_PICKED_AT_ONCE_MAX more."""
+    picked: list[tuple[int, str]] = field(default_factory=list)
+    """Ids and lanes of tokens that are in its hands since the commit."""
 
 
 class FleetTx(Tx, Protocol):
@@ -21,6 +33,14 @@ class FleetTx(Tx, Protocol):
 
         A lane whose lease has run out is free. One that another transaction holds is left to it. While all deliveries
         are stopped, only lanes with something in flight get one.
+        """
+        ...
+
+    def pick_at_once(self, picks: OwnPicks) -> None:
+        """Put tokens that this transaction issues by planning into their planner's hands from the start.
+
+        Only where it issues few, so that all nodes have their part of many, and where no other of their target waits in
+        the queue. `picks` tells after the commit which.
         """
         ...
 

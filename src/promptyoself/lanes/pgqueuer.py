@@ -10,8 +10,9 @@ a token a moment after its end (what arrived in between would lie still), and en
 - A token that its owner forgets, or dies with, is picked again after its lease. The lane's lease decides who sends.
 - What an accident has dropped, a sweep issues again.
 
-Between a commit that makes a prompt due and its lane's start stand the planner's transaction and the picking, nothing
-else: what has to be looked at after a plan (what else is due, what comes next) is looked at once lanes have started.
+Between a commit that makes a prompt due and its lane's start stands the planner's transaction. With slots free a planner
+picks what it issues right there; where it has none, or others wait already, the picking comes in between. Nothing else:
+what has to be looked at after a plan (what else is due, what comes next) is looked at once lanes have started.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from promptyoself.domain import limits
 from promptyoself.domain.errors import StoreError, StoreMoved
 from promptyoself.domain.models import Executor
 from promptyoself.domain.ports import Clock, Tx, Writer
-from promptyoself.domain.ports_fleet import FleetTx
+from promptyoself.domain.ports_fleet import FleetTx, OwnPicks
 from promptyoself.domain.values import dataclass, replace
 from promptyoself.lanes.local import Timers
 from promptyoself.lanes.pgqueuer_driver import Listener
@@ -46,6 +47,8 @@ FACTS: Final = "f"
 """What it says when nothing but the journal has grown: nothing comes due of that."""
 _PASS_GAP_S: Final = 0.002
 """Between two passes of the planner: what comes due close together shares one."""
+_PICK_LATER_S: Final = 0.01
+"""Notices of tokens wait so long while this node plans and may pick what it plans: they are of that, as a rule."""
 _RETRY_FIRST_S: Final = 0.1
 _FAULT_PAUSE_S: Final = 15.0
 
@@ -54,8 +57,11 @@ _FAULT_PAUSE_S: Final = 15.0
 class FleetWork:
     """What the engine runs: the application's planner, dispatcher and gate, as plain callables."""
 
-    plan: Callable[[], Awaitable[int]]
-    """Plans one batch of due schedules, FLEET_PLANNED_MAX at most; answers how many it planned."""
+    plan: Callable[[Callable[[Tx], object]], Awaitable[int]]
+    """Plans one batch of due schedules, FLEET_PLANNED_MAX at most; answers how many it planned.
+
+    It is given what is to be run before, in the same transaction.
+    """
     run_lane: Callable[[str, set[int]], Awaitable[bool]]
     """Takes a lane's turn and adds what it carried to the set; False when another runner holds the lane."""
     open_targets: Callable[[], list[str]]
@@ -140,6 +146,9 @@ class FleetLanes:
         self._looked_until = limits.INSTANT_MIN
         self._looked_back_s = 0.0
         self._was_stopped = False
+        self._planning: asyncio.Future[int] | None = None
+        """The batch that is being planned, or was last."""
+        self._pick_later_until_s = 0.0
         self._in_vain = 0
         """Looks in a row that found something due and could not see to it."""
         self._wall, self._steady = clock.now(), clock.monotonic()
@@ -234,13 +243,15 @@ class FleetLanes:
                 return
             picked = await self._tokens.pick(target, most=most, with_abandoned=with_abandoned)
             for token in picked:
-                # One that we were too slow to keep may come back to ourselves.
-                if token.id not in self._held:
-                    self._held[token.id] = asyncio.ensure_future(self._run(token))
+                self._start(token)
             if len(picked) < most:
                 self._hungry.discard(target)
                 return
             await asyncio.sleep(0)  # the runners reach the gate: from there they are counted
+
+    def _start(self, token: Token) -> None:
+        if token.id not in self._held:  # one that we were too slow to keep may come back to ourselves
+            self._held[token.id] = asyncio.ensure_future(self._run(token))
 
     def _room(self, target: str) -> int:
         """Return how many runners may wait for a slot: a few for each, for what waits here others cannot take."""
@@ -284,7 +295,7 @@ class FleetLanes:
             await self._due.wait()
             self._due.clear()
             try:
-                planned = await self._work.plan()
+                planned = await self._plan()
             except StoreError as error:
                 await self._fail("executor.pass_failed", error)
                 self._due.set()
@@ -295,6 +306,27 @@ class FleetLanes:
                 self._looking.set()
             self._changed.set()
             await asyncio.sleep(_PASS_GAP_S)
+
+    async def _plan(self) -> int:
+        """Plan a batch, and run at once what of it is ours from the start: no node is asked to pick it."""
+        targets = [] if self._is_lost else [one for one in self._work.open_targets() if self._is_idle(one)]
+        picks = OwnPicks(self._owner, targets)
+        self._pick_later_until_s = self._clock.monotonic() + _PICK_LATER_S if targets else 0.0
+        # A stop does not end what is under way: what it picks has to be given back.
+        self._planning = asyncio.ensure_future(self._work.plan(lambda tx: cast("FleetTx", tx).pick_at_once(picks)))
+        planned = await asyncio.shield(self._planning)
+        for id, lane in picks.picked:
+            self._start(Token(id, lane))
+        self._pick_later_until_s = self._clock.monotonic() + _PICK_LATER_S if picks.picked else 0.0
+        if planned and not picks.picked:
+            self._picking.set()
+        return planned
+
+    def _is_idle(self, target: str) -> bool:
+        """Whether a few more runners would find slots at once."""
+        few = limits.FLEET_PICKED_AT_ONCE_MAX
+        taken = self._work.in_flight(target) + self._work.waiting(target)
+        return taken + few <= self._shares.of(target) and len(self._held) + few <= self._work.lanes_max
 
     async def _look_until(self, stopping: asyncio.Event) -> None:
         """Look, after changes, what is due besides and what comes next; a moment later, when lanes have started."""
@@ -384,7 +416,13 @@ class FleetLanes:
     # -- signals --------------------------------------------------------------------------------------------
 
     def _hear_of_tokens(self, notice: str) -> None:
-        if is_issue(notice):
+        if not is_issue(notice):
+            return
+        # It may be of what was picked with its plan: what is on its way to the agent goes before a look for more.
+        left_s = self._pick_later_until_s - self._clock.monotonic()
+        if left_s > 0:
+            asyncio.get_running_loop().call_later(left_s, self._picking.set)
+        else:
             self._picking.set()
 
     def _hear_of_changes(self, notice: str) -> None:
@@ -474,6 +512,9 @@ class FleetLanes:
             await asyncio.gather(*late, return_exceptions=True)
         beating.cancel()
         await asyncio.gather(beating, return_exceptions=True)
+        if self._planning is not None:
+            planned, _ = await asyncio.wait({self._planning}, timeout=limits.FLEET_STATEMENT_FOR.total_seconds())
+            await asyncio.gather(*planned, return_exceptions=True)  # its failure was told, or concerns nobody now
 
         def act(tx: FleetTx) -> None:
             tx.requeue_tokens(self._owner, but=())

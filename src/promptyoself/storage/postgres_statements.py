@@ -21,6 +21,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from promptyoself.domain.errors import StoreBusy, StoreError
+from promptyoself.domain.ports_fleet import OwnPicks
 from promptyoself.storage.postgres_errors import DRIVER_ERRORS, RESTORE, in_doubt, read_only, translated
 from promptyoself.storage.postgres_planning import Planned
 from promptyoself.storage.postgres_queries import statements
@@ -110,6 +111,7 @@ class _Kept:
     schedules: set[int] = field(default_factory=set)
     """Ids of those that are locked."""
     planned: Planned = field(default_factory=Planned)
+    picks: OwnPicks | None = None
     names: set[str] = field(default_factory=set)
     lanes_made: set[str] = field(default_factory=set)
 
@@ -175,6 +177,7 @@ class PostgresStatements(Statements):
         self._trips = Trips(connection) if trips is None else trips
         self._sql = statements()
         self._is_over = False
+        self._is_committing = False
         self._using = threading.RLock()
         self._lent_at = self._kept.mark()
 
@@ -201,6 +204,7 @@ class PostgresStatements(Statements):
             # The journal in one trip with it: who stops in between would keep it from everybody.
             with self._in_one_trip(is_last=True) if self._kept.facts or self._trips.are_open else nullcontext():
                 if is_planned:
+                    self._is_committing = True
                     self.write_what_is_kept()
                 self._write_facts()
                 self._execute(b"COMMIT", {})

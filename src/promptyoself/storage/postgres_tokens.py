@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+from promptyoself.domain import limits
+from promptyoself.domain.ports_fleet import OwnPicks
 from promptyoself.domain.shares import fair_share
-from promptyoself.storage.postgres_statements import PostgresStatements
+from promptyoself.storage.postgres_statements import Cursor, PostgresStatements
 from promptyoself.storage.postgres_steps_rows import texts
 from promptyoself.storage.rows import Values, micros
 from promptyoself.storage.tx import page
@@ -19,6 +21,9 @@ from promptyoself.storage.tx import page
 
 class TokenStatements(PostgresStatements):
     """See `FleetTx` for what each method promises."""
+
+    _woken: Cursor | None = None
+    """The answer that tells which tokens were picked at once."""
 
     def issue_due_tokens(self, *, after: datetime, now: datetime, limit: int) -> int:
         """Issue what is missing for free lanes due later than `after` and not later than `now`; count them."""
@@ -32,6 +37,16 @@ class TokenStatements(PostgresStatements):
         """Remove tokens that nobody has picked and whose lanes have nothing to do by `now`; count them."""
         idle = [row["lane"] for row in self._rows("idle_lanes", {"now": micros(now), "limit": page(limit)})]
         return self._change("drop_idle_tokens", {"lanes": idle, "now": micros(now)}) if idle else 0
+
+    def pick_at_once(self, picks: OwnPicks) -> None:
+        """Put tokens that this transaction issues by planning into their planner's hands from the start."""
+        self._kept.picks = picks
+
+    def commit(self) -> None:
+        """Commit, and tell the planner what was picked with it."""
+        super().commit()
+        if self._woken is not None and self._kept.picks is not None:
+            self._kept.picks.picked = [(row["id"], row["lane"]) for row in self._woken.fetchall() if row["is_picked"]]
 
     def give_back_token(self, token_id: int, *, lane: str, owner: str) -> bool:
         """Take a token out of `owner`'s hands; a lane that is due and free gets a new one, at the end of the queue."""
@@ -96,10 +111,21 @@ class TokenStatements(PostgresStatements):
         known = self._wants_no_token(lanes)
         asked = [lane for lane in lanes if lane not in known]
         if asked and self._kept.planned.is_under_way:  # most are due: whether any is, is not asked before
-            self._execute(self._sql["wake_lanes"], {"lanes": texts(asked)})
+            self._wake_lanes(asked)
         elif asked:
             found = self._execute(self._sql["lanes_to_wake"], {"lanes": texts(asked)}).fetchall()
             self._issue_tokens(row["lane"] for row in found)
+
+    def _wake_lanes(self, lanes: Sequence[str]) -> None:
+        """Issue tokens of those lanes that are due and free; the planner's own, where it may pick them at once."""
+        picks = self._kept.picks
+        few = len(lanes) <= limits.FLEET_PICKED_AT_ONCE_MAX
+        # At the commit only: what is issued before may still be undone.
+        if picks is None or not (few and picks.targets and self._is_committing):
+            self._execute(self._sql["wake_lanes"], {"lanes": texts(lanes)})
+            return
+        values: Values = {"lanes": texts(lanes), "owner": picks.owner, "targets": texts(picks.targets)}
+        self._woken = self._execute(self._sql["wake_lanes_here"], values)
 
     def _wants_no_token(self, lanes: Sequence[str]) -> set[str]:
         """Return those lanes just written of which it is known here that they are somebody's, or not due."""

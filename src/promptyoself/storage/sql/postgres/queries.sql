@@ -1027,6 +1027,33 @@ WHERE lane = ANY (CAST(:lanes AS text[]))
 ORDER BY next_due_at, lane
 ON CONFLICT (dedupe_key) WHERE status IN ('queued', 'picked') AND dedupe_key IS NOT NULL DO NOTHING
 
+-- name: wake_lanes_here
+-- The same for a planner that would run them at once: without the queue, where nothing of their target waits in it.
+INSERT INTO pgqueuer (priority, entrypoint, dedupe_key, payload, status, queue_manager_id)
+SELECT
+    0, target, lane, convert_to(lane, 'UTF8'),
+    CAST(CASE WHEN is_here THEN 'picked' ELSE 'queued' END AS pgqueuer_status),
+    CASE WHEN is_here THEN CAST(:owner AS uuid) END
+FROM (
+    SELECT
+        lane, target, next_due_at,
+        target = ANY (CAST(:targets AS text[])) AND NOT EXISTS (
+            SELECT 1 FROM pgqueuer
+            WHERE entrypoint = lanes.target COLLATE "default" AND status = 'queued') AS is_here
+    FROM lanes
+    WHERE lane = ANY (CAST(:lanes AS text[]))
+        AND next_due_at <= CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)
+        AND (lease_token IS NULL OR leased_until <= CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint))
+        AND (is_in_flight = 1 OR NOT EXISTS (
+            SELECT 1 FROM stop_switch
+            WHERE until IS NULL OR until > CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)))
+        AND NOT EXISTS (
+            SELECT 1 FROM pgqueuer
+            WHERE dedupe_key = lanes.lane COLLATE "default" AND status IN ('queued', 'picked') AND dedupe_key IS NOT NULL)) AS due
+ORDER BY next_due_at, lane
+ON CONFLICT (dedupe_key) WHERE status IN ('queued', 'picked') AND dedupe_key IS NOT NULL DO NOTHING
+RETURNING id, dedupe_key AS lane, status = 'picked' AS is_picked
+
 -- name: drop_tokens
 -- Of lanes given back, their rows in hand: whatever arrives later finds no token there, and issues one.
 DELETE FROM pgqueuer
