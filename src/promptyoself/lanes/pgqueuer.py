@@ -10,9 +10,9 @@ a token a moment after its end (what arrived in between would lie still), and en
 - A token that its owner forgets, or dies with, is picked again after its lease. The lane's lease decides who sends.
 - What an accident has dropped, a sweep issues again.
 
-Between a commit that makes a prompt due and its lane's start stands the planner's transaction. With slots free a planner
-picks what it issues right there; where it has none, or others wait already, the picking comes in between. Nothing else:
-what has to be looked at after a plan (what else is due, what comes next) is looked at once lanes have started.
+Between a commit that makes a prompt due and its lane's start stands the planner's transaction. With slots free, a
+planner picks what it issues right there; where it has none, or others wait already, the picking comes in between. What
+has to be looked at after a plan (what else is due, what comes next) is looked at once lanes have started.
 """
 
 from __future__ import annotations
