@@ -89,11 +89,13 @@ class Run:
             ),
         )
         serve = ("serve",) if doors_deliver else ("serve", "--no-deliveries")
-        self.doors: Final = [Node(self.scene, (*serve, "--port", str(port))) for port in self._ports[:1]]
-        wait_until_up(self.doors[0].process)  # the first makes the tables
-        self.doors.extend(Node(self.scene, (*serve, "--port", str(port))) for port in self._ports[1:])
+        # All at once: whoever comes first makes the tables.
+        token = self.scene.start(("token", "create", "--operator", "--name", "chaos"), {})
+        self.doors: Final = [Node(self.scene, (*serve, "--port", str(port))) for port in self._ports]
         self.workers: Final = [Node(self.scene, place.worker) for _ in range(workers)]
-        self._token: Final = self._make_token()
+        made = token.answer()
+        assert made.get("status") == "success", made
+        self._token: Final = str(made["token"])
         for node in self.nodes if place.worker == ("worker",) else self.doors:  # `execute --loop` does not say
             wait_until_up(node.process)
 
@@ -121,11 +123,6 @@ class Run:
         )
         self._receiver_port = int(wait_for("the receiver's port", lambda: process.stdout.strip(), within_s=30))  # noqa: PLW0108  read anew each time
         return process
-
-    def _make_token(self) -> str:
-        made = self.scene.start(("token", "create", "--operator", "--name", "chaos"), {}).answer()
-        assert made.get("status") == "success", made
-        return str(made["token"])
 
     # -- callers --------------------------------------------------------------------------------------------
 
@@ -367,9 +364,9 @@ class Run:
     # -- the end --------------------------------------------------------------------------------------------
 
     def arrivals(self) -> list[Arrival]:
-        """Return what has come so far."""
-        with self._record.open(encoding="utf-8") as lines:
-            return read_arrivals(lines)
+        """Return what has come so far, of which the last line may still be half written."""
+        whole, _, _ = self._record.read_text(encoding="utf-8").rpartition("\n")
+        return read_arrivals(whole.splitlines())
 
     def stored(self) -> int:
         """Return how many prompts agents have got so far: cheap, for waits."""
@@ -402,8 +399,11 @@ class Run:
             is_over=is_over,
         )
 
-    def finish(self, *, within_s: float, linger_s: float = 3.0) -> list[str]:
-        """Wait until all has arrived, and a little for what should not; return the complaints."""
+    def finish(self, *, within_s: float, linger_s: float = 3.0, not_before_s: float = 0.0) -> list[str]:
+        """Wait until all has arrived, and a little for what should not (to `not_before_s` at least, monotonic).
+
+        Return the complaints.
+        """
         until_s = time.monotonic() + within_s
         last_s = max((self.timeline.seconds(one.end_at) for one in self.promises.values()), default=0.0)
         time.sleep(max(0.0, last_s - time.monotonic()))
@@ -413,7 +413,7 @@ class Run:
                 break
             self.start_again()
             time.sleep(0.5)
-        until_s = time.monotonic() + linger_s
+        until_s = max(time.monotonic() + linger_s, not_before_s)
         # A mutant's sin may take its time on a busy machine; that it is there is seen at once.
         while (left_s := until_s - time.monotonic()) > 0 and not (self._is_mutant and complaints(self.case())):
             time.sleep(min(left_s, 0.5))

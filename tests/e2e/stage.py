@@ -146,8 +146,9 @@ class Receiver:
         self.url = f"http://127.0.0.1:{int(line)}"
 
     def events(self) -> list[dict[str, Any]]:
-        """Return all that was written down, in order."""
-        return [json.loads(line) for line in self._record.read_text(encoding="utf-8").splitlines()]
+        """Return all that was written down, in order; the last line may still be half written."""
+        whole, _, _ = self._record.read_text(encoding="utf-8").rpartition("\n")
+        return [json.loads(line) for line in whole.splitlines()]
 
     def arrivals(self) -> list[Arrival]:
         """Return the requests that were read, in the order in which they began."""
