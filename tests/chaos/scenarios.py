@@ -73,7 +73,12 @@ def bursts_under_kills(
             node.kill()
             node.start()
             _wait_for_deliveries(run, run.stored())
-        found = run.finish(within_s=max(QUIET_S_MAX, until_s - time.monotonic()), linger_s=LIMITS["LEASE"])
+        last_s = max((blow.until_s for blow in run.scene.blows), default=0.0)
+        found = run.finish(
+            within_s=max(QUIET_S_MAX, until_s - time.monotonic()),
+            linger_s=1.0,
+            not_before_s=last_s + LIMITS["LEASE"] + LIMITS["SETTLE_FOR"],  # what the last one had would come again then
+        )
         return Verdict(found, _figures(run, first_s))
 
 
@@ -103,10 +108,10 @@ def stopped_beyond_its_lease(
     mutants: tuple[str, ...] = (),
 ) -> Verdict:
     """Stop the workers, which hold most lanes, in every phase of a send, until a door has them; then resume them."""
-    manners: Manners = {"*": {"answer_s": 0.2, "run_s": 0.2, "look_s": 3.0}}
+    manners: Manners = {"*": {"answer_s": 0.2, "run_s": 0.2, "look_s": 2.0}}
     patient = {"RUN_TIME_MAX": 120}  # a send that is given up after its stop would hide that its lease was lost
     with Run(folder, place, manners=manners, mutants=mutants, in_flight=_IN_FLIGHT, limits=patient) as run:
-        run.register(burst(run, count=agents * each, agents=agents, due_in_s=3.0))
+        run.register(burst(run, count=agents * each, agents=agents, due_in_s=2.0))
         # Slots are divided between the nodes: when so many are taken, the workers have theirs.
         wait_for("sends that have begun", lambda: run.sends_begun() > _IN_FLIGHT // 2, within_s=60)
         begun_s = time.monotonic()
@@ -124,8 +129,8 @@ def arrivals_as_turns_end(
         begun_s = time.monotonic()
         run.register(
             [
-                *burst(run, count=agents, agents=agents, due_in_s=3.0, apart_s=0.05),
-                *burst(run, count=agents, agents=agents, due_in_s=3.3, apart_s=0.055),
+                *burst(run, count=agents, agents=agents, due_in_s=2.0, apart_s=0.05),
+                *burst(run, count=agents, agents=agents, due_in_s=2.3, apart_s=0.055),
             ]
         )
         found = run.finish(within_s=within_s, linger_s=0.5)

@@ -46,7 +46,7 @@ def test_all_holds_while_everything_goes_wrong_at_once(tmp_path: Path, place: Po
 
 
 def test_bursts_arrive_while_workers_are_killed(tmp_path: Path, place: PostgresPlace) -> None:
-    bursts = [(150, 150), (150, 10)]
+    bursts = [(150, 150), (120, 20)]
     verdict = scenarios.bursts_under_kills(tmp_path, place, seed=2, bursts=bursts, kill_every_s=2.0, within_s=60.0)
     assert_held(verdict)
     assert verdict.figures["blows: kill"]
