@@ -6,6 +6,7 @@ cannot read.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -58,6 +59,8 @@ _UNKNOWN_ROLE: Final = ("role", "does not exist")
 _NO_ENTRY: Final = "no pg_hba.conf entry"
 _PASSWORD: Final = ("password authentication failed", "no password supplied")
 _NOT_READ: Final = "invalid "  # "invalid port number", "invalid integer value": of the address, which they quote
+_HOST: Final = re.compile(r"^- host: '?(?P<host>[^',]*)'?, port: '?(?P<port>[^',]*)'?, (?P<said>.*)$", re.MULTILINE)
+"""How psycopg tells of each host after all of several have failed."""
 _CA_HINT: Final = (
     "sslrootcert= in PROMPTYOSELF_DB names the file of the CA that signed it, or `system` for those of this machine; "
     "when that is right and the certificate has not run out, somebody else answers there"
@@ -178,7 +181,13 @@ def not_connected(exc: psycopg.Error, location: str) -> StoreError:
         if part in said:
             words = next(line for line in said.splitlines() if part in line).rpartition(" failed: ")[2]
             return StoreError(f"no TLS with the database {location}: {meaning} ({words.strip()})", hint=hint)
-    return unreachable(location, _first_line(exc))
+    return unreachable(location, _of_each_host(said) or _first_line(exc))
+
+
+def _of_each_host(said: str) -> str:
+    """Return what each of several hosts answered: that one refuses and another only reads, say. Empty for one host."""
+    found = [(one["host"], one["port"], one["said"].rpartition(" failed: ")[2]) for one in _HOST.finditer(said)]
+    return "; ".join(f"{host}:{port}: {words}" for host, port, words in dict.fromkeys(found))[:300]
 
 
 def refuse_unfit(server: Mapping[str, Any], location: str) -> None:

@@ -484,3 +484,20 @@ def test_a_database_of_other_letters_is_refused(postgres: PostgresServer, opened
 def test_commands_of_this_package_know_the_driver_only_when_it_is_needed() -> None:
     code = "import sys, promptyoself.storage.sqlite; sys.exit('psycopg' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], env=dict(os.environ), check=False).returncode == 0
+
+
+def test_of_several_hosts_each_says_why_it_will_not_do(postgres: PostgresServer) -> None:
+    """A failover without a winner: one that only reads, and one that is gone."""
+    with psycopg.connect(postgres.url(), autocommit=True) as connection:
+        connection.execute("CREATE ROLE reader LOGIN SUPERUSER")
+        connection.execute("ALTER ROLE reader SET default_transaction_read_only = on")
+    hosts = f"127.0.0.1:{postgres.port},127.0.0.1:1"
+    with pytest.raises(StoreUnreachable) as refused:
+        PostgresStore.open(
+            f"postgresql://reader:hush@{hosts}/postgres?target_session_attrs=read-write", new_uid=lambda: "1" * 32
+        )
+    assert f"127.0.0.1:{postgres.port}: session is read-only" in refused.value.message
+    assert "127.0.0.1:1: Connection refused" in refused.value.message
+    assert "hush" not in refused.value.message
+    with psycopg.connect(postgres.url(), autocommit=True) as connection:
+        connection.execute("DROP ROLE reader")
