@@ -90,7 +90,7 @@ def test_a_worker_that_is_told_to_stop_finishes_what_it_has_begun(fleet: FleetSt
     assert worker.process.wait(within_s=30) == 0, worker.process.stderr
     answer = one_object(worker.process.stdout)
     assert (answer["clean"], answer["count"]) == (True, 4)
-    assert re.search(r"worker\.health .*\nworker\.started host=.* database=postgresql://", worker.process.stderr)
+    assert re.search(r"(?s)worker\.health .*\nworker\.started host=.* database=postgresql://", worker.process.stderr)
     assert_each_arrived_once(receiver.arrivals(), [text for _, text in prompts])
     assert fleet.states().keys() <= {DeliveryState.ACCEPTED, DeliveryState.DELIVERED}
 
