@@ -291,9 +291,20 @@ class PostgresStatements(Statements):
         openings, moved = planned.take_what_is_kept()
         with self._in_one_trip():
             if openings:
+                self._ask_for_lanes({row["lane"]: row["target"] for row in openings})
                 self._execute(self._sql["plan_deliveries"], {"rows": json.dumps(openings, ensure_ascii=False)})
             if moved:
                 self._execute(self._sql["step_save_schedules"], places(moved))
+
+    def _ask_for_lanes(self, targets: Mapping[str, str]) -> Cursor | None:
+        """Make and keep those lanes that are not kept yet; return the answer, which tells those that now are."""
+        wanted = {lane: target for lane, target in targets.items() if lane not in self._kept.lanes_made}
+        if not wanted:
+            return None
+        made = [{"lane": lane, "target": target} for lane, target in sorted(wanted.items())]
+        return self._execute(
+            self._sql["keep_lanes"], {"lanes": list(wanted), "rows": json.dumps(made, ensure_ascii=False)}
+        )
 
     def _write_lanes(self) -> None:
         lanes, self._kept.lanes = sorted(self._kept.lanes), set()

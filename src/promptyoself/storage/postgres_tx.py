@@ -78,51 +78,49 @@ class PostgresTx(TokenStatements, ServerStatements, SqlTx):
 
         One transaction plans at a time, and for any other there are none: were two to plan, a lane could have a later
         fire time stored, and sent, before an earlier one. An agent's are left out while somebody else counts against
-        its limits. The lanes of those returned are there.
+        its limits.
         """
         if self._is_reading:
             return super().schedules_due(now=now, limit=limit)
         self._write_planned()
         with self._translating():
             self._trips.keep_open()  # it is thought about what was read, in the middle of it
+        values = {"now": micros(now), "limit": page(limit)}
         with self._in_one_trip():
             turn = self._execute(self._sql["take_planners_turn"], {"name": PLANNERS_TURN})
-            taken = self._execute(self._sql["take_schedules_due"], {"now": micros(now), "limit": page(limit)})
+            taken = self._execute(self._sql["take_schedules_due"], values)
+            ahead = self._execute(self._sql["look_ahead"], values)
         ours = turn.fetchone()
         if ours is None or not ours["is_ours"]:
             return []
-        found = taken.fetchall()
-        self._kept.schedules.update(row["id"] for row in found)
-        return self._foreseen([self._mapped(row, self._schedule_of) for row in found])
+        due = [self._mapped(row, self._schedule_of) for row in taken.fetchall()]
+        self._kept.schedules.update(one.id for one in due)
+        self._foresee(due, ahead.fetchall())
+        counted = sorted({_counted_as(one) for one in due if one.provenance.owner != OPERATOR})
+        mine = self._try_names(counted)
+        return [one for one in due if one.provenance.owner == OPERATOR or _counted_as(one) in mine]
 
-    def _foreseen(self, due: Sequence[Schedule]) -> list[Schedule]:
-        """Fetch what the planner asks about each schedule, for all of them at once, and make their lanes.
-
-        Return those whose agents nobody else counts just now.
-        """
-        if not due:
-            return []
-        agents = sorted({_counted_as(one) for one in due if one.provenance.owner != OPERATOR})
-        targets = {one.lane: one.definition.target for one in due if one.next_fire_at is not None}
-        planned = self._kept.planned
+    def _foresee(self, due: Sequence[Schedule], ahead: Sequence[Values]) -> None:
+        """Note what the planner will ask about each schedule; of those that the look ahead has not met, ask now."""
+        taken = {one.id: Taken(one, micros_or_none(one.next_fire_at)) for one in due}
+        self._kept.planned.taken.update(taken)
+        self._kept.planned.delivery_ids = [row["new_id"] for row in reversed(ahead)]
+        for row in ahead:
+            if row["due_id"] in taken:
+                taken[row["due_id"]].stored.update(row["stored"])
+                if row["id"] is not None:
+                    taken[row["due_id"]].note(self._mapped(row, rows.delivery_of))
+        met = {row["due_id"] for row in ahead}
+        left = [one for one in due if one.id not in met]
+        if not left:
+            return
         with self._in_one_trip():
-            names = self._ask_for_names(agents)
-            lanes = self._ask_for_lanes(targets)
-            unfinished = self._execute(self._sql["unfinished_of_schedules"], {"ids": numbers(one.id for one in due)})
-            stored = self._execute(self._sql["occurrences_of_schedules"], _fires(due))
-            ids = self._execute(self._sql["delivery_ids"], {"count": len(due)})
-        for answer, known in ((names, self._kept.names), (lanes, self._kept.lanes_made)):
-            if answer is not None:
-                known.update(row["name"] for row in answer.fetchall())
-        self._keep_lanes(targets)
-        for one in due:
-            planned.taken[one.id] = Taken(one, micros_or_none(one.next_fire_at))
+            unfinished = self._execute(self._sql["unfinished_of_schedules"], {"ids": numbers(one.id for one in left)})
+            stored = self._execute(self._sql["occurrences_of_schedules"], _fires(left))
         for row in unfinished.fetchall():
-            planned.taken[row["schedule_id"]].note(self._mapped(row, rows.delivery_of))
+            taken[row["schedule_id"]].note(self._mapped(row, rows.delivery_of))
         for row in stored.fetchall():
-            planned.taken[row["schedule_id"]].stored.add(row["fire_at"])
-        planned.delivery_ids = [row["id"] for row in reversed(ids.fetchall())]
-        return [one for one in due if one.provenance.owner == OPERATOR or _counted_as(one) in self._kept.names]
+            taken[row["schedule_id"]].stored.add(row["fire_at"])
 
     def add_schedules(self, new: Sequence[NewSchedule]) -> list[int]:
         """Store many schedules in one statement; return their ids in the same order."""
@@ -141,7 +139,7 @@ class PostgresTx(TokenStatements, ServerStatements, SqlTx):
     def add_delivery(self, new: NewDelivery, *, retry_until: datetime) -> Delivery | None:
         """Store an occurrence, making its lane; None when (schedule, revision, kind, fire_at) is there already."""
         taken = self._kept.planned.taken.get(new.schedule_id)
-        if taken is not None and new.lane in self._kept.lanes_made and taken.foresees(new):
+        if taken is not None and taken.foresees(new):
             return self._open(taken, new, retry_until=retry_until)
         if not self._lock_schedule(new.schedule_id):
             raise StoreError(f"schedule {new.schedule_id} is not in {self._location}")
@@ -248,14 +246,6 @@ class PostgresTx(TokenStatements, ServerStatements, SqlTx):
                 return
             self._kept.lanes_made.update(row["name"] for row in asked.fetchall())
         raise StoreBusy("lanes are deleted as quickly as they are made", hint="try again")
-
-    def _ask_for_lanes(self, targets: Mapping[str, str]) -> Cursor | None:
-        """Make and keep those lanes that are not kept yet; return the answer, which tells those that now are."""
-        wanted = {lane: target for lane, target in targets.items() if lane not in self._kept.lanes_made}
-        if not wanted:
-            return None
-        made = [{"lane": lane, "target": target} for lane, target in sorted(wanted.items())]
-        return self._execute(self._sql["keep_lanes"], {"lanes": list(wanted), "rows": _json(made)})
 
     def _refresh_lanes(self, lanes: Iterable[str]) -> None:
         self._kept.lanes.update(lanes)

@@ -110,6 +110,23 @@ def test_whose_turn_it_is_not_keeps_no_schedule_from_the_planner_whose_it_is(sto
         assert tx.schedules_due(now=NOW, limit=9) == schedules
 
 
+def test_of_a_schedule_taken_instead_of_one_that_others_have_it_is_asked_what_is_there(
+    store: PostgresStore, beside: Beside
+) -> None:
+    schedules = [due(store, f"uid-{number}") for number in range(2)]
+    add_delivery(store, schedules[1], fire_at=NOW, state=DeliveryState.SKIPPED)
+    waiting = add_delivery(store, schedules[1], fire_at=NOW - MINUTE)
+
+    def instead(tx: PostgresTx) -> None:
+        assert tx.schedules_due(now=NOW, limit=1) == [schedules[1]]
+        assert tx.unfinished_deliveries(schedules[1].id) == [waiting]
+        assert tx.add_delivery(a_new_delivery(schedules[1]), retry_until=NOW + HOUR) is None
+
+    with store.transaction() as tx:
+        tx.schedule(schedules[0].id)
+        beside.runs(instead)
+
+
 def test_more_fire_times_than_schedules_get_ids_of_their_own(store: PostgresStore) -> None:
     policy = Policy(catch_up=CatchUp.ALL, overlap=Overlap.QUEUE)
     schedule, late = due(store, policy=policy), NOW + timedelta(days=6)

@@ -38,6 +38,7 @@ PLANS = {
     "deliveries_of_agent": ["schedules_agent", "deliveries_of_schedule"],
     "save_delivery": ["deliveries_pkey"],
     "unfinished_of_schedules": ["deliveries_unfinished"],
+    "look_ahead": ["schedules_due", "deliveries_unfinished", "deliveries_schedule_id_revision_kind_fire_at_key"],
     "occurrences_of_schedules": ["deliveries_schedule_id_revision_kind_fire_at_key"],
     "take_turn": ["deliveries_head", "deliveries_unfinished"],
     "give_turn": ["deliveries_pkey", "deliveries_unfinished"],

@@ -204,6 +204,24 @@ resting AS (
     ORDER BY paused_until, id LIMIT :limit FOR UPDATE SKIP LOCKED)
 SELECT * FROM due UNION ALL SELECT * FROM resting ORDER BY wake_at, id LIMIT :limit
 
+-- name: look_ahead
+-- In one trip with take_schedules_due, and a statement of its own, so that it sees what was committed before those were
+-- taken: what is unfinished of each, which fire times are stored already, and ids for new deliveries, which facts name.
+-- It looks for the same, but for what others have in hand: what was taken instead of these is not in it.
+WITH due AS MATERIALIZED (
+    SELECT id, revision, next_fire_at FROM schedules
+    WHERE state = 'active' AND next_fire_at <= :now AND current_setting('promptyoself.plans', true) = 'yes'
+    ORDER BY next_fire_at, id LIMIT :limit)
+SELECT
+    due.id AS due_id, nextval(pg_get_serial_sequence('deliveries', 'id')) AS new_id,
+    ARRAY (
+        SELECT fire_at FROM deliveries AS old
+        WHERE old.schedule_id = due.id AND old.revision = due.revision AND old.kind = 'scheduled'
+            AND old.fire_at >= due.next_fire_at) AS stored,
+    d.*
+FROM due LEFT JOIN deliveries AS d
+    ON d.schedule_id = due.id AND d.state IN ('pending', 'leased', 'accepted', 'unknown')
+
 -- name: unfinished_of_schedules
 -- For a planner: of all schedules that it has taken.
 SELECT * FROM deliveries
