@@ -996,19 +996,22 @@ WHERE lane = ANY (CAST(:lanes AS text[]))
     AND (is_in_flight = 1 OR NOT EXISTS (
         SELECT 1 FROM stop_switch
         WHERE until IS NULL OR until > CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)))
-    AND NOT EXISTS (
-        SELECT 1 FROM pgqueuer
-        WHERE dedupe_key = lanes.lane COLLATE "default" AND status IN ('queued', 'picked') AND dedupe_key IS NOT NULL)
+    AND (
+        SELECT id FROM pgqueuer
+        WHERE dedupe_key = lanes.lane COLLATE "default" AND status IN ('queued', 'picked') AND dedupe_key IS NOT NULL
+        LIMIT 1) IS NULL
 
 -- name: due_lanes
 -- Free lanes that came due within a span, and have no token; their rows are taken in hand. One that somebody else has in
--- hand is left to him: whoever writes to a lane issues its token.
+-- hand is left to him: whoever writes to a lane issues its token. Looked up lane by lane: a plan that joins, made while
+-- there was nothing, compares all lanes with all tokens.
 SELECT lane FROM lanes
 WHERE lease_token IS NULL AND next_due_at IS NOT NULL AND next_due_at > :after AND next_due_at <= :now
     AND (is_in_flight = 1 OR NOT CAST(:is_stopped AS boolean))
-    AND NOT EXISTS (
-        SELECT 1 FROM pgqueuer
-        WHERE dedupe_key = lanes.lane COLLATE "default" AND status IN ('queued', 'picked') AND dedupe_key IS NOT NULL)
+    AND (
+        SELECT id FROM pgqueuer
+        WHERE dedupe_key = lanes.lane COLLATE "default" AND status IN ('queued', 'picked') AND dedupe_key IS NOT NULL
+        LIMIT 1) IS NULL
 ORDER BY next_due_at, lane LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
 
 -- name: due_lanes_of_ended_leases
@@ -1016,9 +1019,10 @@ ORDER BY next_due_at, lane LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
 SELECT lane FROM lanes
 WHERE lease_token IS NOT NULL AND leased_until <= :now AND next_due_at <= :now
     AND (is_in_flight = 1 OR NOT CAST(:is_stopped AS boolean))
-    AND NOT EXISTS (
-        SELECT 1 FROM pgqueuer
-        WHERE dedupe_key = lanes.lane COLLATE "default" AND status IN ('queued', 'picked') AND dedupe_key IS NOT NULL)
+    AND (
+        SELECT id FROM pgqueuer
+        WHERE dedupe_key = lanes.lane COLLATE "default" AND status IN ('queued', 'picked') AND dedupe_key IS NOT NULL
+        LIMIT 1) IS NULL
 ORDER BY lane LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
 
 -- name: issue_tokens
@@ -1039,9 +1043,10 @@ WHERE lane = ANY (CAST(:lanes AS text[]))
     AND (is_in_flight = 1 OR NOT EXISTS (
         SELECT 1 FROM stop_switch
         WHERE until IS NULL OR until > CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)))
-    AND NOT EXISTS (
-        SELECT 1 FROM pgqueuer
-        WHERE dedupe_key = lanes.lane COLLATE "default" AND status IN ('queued', 'picked') AND dedupe_key IS NOT NULL)
+    AND (
+        SELECT id FROM pgqueuer
+        WHERE dedupe_key = lanes.lane COLLATE "default" AND status IN ('queued', 'picked') AND dedupe_key IS NOT NULL
+        LIMIT 1) IS NULL
 ORDER BY next_due_at, lane
 ON CONFLICT (dedupe_key) WHERE status IN ('queued', 'picked') AND dedupe_key IS NOT NULL DO NOTHING
 
