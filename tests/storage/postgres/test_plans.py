@@ -131,7 +131,7 @@ def test_a_plan_made_while_a_table_is_empty_serves_when_it_has_grown(postgres: P
                 found = tx._connection.execute(b"EXPLAIN (GENERIC_PLAN, COSTS OFF) " + numbered).fetchall()
                 steps = "\n".join(str(step["QUERY PLAN"]) for step in found)
                 assert not re.search(read, steps), f"{name}:\n{steps}"
-            for name in ("wake_lanes", "due_lanes", "due_lanes_of_ended_leases"):  # no lane beside all tokens
+            for name in ("wake_lanes", "due_lanes", "due_lanes_of_ended_leases", "occurrences_of_schedules"):
                 found = tx._connection.execute(b"EXPLAIN (GENERIC_PLAN, COSTS OFF) " + _numbered(name)).fetchall()
                 steps = "\n".join(str(step["QUERY PLAN"]) for step in found)
                 assert "Join Filter" not in steps, f"{name}:\n{steps}"

@@ -230,10 +230,14 @@ ORDER BY schedule_id, fire_at, id
 
 -- name: occurrences_of_schedules
 -- For a planner: what it may want to store and is there already.
-SELECT d.schedule_id, d.fire_at
+-- Schedule by schedule: a plan that joins, made while there was nothing, reads all deliveries.
+SELECT found.schedule_id, found.fire_at
 FROM unnest(CAST(:ids AS bigint[]), CAST(:revisions AS bigint[]), CAST(:since AS bigint[])) AS due (id, revision, since)
-JOIN deliveries AS d ON d.schedule_id = due.id AND d.revision = due.revision AND d.kind = 'scheduled'
-    AND d.fire_at >= due.since
+CROSS JOIN LATERAL (
+    SELECT schedule_id, fire_at FROM deliveries
+    WHERE schedule_id = due.id AND revision = due.revision AND kind = 'scheduled' AND fire_at >= due.since
+    OFFSET 0
+) AS found
 
 -- name: delivery_ids
 -- Ids of deliveries to come: facts name them, and go out in the same trip.
