@@ -121,11 +121,14 @@ class TokenStatements(PostgresStatements):
         picks = self._kept.picks
         few = len(lanes) <= limits.FLEET_PICKED_AT_ONCE_MAX
         # At the commit only: what is issued before may still be undone.
-        if picks is None or not (few and picks.targets and self._is_committing):
-            self._execute(self._sql["wake_lanes"], {"lanes": texts(lanes)})
-            return
-        values: Values = {"lanes": texts(lanes), "owner": picks.owner, "targets": texts(picks.targets)}
-        self._woken = self._execute(self._sql["wake_lanes_here"], values)
+        may_pick = picks is not None and few and self._is_committing
+        values: Values = {
+            "lanes": texts(lanes),
+            "owner": picks.owner if picks is not None else None,
+            "targets": texts(picks.targets if picks is not None and may_pick else ()),
+        }
+        woken = self._execute(self._sql["wake_lanes"], values)
+        self._woken = woken if may_pick else None
 
     def _wants_no_token(self, lanes: Sequence[str]) -> set[str]:
         """Return those lanes just written of which it is known here that they are somebody's, or not due."""

@@ -1038,24 +1038,8 @@ WHERE lane = ANY (CAST(:lanes AS text[])) ORDER BY next_due_at, lane
 ON CONFLICT (dedupe_key) WHERE status IN ('queued', 'picked') AND dedupe_key IS NOT NULL DO NOTHING
 
 -- name: wake_lanes
--- Both in one, for a planner, whose lanes are due but for a few: an INSERT of nothing tells all nodes to look, too.
-INSERT INTO pgqueuer (priority, entrypoint, dedupe_key, payload, status)
-SELECT 0, target, lane, convert_to(lane, 'UTF8'), 'queued' FROM lanes
-WHERE lane = ANY (CAST(:lanes AS text[]))
-    AND next_due_at <= CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)
-    AND (lease_token IS NULL OR leased_until <= CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint))
-    AND (is_in_flight = 1 OR NOT EXISTS (
-        SELECT 1 FROM stop_switch
-        WHERE until IS NULL OR until > CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)))
-    AND (
-        SELECT id FROM pgqueuer
-        WHERE dedupe_key = lanes.lane COLLATE "default" AND status IN ('queued', 'picked') AND dedupe_key IS NOT NULL
-        LIMIT 1) IS NULL
-ORDER BY next_due_at, lane
-ON CONFLICT (dedupe_key) WHERE status IN ('queued', 'picked') AND dedupe_key IS NOT NULL DO NOTHING
-
--- name: wake_lanes_here
--- The same for a planner that would run them at once: without the queue, where nothing of their target waits in it.
+-- Both in one, for a planner, whose lanes are due but for a few: an INSERT of nothing tells all nodes to look, too. Tokens
+-- of those targets that it would run at once are in its hands from the start, where nothing of theirs waits in the queue.
 INSERT INTO pgqueuer (priority, entrypoint, dedupe_key, payload, status, queue_manager_id)
 SELECT
     0, target, lane, convert_to(lane, 'UTF8'),
@@ -1064,9 +1048,9 @@ SELECT
 FROM (
     SELECT
         lane, target, next_due_at,
-        target = ANY (CAST(:targets AS text[])) AND NOT EXISTS (
-            SELECT 1 FROM pgqueuer
-            WHERE entrypoint = lanes.target COLLATE "default" AND status = 'queued') AS is_here
+        target = ANY (CAST(:targets AS text[])) AND (
+            SELECT id FROM pgqueuer
+            WHERE entrypoint = lanes.target COLLATE "default" AND status = 'queued' LIMIT 1) IS NULL AS is_here
     FROM lanes
     WHERE lane = ANY (CAST(:lanes AS text[]))
         AND next_due_at <= CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)
@@ -1074,9 +1058,10 @@ FROM (
         AND (is_in_flight = 1 OR NOT EXISTS (
             SELECT 1 FROM stop_switch
             WHERE until IS NULL OR until > CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)))
-        AND NOT EXISTS (
-            SELECT 1 FROM pgqueuer
-            WHERE dedupe_key = lanes.lane COLLATE "default" AND status IN ('queued', 'picked') AND dedupe_key IS NOT NULL)) AS due
+        AND (
+            SELECT id FROM pgqueuer
+            WHERE dedupe_key = lanes.lane COLLATE "default" AND status IN ('queued', 'picked') AND dedupe_key IS NOT NULL
+            LIMIT 1) IS NULL) AS due
 ORDER BY next_due_at, lane
 ON CONFLICT (dedupe_key) WHERE status IN ('queued', 'picked') AND dedupe_key IS NOT NULL DO NOTHING
 RETURNING id, dedupe_key AS lane, status = 'picked' AS is_picked
