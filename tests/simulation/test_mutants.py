@@ -26,6 +26,8 @@ from tests.simulation.story import StoryWorld
 
 SEEDS_MAX = 400
 """A fault that so many worlds do not show is one that the simulation is blind to."""
+FIRST_SEEDS = (390, 199, 120)
+"""Worlds that show what hundreds before them do not: looked at first, they spare a minute."""
 
 Patch = pytest.MonkeyPatch
 
@@ -314,7 +316,7 @@ MUTANTS: list[Callable[[Patch], None]] = [
 def test_the_simulation_turns_red(mutant: Callable[[Patch], None]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         mutant(patch)
-        caught = next((seed for seed in range(SEEDS_MAX) if is_red(seed)), None)
+        caught = next((seed for seed in (*FIRST_SEEDS, *range(SEEDS_MAX)) if is_red(seed)), None)
     assert caught is not None, f"{SEEDS_MAX} worlds stay green"
 
 
