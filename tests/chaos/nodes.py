@@ -147,7 +147,7 @@ def wait_until_up(process: Process) -> None:
     """Wait until a door or a worker says that it has begun."""
 
     def is_up() -> bool:
-        assert process.is_alive, process.stderr
+        assert process.is_alive, process.stderr + process.stdout
         return any(word in process.stderr for word in ("serve.listening", "worker.started"))
 
     wait_for("a node is up", is_up, within_s=60)

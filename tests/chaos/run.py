@@ -9,7 +9,6 @@ import math
 import os
 import random
 import signal
-import socket
 import sys
 import threading
 import time
@@ -28,6 +27,7 @@ from tests.chaos.nodes import LIMITS, RESUMED_S, Node, Scene, environment, faket
 from tests.chaos.oracle import Command, Kind, Promise, Timeline
 from tests.chaos.places import Place
 from tests.e2e.stage import ROOT, Process, wait_for
+from tests.ports import free_port
 
 CALL_S: Final = 10.0
 TRY_FOR_S: Final = 120.0
@@ -76,7 +76,7 @@ class Run:
         self._doing: Final = ThreadPoolExecutor(24, thread_name_prefix="chaos")
         self._manners: Final[dict[str, Mapping[str, Any]]] = dict(manners or {})
         self._receiver: Final = self._start_receiver(folder)
-        self._ports: Final = [_free_port() for _ in range(doors)]
+        self._ports: Final = [free_port() for _ in range(doors)]
         self.scene: Final = Scene(
             folder,
             environment(
@@ -461,9 +461,3 @@ def _asked(one: Promise) -> dict[str, object]:
         return {**body, "time": one.start_at.isoformat()}
     rule = {"every": f"{one.every_s}s", "start_at": one.start_at.isoformat(), "end_at": one.end_at.isoformat()}
     return {**body, **rule, "catch_up": "all", "overlap": "queue"}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -18,6 +18,7 @@ from promptyoself.interfaces.small_server import word
 from tests.interfaces.fleet import FakeFleet
 from tests.interfaces.test_listening import make_pem
 from tests.interfaces.world import Door
+from tests.ports import free_port
 
 OTHERWISE = word(503, "not yet")
 
@@ -79,8 +80,7 @@ def test_serve_and_worker_answer_while_they_wait(tmp_path: Path) -> None:
     door = Door(tmp_path)
     door.services.fleet = FakeFleet()
     door.services.delays = ["it does not answer"]
-    with listen(0) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     heard: list[tuple[int, int, http.client.HTTPResponse, bytes]] = []
 
     def ask() -> None:

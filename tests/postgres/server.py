@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -20,6 +19,8 @@ from types import TracebackType
 from typing import Final, Self
 
 import psycopg
+
+from tests.ports import free_port
 
 START_FOR_S: Final = 60
 NEWEST: Final = 18
@@ -68,7 +69,7 @@ class PostgresServer:
         self._user: Final = _NOT_ROOT if os.geteuid() == 0 else None
         # Short: the path of a Unix socket has room for about a hundred characters.
         self.folder: Final = Path(tempfile.mkdtemp(prefix="pg", dir="/tmp"))
-        self.port: Final = _free_port()
+        self.port: Final = free_port()
         self._names = count(1)
         speed = {} if is_durable else {"fsync": "off", "full_page_writes": "off"}
         self._settings: Final = {**SETTINGS, **speed, **(settings or {})}
@@ -181,9 +182,3 @@ class PostgresServer:
 
 def _is_open_to_all(folder: Path) -> bool:
     return all(one.stat().st_mode & 0o005 == 0o005 for one in (folder, *folder.parents))
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
