@@ -66,7 +66,7 @@ def bursts_under_kills(
         first_s = min(run.timeline.seconds(one.start_at) for one in run.promises.values())
         time.sleep(max(0.0, first_s - time.monotonic()))
         until_s = first_s + within_s
-        # A quick machine has carried a small burst before the first kill would come: that one waits for a quarter of it.
+        # A quick machine carries a small burst before the first kill would come: that one waits for a quarter of it.
         _sleep_until_done(run, kill_every_s * chance.uniform(0.5, 1.5), count // 4)
         while time.monotonic() < until_s and run.stored() < count:
             node = chance.choice(run.workers)
