@@ -28,7 +28,7 @@ LIMITS: Final[Mapping[str, float]] = {
 """Of the nodes, in seconds: a run of a minute sees many leases end."""
 PACE: Final[Mapping[str, float]] = {
     "look_first_s": 0.1, "look_last_s": 1.0, "outage_pause_s": 0.2, "lost_after_s": 5.0, "quiet_for_s": 1.0,
-    "absent_after_s": 1.5, "accept_timeout_s": 2.0, "read_timeout_s": 60.0,
+    "absent_after_s": 1.5, "accept_timeout_s": 2.0, "read_timeout_s": 600.0,
 }  # fmt: skip
 """Of the Letta target. A question that a stop interrupts is still answered: its time-out must not hide a lost lease."""
 CHILD: Final = (sys.executable, "-m", "tests.chaos.child")

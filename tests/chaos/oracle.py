@@ -107,10 +107,12 @@ class Promise:
     def _need(self, fire_s: float) -> Need:
         if any(_is_certain(one, fire_s) for one in self.did(Kind.CANCELLED)):
             return Need.MUST_NOT
-        if self.did(Kind.CANCELLED) or self.registered_s >= fire_s - _CERTAIN_S:
+        if self.did(Kind.CANCELLED):
             return Need.MAY
-        if self.every_s is None:  # a one-off that comes due in a pause arrives late
-            return Need.MUST if self._is_going_on else Need.MAY
+        if self.every_s is None:  # a one-off that comes due in a pause, or while it is registered, arrives late
+            return Need.MUST if self._is_going_on and self.registered_s < math.inf else Need.MAY
+        if self.registered_s >= fire_s - _CERTAIN_S:
+            return Need.MAY
         return self._need_in_pauses(fire_s)
 
     def _need_in_pauses(self, fire_s: float) -> Need:

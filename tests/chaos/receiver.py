@@ -6,6 +6,7 @@ RECORD gets one JSON line an event, each in one write, `at` in seconds of the ma
 process of the run shares and no skew touches:
 
     looked    somebody asks for an agent's active runs: a send is about to begin on this lane
+    held      that question waits for /test/let_go
     begun     a prompt has been read: number, lane, otid, text, envelope
     stored    the agent has it: number, run
     answered  the answer is on the wire: number, status
@@ -26,10 +27,11 @@ import json
 import os
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import formatdate
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote
@@ -54,6 +56,8 @@ class Manners:
     run_s: float = 0.0
     look_s: float = 0.0
     """How long the list of active runs takes, which is asked for before each send."""
+    holds: bool = False
+    """True: the first list of active runs that is asked for is answered once /test/let_go says so."""
     forgets: bool = False
     """True: what was stored is shown by no list, as from a server whose history was lost."""
 
@@ -79,6 +83,10 @@ class Server:
         self._messages: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
         self._tries: Counter[tuple[str, str]] = Counter()
         self._keeps_tags = keeps_tags
+        self._held: set[str] = set()
+        """Agents of whom a question was held: the next ones are not."""
+        self._holding: list[Callable[[], None]] = []
+        """What answers them."""
         self._manners: dict[str, Manners] = {}
         self._behave(manners)
         self._loop = asyncio.get_running_loop()
@@ -110,6 +118,9 @@ class Server:
                 one.answer({})
             case ["test", "manners"]:
                 self._behave(json.loads(body))
+                one.answer({})
+            case ["test", "let_go"]:
+                self._let_go()
                 one.answer({})
             case _:
                 one.answer({"detail": "Not Found"}, 404)
@@ -238,8 +249,19 @@ class Server:
         is_look = "statuses" in query and agent != EVERYBODY
         if is_look:
             self.note("looked", agent=agent)
+            if self._manners_of(agent).holds and agent not in self._held:
+                self._held.add(agent)
+                self._holding.append(partial(one.answer, self._list_runs(query)))
+                self.note("held", agent=agent)
+                return
         pause_s = self._manners_of(agent).look_s if is_look else 0.0
         self._later(pause_s, lambda: one.answer(self._list_runs(query)))
+
+    def _let_go(self) -> None:
+        """Answer what is held, as it was when it was asked."""
+        held, self._holding = self._holding, []
+        for answer in held:
+            answer()
 
     def _list_runs(self, query: dict[str, list[str]]) -> list[dict[str, Any]]:
         name, wants_active = query.get("agent_id", [None])[0], "statuses" in query

@@ -13,8 +13,9 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -205,10 +206,19 @@ class Run:
         except (OSError, http.client.HTTPException, ValueError):
             return False
 
+    def is_delivered(self, promise: Promise) -> bool:
+        """Return whether a door knows that a one-off has been carried: its lane has been given back by then."""
+        asked = f"/api/v1/deliveries?schedule_id={promise.schedule_id}&state=delivered"
+        return bool(self._until_answered("GET", asked, None)[1]["deliveries"])
+
     def behave(self, manners: Manners) -> None:
         """Change how agents meet their prompts; agents that are not named keep their manners."""
         self._manners.update(manners)
         self._ask(self._receiver_port, "POST", "/test/manners", manners, {})
+
+    def let_go(self) -> None:
+        """Answer all questions that agents who hold them have been asked so far."""
+        self._ask(self._receiver_port, "POST", "/test/let_go", {}, {})
 
     def halt(self) -> None:
         """Let nothing go out, whatever is due."""
@@ -271,18 +281,23 @@ class Run:
         """Take the database away for so long."""
         self._away(for_s, mode=mode)
 
-    def stop_workers_until(self, is_over: Callable[[], bool], *, within_s: float) -> None:
-        """Stop all workers for longer than their leases and until something is so; then resume them."""
+    @contextmanager
+    def workers_stopped(self) -> Iterator[None]:
+        """Stop all workers, and resume them at the end: it is for the body to wait until they have lost all."""
+        stopped = list(self.workers)
         at_s = time.monotonic()
-        for node in self.workers:
+        for node in stopped:
             node.process.signal(signal.SIGSTOP)
         try:
-            time.sleep(STOP_S)
-            wait_for("others do the work", is_over, within_s=within_s)
+            yield
         finally:
-            for node in self.workers:
+            for node in stopped:
                 node.process.signal(signal.SIGCONT)
             self.scene.blows.append(Blow("stop", at_s, time.monotonic() + RESUMED_S))
+
+    def add_worker(self) -> None:
+        """Start one worker more."""
+        self.workers.append(Node(self.scene, self.place.worker))
 
     def start_again(self) -> None:
         """Start the nodes that have ended by themselves, as a service manager does: one may start into an outage."""
@@ -372,10 +387,14 @@ class Run:
         """Return how many prompts agents have got so far: cheap, for waits."""
         return self._count()["stored"]
 
-    def sends_begun(self) -> int:
-        """Return how many sends have asked for the agent's active runs, and not brought their prompt yet."""
-        counted = self._count()
-        return counted["looked"] - counted["begun"]
+    def held(self) -> int:
+        """Return how many questions right before a send have been held so far."""
+        return self._count()["held"]
+
+    @staticmethod
+    def sends_over(nodes: Iterable[Node]) -> int:
+        """Return how many sends these nodes have come to an end with, whatever the end: by their logs."""
+        return sum(node.process.stderr.count("delivery.sent ") for node in nodes)
 
     def _count(self) -> Counter[str]:
         """Count what has been written since the last look: all of a long record is read once, not at each look."""
@@ -384,7 +403,7 @@ class Run:
             new = record.read()
         whole = new[: new.rfind(b"\n") + 1]
         self._counted_to += len(whole)
-        for what in ("stored", "looked", "begun"):
+        for what in ("stored", "held"):
             self._counted[what] += whole.count(b'{"what": "%s"' % what.encode())
         return self._counted
 
@@ -410,6 +429,8 @@ class Run:
         while time.monotonic() < until_s:
             case = self.case()
             if not missing(case) and not at_work(case):
+                break
+            if self._is_mutant and complaints(self.case(is_over=False)):  # what it was broken for is seen
                 break
             self.start_again()
             time.sleep(0.5)

@@ -13,6 +13,7 @@ from tests.chaos.checker import at_work, missing
 from tests.chaos.ledger import Arrival
 from tests.chaos.nemesis import plan
 from tests.chaos.nodes import LIMITS, Node
+from tests.chaos.oracle import Kind
 from tests.chaos.places import Place
 from tests.chaos.run import Manners, Run, burst, some_promises
 from tests.e2e.stage import wait_for
@@ -100,26 +101,38 @@ def _sleep_until_done(run: Run, for_s: float, count: int) -> bool:
     return False
 
 
-def stopped_beyond_its_lease(
-    folder: Path,
-    place: Place,
-    *,
-    agents: int = 90,
-    each: int = 1,
-    linger_s: float = 3.0,
-    mutants: tuple[str, ...] = (),
-) -> Verdict:
-    """Stop the workers, which hold most lanes, in every phase of a send, until a door has them; then resume them."""
-    manners: Manners = {"*": {"answer_s": 0.2, "run_s": 0.2, "look_s": 2.0}}
-    patient = {"RUN_TIME_MAX": 120}  # a send that is given up after its stop would hide that its lease was lost
-    with Run(folder, place, manners=manners, mutants=mutants, in_flight=_IN_FLIGHT, limits=patient) as run:
-        run.register(burst(run, count=agents * each, agents=agents, due_in_s=2.0))
-        # Slots are divided between the nodes: when so many are taken, the workers have theirs.
-        wait_for("sends that have begun", lambda: run.sends_begun() > _IN_FLIGHT // 2, within_s=60)
+_HELD_MAX: Final = 30
+
+
+def stopped_beyond_its_lease(folder: Path, place: Place, *, agents: int = 90, mutants: tuple[str, ...] = ()) -> Verdict:
+    """Stop the workers in every phase of a send, until another has carried all that they had; then resume them.
+
+    Every third send is stopped right before its prompt goes: the agent keeps the last question that comes before, and
+    its answer lies there when they are resumed. What they do with it is in their logs then: nobody guesses how long.
+    """
+    held = range(0, min(agents, 3 * _HELD_MAX), 3)
+    manner = {"answer_s": 0.2, "run_s": 0.2, "look_s": 0.5}
+    manners: Manners = {"*": manner, **{f"agent-{number}": {**manner, "holds": True} for number in held}}
+    patient = {"RUN_TIME_MAX": 600, "SLOT_HELD_MAX": 600}  # a send that is given up would hide that its lease was lost
+    with Run(
+        folder, place, doors_deliver=False, manners=manners, mutants=mutants, in_flight=_IN_FLIGHT, limits=patient
+    ) as run:
         begun_s = time.monotonic()
-        run.stop_workers_until(lambda: not missing(run.case()), within_s=QUIET_S_MAX)
-        found = run.finish(within_s=QUIET_S_MAX, linger_s=linger_s)
+        stopped = list(run.workers)
+        run.register(burst(run, count=agents, agents=agents, due_in_s=2.0))
+        wait_for("the questions before sends", lambda: run.held() >= len(held), within_s=60)
+        with run.workers_stopped():
+            over = run.sends_over(stopped)
+            run.let_go()
+            run.add_worker()
+            wait_for("another carries all", lambda: run.stored() >= agents, within_s=QUIET_S_MAX)
+        wait_for("ends of what was stopped", lambda: run.sends_over(stopped) >= over + len(held), within_s=60)
+        found = run.finish(within_s=QUIET_S_MAX, linger_s=0.5)
         return Verdict(found, _figures(run, begun_s))
+
+
+_CALM: Final = 4
+"""So many lanes get their second prompt, by hand, when the turn of the first is over for certain."""
 
 
 def arrivals_as_turns_end(
@@ -129,12 +142,17 @@ def arrivals_as_turns_end(
     manners: Manners = {"*": {"answer_s": 0.05, "run_s": 0.2}}
     with Run(folder, place, workers=1, manners=manners, mutants=mutants) as run:
         begun_s = time.monotonic()
+        first = burst(run, count=_CALM, agents=_CALM, due_in_s=2.0, name="calm-")
         run.register(
             [
+                *first,
                 *burst(run, count=agents, agents=agents, due_in_s=2.0, apart_s=0.05),
                 *burst(run, count=agents, agents=agents, due_in_s=2.3, apart_s=0.055),
             ]
         )
+        wait_for("ends of turns", lambda: all(run.is_delivered(one) for one in first), within_s=60)
+        for one in first:
+            run.command(Kind.RUN_NOW, one)
         found = run.finish(within_s=within_s, linger_s=0.5)
         return Verdict(found, _figures(run, begun_s))
 
@@ -142,15 +160,13 @@ def arrivals_as_turns_end(
 _BAD: Final = ("drops_stored", "drops_unstored", "errors", "fails", "busy", "overloaded")
 
 
-def bad_first_answers(
-    folder: Path, place: Place, *, agents: int = 24, within_s: float = QUIET_S_MAX, mutants: tuple[str, ...] = ()
-) -> Verdict:
+def bad_first_answers(folder: Path, place: Place, *, agents: int = 24, mutants: tuple[str, ...] = ()) -> Verdict:
     """Have the first request of every prompt go wrong, each agent's in its own way."""
     kinds = {f"agent-{number}": {"kind": _BAD[number % len(_BAD)], "run_s": 0.1} for number in range(agents)}
     with Run(folder, place, workers=1, manners={**_MANNERS, **kinds}, mutants=mutants) as run:
         begun_s = time.monotonic()
         run.register(burst(run, count=agents, agents=agents, due_in_s=2.0))
-        found = run.finish(within_s=within_s, linger_s=0.5)
+        found = run.finish(within_s=QUIET_S_MAX, linger_s=0.5)
         return Verdict(found, _figures(run, begun_s))
 
 

@@ -1,31 +1,38 @@
-"""A lane's token goes a moment after the last look, and not with it; what would heal that within bounds is off.
+"""A lane's token goes after the last look, and not with it; what would heal that within bounds is off.
 
-So do carriers that know nothing of the lane: what arrives in between finds a token there, and then nobody comes.
+So do carriers that know nothing of the lane: what arrives in between finds a token there, and then nobody comes. Here
+the time in between lasts until something has arrived, so that nobody has to hit it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime
 from typing import Any
 
-from promptyoself.domain import limits
 from promptyoself.lanes.pgqueuer import FleetLanes
 from promptyoself.lanes.pgqueuer_tokens import Token
 from tests.chaos.mutants.breaking import alter, put
 
-_A_MOMENT_S = 0.3
+_LOOK_EVERY_S = 0.2
+_LOOKS_MAX = 300
 
 
 async def run(self: FleetLanes, token: Token) -> None:
-    """Carry the lane's turn; then, later, let its token go."""
+    """Carry the lane's turn; then, when something is due in it again, let its token go."""
 
-    def drop(tx: Any) -> None:  # noqa: ANN401  what the transaction has of its own
+    def is_due(tx: Any) -> bool:  # noqa: ANN401  what the transaction has of its own
+        return tx.next_in_lane(token.lane, now=datetime.now(UTC)) is not None
+
+    def drop(tx: Any) -> None:  # noqa: ANN401  as above
         tx._change("drop_token", {"id": token.id, "owner": self._owner})
 
     try:
         await self._work.run_lane(token.lane, set())
-        await asyncio.sleep(_A_MOMENT_S)
+        for _ in range(_LOOKS_MAX):
+            if await self._writer.read(is_due):
+                break
+            await asyncio.sleep(_LOOK_EVERY_S)
         await self._write(drop)
     finally:
         del self._held[token.id]
@@ -37,7 +44,12 @@ async def never(_self: FleetLanes) -> None:
     """Sweep nothing."""
 
 
+async def none_due(_self: FleetLanes, _now: datetime) -> bool:
+    """Issue nothing that a plan has not issued."""
+    return False
+
+
 alter("drop_tokens", "WHERE", "WHERE false AND")
 put(FleetLanes, "_run", run)
 put(FleetLanes, "_sweep", never)
-put(limits, "FLEET_LOOK_BACK", timedelta(0))
+put(FleetLanes, "_issue", none_due)
