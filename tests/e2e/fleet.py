@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -11,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from promptyoself.storage.postgres import PostgresStore
-from tests.e2e.service import MAIN
-from tests.e2e.stage import PROGRAM, Process, Stage, wait_for
+from tests.e2e.service import program_of
+from tests.e2e.stage import Process, Stage, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,8 +34,7 @@ class FleetStage(Stage):
 
     def worker(self, *words: str, program: str = "", env: Mapping[str, str] | None = None) -> Worker:
         """Start a worker; `program` is Python that runs before it."""
-        command = (sys.executable, "-c", f"{program}{MAIN}") if program else PROGRAM
-        return Worker(self.start("worker", "--health-port", "0", *words, program=command, env=env))
+        return Worker(self.start("worker", "--health-port", "0", *words, program=program_of(program), env=env))
 
     def wait_for_workers(self, *workers: Worker) -> None:
         """Wait until their heartbeats are stored."""

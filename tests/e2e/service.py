@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from typing import Any, Final, NamedTuple
 
+from promptyoself.domain import limits
 from tests.e2e.stage import PROGRAM, Process, Stage, wait_for
 
 CALL_S_MAX: Final = 60.0
@@ -31,8 +32,7 @@ class Service:
 
     def __init__(self, stage: Stage, *words: str, env: Mapping[str, str] | None = None, program: str = "") -> None:
         """Start it and wait until it answers; `program` is Python that runs before it: smaller limits, hung parts."""
-        command = (sys.executable, "-c", f"{program}{MAIN}") if program else PROGRAM
-        self.process: Final[Process] = stage.start("serve", "--port", "0", *words, env=env, program=command)
+        self.process: Final[Process] = stage.start("serve", "--port", "0", *words, env=env, program=program_of(program))
         self.url: Final = wait_for("serve listens", self._url, within_s=CALL_S_MAX)
         self.port: Final = int(self.url.rpartition(":")[2])
         assert self.ask("GET", "/healthz").status == 200
@@ -136,6 +136,20 @@ MAIN: Final = "\nimport sys\nfrom promptyoself.__main__ import main\nsys.exit(ma
 
 
 def limits_of(**seconds: float) -> str:
-    """Return a program's beginning that sets limits, in seconds."""
+    """Return a program's beginning that sets limits, in seconds. Raises AttributeError for one that does not exist."""
+    for name in seconds:
+        getattr(limits, name.upper())
     lines = [f"limits.{name.upper()} = timedelta(seconds={value})" for name, value in seconds.items()]
     return "\n".join(["from datetime import timedelta", "from promptyoself.domain import limits", *lines, ""])
+
+
+def pace_of(**seconds: float) -> str:
+    """Return a program's beginning that lets the Letta target look and give up sooner, in seconds."""
+    words = ", ".join(f"{name}={value}" for name, value in seconds.items())
+    lines = ["from functools import partial", "from promptyoself.targets import letta"]
+    return "\n".join([*lines, f"letta.LettaPace = partial(letta.LettaPace, {words})", ""])
+
+
+def program_of(begin: str) -> tuple[str, ...]:
+    """Return what runs `promptyoself` after this beginning."""
+    return (sys.executable, "-c", f"{begin}{MAIN}") if begin else PROGRAM

@@ -209,6 +209,8 @@ class Stage:
         self.folder = folder
         self.db = folder / "data" / "p.db"
         self.letta_url = "http://127.0.0.1:9"
+        self.program: Sequence[str] = PROGRAM
+        """What runs, where a call names nothing else."""
         self._processes: list[Process | Receiver] = []
 
     def __enter__(self) -> Self:
@@ -232,11 +234,9 @@ class Stage:
         self.letta_url = made.url
         return made
 
-    def start(
-        self, *words: str | bytes, env: Mapping[str, str] | None = None, program: Sequence[str] = PROGRAM
-    ) -> Process:
+    def start(self, *words: str | bytes, env: Mapping[str, str] | None = None, program: Sequence[str] = ()) -> Process:
         """Start `promptyoself` with these words."""
-        made = Process([*program, *words], self.folder, {**self._env(), **(env or {})})
+        made = Process([*(program or self.program), *words], self.folder, {**self._env(), **(env or {})})
         self._processes.append(made)
         return made
 

@@ -16,13 +16,13 @@ import pytest
 
 from promptyoself.domain.models import DeliveryState
 from tests.e2e.fleet import FleetStage, skewed
-from tests.e2e.service import Service, limits_of
+from tests.e2e.service import Service, limits_of, pace_of
 from tests.e2e.stage import assert_each_arrived_once, assert_never_two_at_once, by_agent, one_object, wait_for
 from tests.postgres.server import PostgresServer
 
 pytestmark = pytest.mark.slow
 
-QUICK = limits_of(fleet_lease=3, fleet_beat_every=1, fleet_grace=1, fleet_recover_every=0.5)
+QUICK = limits_of(fleet_lease=3, settle_max=1) + pace_of(absent_after_s=3)
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 """Executors killed by -9, and a receiver that is away: nothing is lost, and a repeat is one that had to be.
 
-Recovery takes a lease (30 s) and, for what was never sent, two looks 30 s apart. The tests of this file share that
-wait: `killed` leaves the survivors to it, the outage is played meanwhile, and the last test reads what came of it.
+Recovery takes a lease and, for what was never sent, two looks some time apart: as shipped 30 s each, which `make chaos`
+waits for, and a few here. The tests of this file share that wait: `killed` leaves the survivors to it, the outage is
+played meanwhile, and the last test reads what came of it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import pytest
 from promptyoself.domain import limits
 from promptyoself.domain.envelope import REPEAT_MARK
 from promptyoself.targets.letta_runs import LettaPace
+from tests.e2e.service import limits_of, pace_of, program_of
 from tests.e2e.stage import (
     Arrival,
     Process,
@@ -36,12 +38,33 @@ pytestmark = pytest.mark.slow
 
 SEED: Final = 20261123
 KILLS, AGENTS, DUE = 3, 150, 600
-OUTAGE_S, AWAY_DUE = 20.0, 200
+OUTAGE_S, AWAY_DUE = 12.0, 200
 GIVE_UP_S = 2.0
+WORK_S = 20.0
 TEXTS = [f"prompt {number}" for number in range(DUE)]
-RECOVERY_S_MAX = limits.LEASE.total_seconds() + 2 * LettaPace().absent_after_s + limits.SETTLE_MAX.total_seconds()
 OPEN_SLACK_S = 0.1
 """Between the last byte of an answer and the client's commit of it: a kill in there is one of an open request."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Those that a recovery takes its time from, in seconds."""
+
+    lease: float = limits.LEASE.total_seconds()
+    absent_after: float = LettaPace().absent_after_s
+    settle_max: float = limits.SETTLE_MAX.total_seconds()
+
+    @property
+    def recovery(self) -> float:
+        """How long a recovery may take at most, on a machine that has others to serve."""
+        return self.lease + 2 * self.absent_after + self.settle_max + WORK_S
+
+    @property
+    def program(self) -> str:
+        """What sets them, as a program's beginning."""
+        signs = self.lease / 3
+        leases = limits_of(lease=self.lease, lease_renew_every=signs, heartbeat_every=signs)
+        return leases + limits_of(settle_max=self.settle_max) + pace_of(absent_after_s=self.absent_after)
 
 
 @dataclass(frozen=True)
@@ -49,13 +72,26 @@ class Killed:
     stage: Stage
     receiver: Receiver
     kills_s: list[float]
+    bounds: Bounds
+
+    @property
+    def until_s(self) -> float:
+        """By when (wall clock) all is to have arrived."""
+        return self.kills_s[-1] + self.bounds.recovery
 
 
-@pytest.fixture(scope="module")
-def killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killed]:
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(Bounds(lease=9, absent_after=6, settle_max=3), id="quick"),
+        pytest.param(Bounds(), id="as shipped", marks=pytest.mark.long),
+    ],
+)
+def killed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killed]:
     """Two loops, of which one is killed, and another started, several times; two are left alive."""
-    chance = random.Random(SEED)
+    chance, bounds = random.Random(SEED), request.param
     with Stage(tmp_path_factory.mktemp("killed")) as stage:
+        stage.program = program_of(bounds.program)
         receiver = stage.receiver(manners={"*": {"answer_s": 0.3, "run_s": 0.3}})
         first = datetime.now(UTC) - timedelta(seconds=60)
         prompts = ((f"agent-{number % AGENTS}", text) for number, text in enumerate(TEXTS))
@@ -67,7 +103,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killed]:
             time.sleep(chance.uniform(0.0, 0.7))  # any moment, the same in every run
             loops.append(stage.start("execute", "--loop"))  # it comes up while its forerunner is being killed
             kills_s.append(loops.pop(chance.randrange(2)).signal(signal.SIGKILL))
-        yield Killed(stage, receiver, kills_s)
+        yield Killed(stage, receiver, kills_s, bounds)
 
 
 def _wait_for_a_delivery(receiver: Receiver) -> None:
@@ -100,7 +136,7 @@ def test_an_outage_costs_a_few_attempts_and_one_line_in_the_log_and_loses_nothin
 
 
 def test_a_killed_executor_loses_nothing_and_repeats_only_what_was_open(killed: Killed) -> None:
-    deadline_s = killed.kills_s[-1] + RECOVERY_S_MAX + 30
+    deadline_s = killed.until_s + 30
 
     def is_done() -> bool:
         return killed.stage.states() == {"delivered": DUE}
@@ -110,7 +146,7 @@ def test_a_killed_executor_loses_nothing_and_repeats_only_what_was_open(killed: 
     arrivals = killed.receiver.arrivals()
     assert {arrival.text for arrival in arrivals} == set(TEXTS)
     assert_never_two_at_once(arrivals)
-    assert max(arrival.begun_s for arrival in arrivals) < killed.kills_s[-1] + RECOVERY_S_MAX
+    assert max(arrival.begun_s for arrival in arrivals) < killed.until_s
     for text in TEXTS:
         _check_repeats([arrival for arrival in arrivals if arrival.text == text], killed.kills_s)
     for arrived in by_agent(arrivals).values():

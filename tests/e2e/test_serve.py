@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from promptyoself.domain import limits
-from tests.e2e.service import Service, limits_of, read_to_end
+from tests.e2e.service import Service, limits_of, pace_of, read_to_end
 from tests.e2e.stage import Stage, assert_each_arrived_once, one_object, wait_for
 
 pytestmark = pytest.mark.slow
@@ -23,7 +23,7 @@ import threading
 from promptyoself.interfaces import cli_preview
 cli_preview.preview = lambda call: threading.Event().wait()
 """
-QUICK_LEASES = limits_of(lease=6, lease_renew_every=1, heartbeat_every=1)
+QUICK = limits_of(lease=6, lease_renew_every=1, heartbeat_every=1, settle_max=1) + pace_of(absent_after_s=3)
 IMPATIENT = limits_of(store_gone_for=1, heartbeat_every=0.3)
 _POST = "POST {path} HTTP/1.1\nHost: localhost\n{auth}\nContent-Type: application/json\nContent-Length: {length}\n\n"
 
@@ -66,8 +66,8 @@ def test_it_delivers_and_ends_in_good_order_whatever_is_open(stage: Stage) -> No
 
 def test_two_serve_one_database_and_a_killed_one_is_taken_over(stage: Stage) -> None:
     receiver = stage.receiver(manners={"*": {"run_s": 0.3}})
-    first = Service(stage, program=QUICK_LEASES)
-    second = Service(stage, program=QUICK_LEASES)
+    first = Service(stage, program=QUICK)
+    second = Service(stage, program=QUICK)
     assert first.token == second.token
     texts = [f"prompt {number}" for number in range(40)]
     due = [(f"agent-{number % 20}", text) for number, text in enumerate(texts)]

@@ -154,14 +154,15 @@ def test_letta_killed_in_mid_run_loses_nothing_and_the_repeat_says_so(
     *,
     has_redis: bool,
 ) -> None:
-    """The bounds on doubt are minutes in production; here they are seconds, everything else is as it is."""
-    monkeypatch.setattr(limits, "SETTLE_FOR", timedelta(seconds=5))
+    """The bounds on doubt are minutes in production, and so may pauses be; here they are seconds."""
+    for name, s in {"SETTLE_FOR": 2, "SETTLE_FIRST": 0.5, "BACKOFF_FIRST": 1, "BREAKER_PROBE_MAX": 2}.items():
+        monkeypatch.setattr(limits, name, timedelta(seconds=s))
     assert letta_server.options.redis is has_redis
     desk = Desk(letta_server, tmp_path)
     agent = letta_server.create_agent("killed")
-    desk.run("register", "--agent-id", agent, "--prompt", "SLEEP:8 delicate", "--time", soon(4))
+    desk.run("register", "--agent-id", agent, "--prompt", "SLEEP:5 delicate", "--time", "in 1 second")
     asyncio.run(_kill_letta_in_mid_run(desk, agent))
-    assert desk.prompts(agent) == ["SLEEP:8 delicate"], "the first was lost with the server; the repeat arrived"
+    assert desk.prompts(agent) == ["SLEEP:5 delicate"], "the first was lost with the server; the repeat arrived"
     envelopes = [text for kind, text in desk.received(agent) if kind == "system_message"]
     assert REPEAT_MARK in envelopes[-1]
     [delivery] = desk.deliveries(agent)
@@ -171,7 +172,7 @@ def test_letta_killed_in_mid_run_loses_nothing_and_the_repeat_says_so(
 async def _kill_letta_in_mid_run(desk: Desk, agent: str) -> None:
     def targets(_writer: Writer, clock: Clock) -> dict[str, Target]:
         settings = LettaSettings(base_url=desk.server.url, api_key=_key(desk.server))
-        return {"letta": LettaTarget(settings, clock, LettaPace(lost_after_s=5.0))}
+        return {"letta": LettaTarget(settings, clock, LettaPace(lost_after_s=2.0, look_last_s=1.0))}
 
     settings = load_settings(desk.environ, desk.db.parent, flags={})
     world = World(settings, make_targets=targets, targets=("letta",))

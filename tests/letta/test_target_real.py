@@ -238,7 +238,11 @@ def test_the_short_questions_are_answered(server: Server, agent: str) -> None:
 @pytest.mark.letta_alone
 @pytest.mark.slow
 def test_a_run_killed_with_its_letta_is_lost_and_the_prompt_goes_out_again(letta_server: LettaServer) -> None:
-    """With Redis; test_main_job kills a Letta without it, too, and goes the whole way."""
+    """With Redis; test_main_job kills a Letta without it, too, and goes the whole way.
+
+    Each killing costs the start of a Letta: what the server of the tests promises of one is looked at here as well.
+    """
+    options = letta_server.options
     agent = letta_server.create_agent(f"killed-{uuid.uuid4().hex[:8]}", include_base_tools=False)
 
     async def scene() -> None:
@@ -248,6 +252,7 @@ def test_a_run_killed_with_its_letta_is_lost_and_the_prompt_goes_out_again(letta
             assert isinstance(result, Accepted)
             following = asyncio.ensure_future(letta.follow(sent(doomed, result.run_id)))
             await asyncio.to_thread(letta_server.kill9)
+            assert letta_server.status()["letta"] is False
             refused = await letta.send(message(agent, "while it is down"))
             assert isinstance(refused, Refused)
             assert refused.is_target_wide
@@ -255,6 +260,10 @@ def test_a_run_killed_with_its_letta_is_lost_and_the_prompt_goes_out_again(letta
             assert isinstance(asked, Undecided)
             assert asked.is_unreachable
             await asyncio.to_thread(letta_server.restart)
+            assert letta_server.status()["letta"] is True
+            assert letta_server.options == options
+            paper = await asyncio.to_thread(letta_server.call, "GET", f"/v1/runs/{result.run_id}")
+            assert paper["status"] in {"created", "running"}, "Letta forgets a run that it was killed in"
             lost = await following
             assert isinstance(lost, Unclear)
             assert lost.code == "run_lost"

@@ -1,11 +1,12 @@
-"""The starter keeps what other tests lean on: a real Letta that answers from the stub, dies and comes back."""
+"""The starter keeps what other tests lean on: a real Letta that answers from the stub.
+
+That it dies and comes back, tests/letta/test_target_real.py shows.
+"""
 
 from __future__ import annotations
 
-import time
 import urllib.error
 import uuid
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,22 +16,15 @@ from tests.letta_server.server import LettaServer
 pytestmark = pytest.mark.letta
 
 
-def send(server: LettaServer, agent: str, text: str, *, route: str = "messages") -> dict[str, Any]:
+def send(server: LettaServer, agent: str, text: str) -> dict[str, Any]:
     message = {"role": "user", "content": text, "otid": str(uuid.uuid4())}
-    answer: dict[str, Any] = server.call("POST", f"/v1/agents/{agent}/{route}", {"messages": [message]})
+    answer: dict[str, Any] = server.call("POST", f"/v1/agents/{agent}/messages", {"messages": [message]})
     return answer
 
 
 def user_texts(server: LettaServer, agent: str) -> list[str]:
     messages = server.call("GET", f"/v1/agents/{agent}/messages?limit=100")
     return [message["content"] for message in messages if message["message_type"] == "user_message"]
-
-
-def eventually(is_true: Callable[[], bool], *, within_s: float = 30.0) -> None:
-    deadline = time.monotonic() + within_s
-    while not is_true():
-        assert time.monotonic() < deadline, f"not so within {within_s} s"
-        time.sleep(0.1)
 
 
 def test_an_agent_answers_from_the_stub_and_its_request_is_on_record(letta_server: LettaServer) -> None:
@@ -57,24 +51,6 @@ def test_a_tool_is_called_by_marker_and_its_result_ends_the_run(letta_server: Le
     kinds = [message["message_type"] for message in answer["messages"]]
     assert "tool_call_message" in kinds
     assert kinds[-1] == "assistant_message"
-
-
-@pytest.mark.letta_alone
-def test_a_killed_server_comes_back_with_its_agents_and_its_options(letta_server: LettaServer) -> None:
-    agent = letta_server.create_agent(f"survives-{uuid.uuid4().hex[:8]}")
-    text = f"SLEEP:30 {uuid.uuid4()}"
-    run = send(letta_server, agent, text, route="messages/async")
-    eventually(lambda: bool(letta_server.stub_requests(text)))
-    options = letta_server.options
-    letta_server.kill9()
-    assert letta_server.status()["letta"] is False
-    letta_server.restart()
-    assert letta_server.status()["letta"] is True
-    assert letta_server.options == options
-    assert letta_server.call("GET", f"/v1/runs/{run['id']}")["status"] == "created", (
-        "Letta forgets a run it was killed in"
-    )
-    assert text not in user_texts(letta_server, agent)
 
 
 def test_up_is_idempotent(letta_server: LettaServer) -> None:
