@@ -525,11 +525,16 @@ class World:
         most = limits.SCHEDULES_PER_PASS_MAX if self._node is None else limits.FLEET_PLANNED_MAX
         engine: Engine
 
-        async def plan(first: Callable[[Tx], object] | None = None) -> int:
+        async def plan(first: Callable[[Tx], object] | None = None, then: Callable[[Tx], object] | None = None) -> int:
             await zones.before_pass()
-            looks_first = self._node is None
             return await plan_due(
-                planning, self._clock, store_uid=store.uid, most=most, looks_first=looks_first, first=first
+                planning,
+                self._clock,
+                store_uid=store.uid,
+                most=most,
+                looks_first=self._node is None,
+                first=first,
+                then=then,
             )
 
         async with (

@@ -38,8 +38,10 @@ class Engine(Protocol):
 class Planner(Protocol):
     """Plans a batch of due schedules."""
 
-    def __call__(self, first: Callable[[Tx], object] | None = None) -> Awaitable[int]:
-        """Say how many it held; `first` is run before, in the same transaction."""
+    def __call__(
+        self, first: Callable[[Tx], object] | None = None, then: Callable[[Tx], object] | None = None
+    ) -> Awaitable[int]:
+        """Say how many it held; `first` is run before and `then` after it, in the same transaction."""
         ...
 
 
@@ -106,6 +108,7 @@ def fleet_engine(
         from promptyoself.fleet import not_installed
 
         raise not_installed("pgqueuer") from exc
+    from promptyoself.application.ahead import Ahead
     from promptyoself.lanes.timers_steady import SteadyTimers
 
     async def run_lane(lane: str, carried: set[int]) -> bool:
@@ -119,6 +122,13 @@ def fleet_engine(
         work=FleetWork(
             plan=parts.plan,
             run_lane=run_lane,
+            ahead=lambda targets: Ahead(
+                parts.dispatcher,
+                gate=parts.gate,
+                clock=parts.clock,
+                targets=targets,
+                most=limits.FLEET_CLAIMED_AT_ONCE_MAX,
+            ),
             open_targets=parts.gate.open_targets,
             waiting=parts.gate.waiting,
             in_flight=parts.gate.in_flight,

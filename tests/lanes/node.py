@@ -12,6 +12,7 @@ from itertools import count
 from typing import Any, Self, TypeVar
 from uuid import UUID
 
+from promptyoself.application.ahead import Ahead
 from promptyoself.application.dispatcher import Dispatcher
 from promptyoself.application.gate import Gate
 from promptyoself.application.planner import plan_due
@@ -133,6 +134,7 @@ class Node:
             work=FleetWork(
                 plan=self._plan,
                 run_lane=self._run_lane,
+                ahead=self._ahead,
                 open_targets=self.gate.open_targets,
                 waiting=self.gate.waiting,
                 in_flight=self.gate.in_flight,
@@ -152,7 +154,18 @@ class Node:
             raise RuntimeError("nobody foresaw this")
         return await self.dispatcher.run_lane(lane, carried=carried)
 
-    async def _plan(self, first: Callable[[Any], object] | None = None) -> int:
+    def _ahead(self, targets: Sequence[str]) -> Ahead:
+        return Ahead(
+            self.dispatcher,
+            gate=self.gate,
+            clock=self.clock,
+            targets=targets,
+            most=limits.FLEET_CLAIMED_AT_ONCE_MAX,
+        )
+
+    async def _plan(
+        self, first: Callable[[Any], object] | None = None, then: Callable[[Any], object] | None = None
+    ) -> int:
         if self.plan_fault is not None:
             raise self.plan_fault
         is_file = self.conninfo is None
@@ -164,6 +177,7 @@ class Node:
             most=most,
             looks_first=is_file,
             first=first,
+            then=then,
         )
 
 

@@ -16,17 +16,20 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from promptyoself.application.ahead import Ahead
+from promptyoself.application.dispatcher import Dispatcher
+from promptyoself.application.gate import Gate
 from promptyoself.application.planner import plan_batch
-from promptyoself.domain.errors import ConfigError, StoreMoved
+from promptyoself.domain.errors import ConfigError, StoreBusy, StoreMoved
 from promptyoself.domain.models import DeliveryState, StopSwitch
-from promptyoself.domain.ports_fleet import OwnPicks
 from promptyoself.domain.triggers import TriggerKind, make_trigger
 from promptyoself.lanes.pgqueuer_guard import OwnedBuilder, assert_fits
 from promptyoself.lanes.pgqueuer_tokens import Tokens
-from promptyoself.runtime import SystemClock
+from promptyoself.runtime import SystemChance, SystemClock
 from promptyoself.storage.move_ends import moved
 from promptyoself.storage.postgres import PostgresStore
 from promptyoself.storage.postgres_tx import PostgresTx
+from promptyoself.storage.writer import InlineWriter
 from tests.contract.engine_suite import lane_of, play
 from tests.factories import a_new_delivery, a_new_schedule
 from tests.lanes.node import LEASE, Node, NodeThread, post_prompts
@@ -329,31 +332,107 @@ def promise(fleet: Fleet, agents: Sequence[str], target: str = "inbox") -> None:
     now = SystemClock().now()
     at = now + timedelta(milliseconds=50)
     with fleet.store.transaction() as tx:
-        for agent in agents:
+        for number, agent in enumerate(agents):
             once = make_trigger(TriggerKind.ONCE, at.isoformat(), timezone="UTC", now=now)
-            new = a_new_schedule(f"of-{agent}", agent_id=agent, trigger=once, target=target, next_fire_at=at)
+            new = a_new_schedule(f"of-{agent}-{number}", agent_id=agent, trigger=once, target=target, next_fire_at=at)
             tx.add_schedule(new)
     # By the database's own clock, which issues tokens.
     assert is_soon(lambda: fleet.rows(f"SELECT clock_timestamp() > '{at.isoformat()}'") == [(True,)])
 
 
-def plan(fleet: Fleet, picks: OwnPicks, look: Callable[[PostgresTx], object] = lambda _: None) -> list[str]:
-    """Plan what was promised; return what of it is in the planner's hands."""
+class Planner:
+    """A node's part that plans, with nothing behind it that delivers."""
+
+    def __init__(self, fleet: Fleet, targets: Sequence[str], *, slots: int = 8) -> None:
+        self.fleet = fleet
+        self.targets = targets
+        self.clock = SystemClock()
+        writer = InlineWriter(fleet.store)
+        self.gate = Gate(
+            targets={target: fleet.post.target("one", target) for target in targets},
+            writer=writer,
+            clock=self.clock,
+            on_change=lambda: None,
+            on_grant=lambda _: None,
+            most=slots,
+        )
+        self.dispatcher = Dispatcher(
+            writer=writer,
+            targets={},
+            gate=self.gate,
+            clock=self.clock,
+            chance=SystemChance(),
+            executor_id="one",
+            lease=LEASE,
+        )
+        self.ahead = self.ready()
+
+    def ready(self) -> Ahead:
+        return Ahead(self.dispatcher, gate=self.gate, clock=self.clock, targets=self.targets, most=4)
+
+    def plan(self, look: Callable[[PostgresTx], object] = lambda _: None) -> list[tuple[str, str]]:
+        """Plan what was promised, and claim of it what may be; return all lanes, and what is in each afterwards."""
+        with self.fleet.store.transaction() as tx:
+            tx.claim_at(self.targets)
+            assert plan_batch(tx, now=self.clock.now(), store_uid=self.fleet.store.uid).opened
+            look(tx)
+            self.ahead.claim(tx)
+        return self.fleet.rows(
+            "SELECT lane, state || coalesce(' by ' || executor_id, '') || coalesce(' attempt ' || number, '')"
+            " FROM deliveries JOIN lanes USING (lane) LEFT JOIN attempts USING (executor_id)"
+            " WHERE attempts.delivery_id IS NULL OR attempts.delivery_id = deliveries.id ORDER BY deliveries.id"
+        )
+
+
+OURS = "leased by one attempt 1"
+
+
+def stop_all(fleet: Fleet) -> None:
     with fleet.store.transaction() as tx:
-        tx.pick_at_once(picks)
-        assert plan_batch(tx, now=SystemClock().now(), store_uid=fleet.store.uid).opened
-        look(tx)
-        assert picks.picked == []
-    in_hand = "SELECT dedupe_key, id FROM pgqueuer WHERE status = 'picked' AND queue_manager_id = '{}' ORDER BY id"
-    picked = fleet.rows(in_hand.format(picks.owner))
-    assert picked == [(lane, id) for id, lane in picks.picked]
-    return [lane for lane, _ in picked]
+        tx.set_stop_switch(StopSwitch(reason="test", since=SystemClock().now(), until=None))
 
 
-class TestPickedWithTheirPlan:
-    def test_a_node_that_plans_has_what_it_issues_and_does_not_wait_for_the_queue(self, fleet: Fleet) -> None:
+def make_lane(fleet: Fleet) -> None:
+    """Have a lane with nothing to do."""
+    fleet.rows("INSERT INTO lanes (lane, target) VALUES ('inbox a', 'inbox') RETURNING 1")
+
+
+def come_later(fleet: Fleet) -> None:
+    """Have something to do in the lane in a minute."""
+    at = SystemClock().now() + timedelta(minutes=1)
+    with fleet.store.transaction() as tx:
+        schedule = tx.add_schedule(a_new_schedule("later", agent_id="a", next_fire_at=None))
+        assert tx.add_delivery(a_new_delivery(schedule, fire_at=at), retry_until=at + timedelta(hours=1))
+
+
+def have_it_held(fleet: Fleet) -> None:
+    make_lane(fleet)
+    assert hold(fleet)
+
+
+class TestClaimedWithTheirPlan:
+    def test_a_node_that_plans_has_it_in_hand_and_nobody_needs_a_token(self, fleet: Fleet) -> None:
         promise(fleet, ["a", "b"])
-        assert plan(fleet, OwnPicks(str(ONE), ["inbox"])) == [lane_of("a"), lane_of("b")]
+        planner = Planner(fleet, ["inbox"])
+        assert planner.plan() == [(lane_of("a"), OURS), (lane_of("b"), OURS)]
+        lanes = "SELECT is_in_flight, lease_token IS NOT NULL, next_due_at <= leased_until FROM lanes"
+        assert (fleet.tokens(), set(fleet.rows(lanes))) == ([], {(1, True, True)})
+        assert [run.close() for run in planner.ahead.runs()] == [None, None]
+
+    def test_what_it_has_claimed_is_durable_when_it_is_sent(self, fleet: Fleet) -> None:
+        """A planner's commit does not wait for the disk; a claim's does."""
+        promise(fleet, ["a"])
+        said = []
+
+        def look(tx: PostgresTx) -> None:
+            said.append(tx._connection.execute(b"SHOW synchronous_commit").fetchone())
+            planner.ahead.claim(tx)
+            tx.write_what_is_kept()
+            said.append(tx._connection.execute(b"SHOW synchronous_commit").fetchone())
+
+        planner = Planner(fleet, ["inbox"])
+        planner.plan(look)
+        assert [one["synchronous_commit"] for one in said if one] == ["off", "on"]
 
     @pytest.mark.parametrize(
         ("agents", "targets", "look"),
@@ -361,39 +440,79 @@ class TestPickedWithTheirPlan:
             ("abcde", ["inbox"], lambda _: None),  # every node has its part of many
             ("a", ["letta"], lambda _: None),
             ("a", [], lambda _: None),
-            ("a", ["inbox"], lambda tx: tx.ready_lanes(now=SystemClock().now(), limit=9)),  # issued before the commit
+            ("a", ["inbox"], lambda tx: tx.ready_lanes(now=SystemClock().now(), limit=9)),  # written before the commit
+            ("aa", ["inbox"], lambda _: None),
         ],
     )
-    def test_otherwise_they_are_queued_as_ever(
+    def test_otherwise_tokens_are_queued_as_ever(
         self, fleet: Fleet, agents: str, targets: list[str], look: Callable[[PostgresTx], object]
     ) -> None:
         promise(fleet, agents)
-        assert plan(fleet, OwnPicks(str(ONE), targets), look) == []
-        assert sorted(fleet.tokens()) == [lane_of(agent) for agent in agents]
+        assert Planner(fleet, targets).plan(look) == [(lane_of(agent), "pending") for agent in agents]
+        assert sorted(fleet.tokens()) == sorted({lane_of(agent) for agent in agents})
+
+    @pytest.mark.parametrize("before", [stop_all, come_later, have_it_held])
+    def test_nothing_is_claimed_where_the_lane_is_not_free_for_it(
+        self, fleet: Fleet, before: Callable[[Fleet], None]
+    ) -> None:
+        before(fleet)
+        promise(fleet, ["a"])
+        states = [state for _, state in Planner(fleet, ["inbox"]).plan() if state.startswith(("pending", "leased"))]
+        assert {state.partition(" by ")[0] for state in states} == {"pending"}
 
     def test_who_waits_in_the_queue_of_a_target_is_not_overtaken(self, fleet: Fleet) -> None:
         post_prompts(fleet.store, ["first"])
         promise(fleet, ["a"])
         promise(fleet, ["b"], target="letta")
-        picks = OwnPicks(str(ONE), ["inbox", "letta"])
-        assert plan(fleet, picks) == [lane_of("b").replace("inbox", "letta")]
-        assert fleet.tokens()[:2] == [lane_of("first"), lane_of("a")]
+        states = dict(Planner(fleet, ["inbox", "letta"]).plan())
+        assert (states[lane_of("a")], states[lane_of("b").replace("inbox", "letta")]) == ("pending", OURS)
+        assert fleet.tokens() == [lane_of("first"), lane_of("a")]
+
+    def test_no_more_is_claimed_than_there_are_slots(self, fleet: Fleet) -> None:
+        promise(fleet, ["a", "b", "c"])
+        states = [state for _, state in Planner(fleet, ["inbox"], slots=2).plan()]
+        assert sorted(states) == [OURS, OURS, "pending"]
 
     def test_what_is_undone_is_in_nobodys_hands(self, fleet: Fleet) -> None:
         promise(fleet, ["a"])
-        picks = OwnPicks(str(ONE), ["inbox"])
+        planner = Planner(fleet, ["inbox"])
 
-        def fail(_: PostgresTx) -> None:
+        def fail(tx: PostgresTx) -> None:
+            planner.ahead.claim(tx)
             raise RuntimeError
 
         with pytest.raises(RuntimeError):
-            plan(fleet, picks, fail)
-        assert (picks.picked, fleet.tokens()) == ([], [])
+            planner.plan(fail)
+        assert fleet.rows("SELECT lane FROM lanes") == fleet.rows("SELECT id FROM deliveries") == []
+        assert planner.gate.in_flight("inbox") == 4
+        play(planner.ahead.give_up())
+        assert planner.gate.in_flight("inbox") == 0
 
-    def test_what_its_planner_died_with_is_picked_after_a_lease(self, fleet: Fleet) -> None:
+    @pytest.mark.parametrize("quicker", [hold, come_later], ids=["has the lane", "has given it more to do"])
+    def test_where_somebody_was_quicker_nothing_is_stored_and_it_is_planned_again(
+        self, fleet: Fleet, quicker: Callable[[Fleet], object]
+    ) -> None:
+        make_lane(fleet)
+        promise(fleet, ["a"])
+        with pytest.raises(StoreBusy):
+            Planner(fleet, ["inbox"]).plan(lambda _: quicker(fleet))
+        assert fleet.rows("SELECT count(*) FROM attempts") == [(0,)]
+        assert fleet.rows("SELECT count(*) FROM facts WHERE kind = 'fired'") == [(0,)]
+        states = Planner(fleet, []).plan()
+        assert [state.partition(" by ")[0] for _, state in states].count("pending") == 1 + (quicker is come_later)
+
+    def test_what_was_stored_without_an_answer_is_given_back(self, fleet: Fleet) -> None:
+        promise(fleet, ["a"])
+        planner = Planner(fleet, ["inbox"])
+        assert planner.plan() == [(lane_of("a"), OURS)]
+        play(planner.ahead.give_up())
+        assert (fleet.tokens(), planner.gate.in_flight("inbox")) == ([lane_of("a")], 0)
+        assert fleet.rows("SELECT lease_token FROM lanes") == [(None,)]
+
+    def test_what_its_planner_died_with_is_taken_over_after_a_lease(self, fleet: Fleet) -> None:
         async def scene() -> None:
             promise(fleet, ["a"])
-            assert plan(fleet, OwnPicks(str(ONE), ["inbox"])) == [lane_of("a")]
+            assert Planner(fleet, ["inbox"]).plan() == [(lane_of("a"), OURS)]
             async with fleet.node("b", lease=LEASE):
                 await fleet.post.received(1, within_s=8)
             assert fleet.tokens() == []
@@ -407,20 +526,19 @@ class TestPickedWithTheirPlan:
         async def scene() -> None:
             held = threading.Event()
             fleet.post.answers["a"].append(held)
-            async with fleet.node("a", most=most):
+            async with fleet.node("a", most=most) as node:
                 assert await asyncio.to_thread(is_soon, lambda: shares(fleet) == [("a", most)])
                 await asyncio.to_thread(promise, fleet, ["a"])
                 await fleet.post.until(lambda: fleet.post.open_now == 1)
-                # Who picks from the queue notes when.
-                picked = "SELECT status = 'picked', updated = created FROM pgqueuer"
-                assert await asyncio.to_thread(fleet.rows, picked) == [(True, is_at_once)]
+                assert (await asyncio.to_thread(fleet.tokens) == []) is is_at_once
                 held.set()
                 await fleet.post.received(1)
                 assert await asyncio.to_thread(is_soon, lambda: fleet.tokens() == [])
+                await fleet.post.until(lambda: node.gate.in_flight("inbox") == 0)
 
         play(scene())
 
-    def test_what_is_planned_while_a_node_stops_is_left_to_others(self, fleet: Fleet) -> None:
+    def test_what_is_claimed_while_a_node_stops_is_sent(self, fleet: Fleet) -> None:
         async def scene() -> None:
             fleet.rows("INSERT INTO lanes (lane, target) VALUES ('inbox a', 'inbox') RETURNING 1")
             async with fleet.node("a", most=8) as node:
@@ -431,9 +549,9 @@ class TestPickedWithTheirPlan:
                     assert await asyncio.to_thread(somebody_waits, fleet)
                     stopping = asyncio.ensure_future(node.stop())
                     await asyncio.sleep(0)
-                await stopping
-            assert fleet.rows("SELECT status = 'queued', queue_manager_id FROM pgqueuer") == [(True, None)]
-            assert fleet.post.prompts == []
+                assert await stopping
+            assert fleet.rows("SELECT state FROM deliveries") == [("delivered",)]
+            assert (fleet.tokens(), len(fleet.post.prompts)) == ([], 1)
 
         play(scene())
 

@@ -20,7 +20,8 @@ from tests.postgres.stores import CleanStores
 OWNER = UUID(int=7)
 PLANS = {
     "lanes_to_wake": ("pgqueuer_unique_dedupe_key", "lanes_pkey"),
-    "wake_lanes": ("pgqueuer_unique_dedupe_key", "lanes_pkey", "pgqueuer_ep_ea_idx"),
+    "wake_lanes": ("lanes_pkey",),
+    "look_ahead": ("lanes_pkey", "pgqueuer_ep_ea_idx"),
     "due_lanes": ("pgqueuer_unique_dedupe_key", "lanes_free"),
     "drop_tokens": ("pgqueuer_unique_dedupe_key",),
     "requeue_tokens": ("pgqueuer_queue_manager_id_idx",),
@@ -37,6 +38,7 @@ VALUES = {
     "but": [8],
     "target": "inbox",
     "targets": ["inbox"],
+    "few": 4,
     "executor_id": "a",
 }
 

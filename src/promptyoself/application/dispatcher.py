@@ -121,6 +121,33 @@ class Dispatcher:
             carried=set() if carried is None else carried,
             follow_until_s=follow_until_s,
         )
+        await self._run(turn, most)
+        return not turn.is_refused
+
+    def claim_ahead(self, tx: Tx, lane: str, slot: Slot) -> Turn:
+        """Claim a lane and what it must do now in the caller's transaction; `run_ahead` carries it when that is stored.
+
+        Raises StoreError kin. Whether it is stored or not, `give_up` is for a turn that is not run.
+        """
+        turn = Turn(lane=lane, token=self._chance.token(), carried=set(), follow_until_s=None, is_leased=True)
+        claim = self._claim(tx, turn)
+        if claim is not None:
+            turn.ahead = (claim, slot)
+        return turn
+
+    async def run_ahead(self, turn: Turn) -> None:
+        """Carry what was claimed ahead, and what else is due in its lane, as `run_lane` does."""
+        self._tell(turn)
+        if turn.ahead is not None:
+            await self._run(turn, limits.DELIVERIES_PER_TURN)
+
+    async def give_up(self, turn: Turn) -> None:
+        """Free the lane of a turn that is not run, if it was stored that it is ours."""
+        if turn.ahead is not None:
+            turn.ahead[1].release()
+        await self._give_back(turn.lane, turn.token)
+
+    async def _run(self, turn: Turn, most: int) -> None:
         try:
             for left in range(most, 0, -1):
                 turn.is_last = left == 1
@@ -129,8 +156,7 @@ class Dispatcher:
                     break
         finally:
             if turn.is_leased:
-                await asyncio.shield(self._give_back(lane, turn.token))
-        return not turn.is_refused
+                await asyncio.shield(self._give_back(turn.lane, turn.token))
 
     async def _give_back(self, lane: str, token: str) -> None:
         """Free the lane. Its lease would not run out by itself: this executor's heartbeat renews all it holds."""
@@ -485,12 +511,16 @@ class Dispatcher:
             return act(tx)
 
         answer = await self._writer.write(afresh, lane=turn.lane)
-        if self._watch is not None:
-            for report in turn.reports:
-                is_answer = of is not None and report.delivery.id == of.delivery.id
-                took_s = self._clock.monotonic() - since_s
-                self._watch(replace(report, recorded_in_s=took_s) if is_answer else report)
+        self._tell(turn, of=of, since_s=since_s)
         return answer
+
+    def _tell(self, turn: Turn, *, of: Claim | None = None, since_s: float = 0.0) -> None:
+        if self._watch is None:
+            return
+        for report in turn.reports:
+            is_answer = of is not None and report.delivery.id == of.delivery.id
+            took_s = self._clock.monotonic() - since_s
+            self._watch(replace(report, recorded_in_s=took_s) if is_answer else report)
 
     def _note(self, turn: Turn, step: retry.Step, schedule: Schedule | None, *, attempt: Attempt | None) -> None:
         if schedule is None:

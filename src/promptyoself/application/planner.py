@@ -68,10 +68,11 @@ async def plan_due(
     most: int = limits.SCHEDULES_PER_PASS_MAX,
     looks_first: bool = True,
     first: Callable[[Tx], object] | None = None,
+    then: Callable[[Tx], object] | None = None,
 ) -> int:
     """Plan a batch of due schedules, at most `most`, and say how many it held.
 
-    `first` is run before, in the same transaction.
+    `first` is run before and `then` after it, in the same transaction.
     With `looks_first` there is a look without a write when none is due: at a file a writing transaction keeps others
     waiting. Where it does not, the look would only make what is due later.
     """
@@ -82,7 +83,10 @@ async def plan_due(
     def act(tx: Tx) -> int:
         if first is not None:
             first(tx)
-        return plan_batch(tx, now=now, store_uid=store_uid, most=most).planned
+        planned = plan_batch(tx, now=now, store_uid=store_uid, most=most).planned
+        if then is not None:
+            then(tx)
+        return planned
 
     return await writer.write(act)
 

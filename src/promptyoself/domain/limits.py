@@ -186,8 +186,8 @@ FLEET_GRACES_PER_LEASE: Final = 4
 """After its start, or a time without the database, a node leaves others this part of a lease to say that they live."""
 FLEET_PICK_MAX: Final = 128
 """Tokens picked at once."""
-FLEET_PICKED_AT_ONCE_MAX: Final = 4
-"""Tokens that a node which plans takes without the queue; where it issues more, each node has its part of them."""
+FLEET_CLAIMED_AT_ONCE_MAX: Final = 4
+"""Lanes that a node claims as it plans; where more are due, each node has its part of them."""
 FLEET_WAITING_PER_SLOT: Final = 2
 """Lane runners of one node that wait for a slot, for each slot that it has; LANES_PREFETCH bounds them too."""
 FLEET_SWEEP_EVERY: Final = timedelta(seconds=30)

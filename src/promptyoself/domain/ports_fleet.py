@@ -7,22 +7,10 @@ hands. Who may send is decided by the lane's lease alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
 from promptyoself.domain.ports import Tx
-
-
-@dataclass(slots=True)
-class OwnPicks:
-    """What a node that plans would run at once of what it plans; and what it was given."""
-
-    owner: str
-    targets: Sequence[str]
-    """Those at which it has slots free for FLEET_PICKED_AT_ONCE_MAX more."""
-    picked: list[tuple[int, str]] = field(default_factory=list)
-    """Ids and lanes of tokens that are in its hands since the commit."""
 
 
 class FleetTx(Tx, Protocol):
@@ -36,11 +24,17 @@ class FleetTx(Tx, Protocol):
         """
         ...
 
-    def pick_at_once(self, picks: OwnPicks) -> None:
-        """Put tokens that this transaction issues by planning into their planner's hands from the start.
+    def claim_at(self, targets: Sequence[str]) -> None:
+        """Say at which targets this transaction may claim some of what it plans: see `lanes_to_claim`."""
+        ...
 
-        Only where it issues few, so that all nodes have their part of many, and where no other of their target waits in
-        the queue. `picks` tells after the commit which.
+    def lanes_to_claim(self, *, now: datetime) -> list[str]:
+        """Return lanes that are nobody's and for each of which one prompt, due by `now`, is all that there is to do.
+
+        It was planned in this transaction, which leases and claims it as ever. Where somebody was quicker, the commit
+        raises StoreBusy, and nothing is stored. None where more than FLEET_CLAIMED_AT_ONCE_MAX schedules are due, so
+        that all nodes have their part of many; nor while deliveries are stopped, or tokens of their target wait in the
+        queue: nobody who waits is overtaken.
         """
         ...
 

@@ -10,26 +10,27 @@ a token a moment after its end (what arrived in between would lie still), and en
 - A token that its owner forgets, or dies with, is picked again after its lease. The lane's lease decides who sends.
 - What an accident has dropped, a sweep issues again.
 
-Between a commit that makes a prompt due and its lane's start stands the planner's transaction. With slots free, a
-planner picks what it issues right there; where it has none, or others wait already, the picking comes in between. What
-has to be looked at after a plan (what else is due, what comes next) is looked at once lanes have started.
+Between a commit that makes a prompt due and its send stands the planner's transaction. With slots free, a planner
+claims what it plans right there, if nothing else is to be done in its lane; where it has none, or others wait already,
+a token, its picking and the claim come in between. What has to be looked at after a plan (what else is due, what comes
+next) is looked at once lanes have started.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Final, TypeVar, cast
+from typing import Any, Final, Protocol, TypeVar, cast
 from uuid import UUID
 
 from promptyoself.domain import limits
-from promptyoself.domain.errors import StoreError, StoreMoved
+from promptyoself.domain.errors import StoreBusy, StoreError, StoreMoved
 from promptyoself.domain.models import Executor
 from promptyoself.domain.ports import Clock, Tx, Writer
-from promptyoself.domain.ports_fleet import FleetTx, OwnPicks
+from promptyoself.domain.ports_fleet import FleetTx
 from promptyoself.domain.values import dataclass, replace
 from promptyoself.lanes.local import Timers
 from promptyoself.lanes.pgqueuer_driver import Listener
@@ -47,23 +48,39 @@ FACTS: Final = "f"
 """What it says when nothing but the journal has grown: nothing comes due of that."""
 _PASS_GAP_S: Final = 0.002
 """Between two passes of the planner: what comes due close together shares one."""
-_PICK_LATER_S: Final = 0.01
-"""Notices of tokens wait so long while this node plans and may pick what it plans: they are of that, as a rule."""
 _RETRY_FIRST_S: Final = 0.1
 _FAULT_PAUSE_S: Final = 15.0
+
+
+class Ahead(Protocol):
+    """Claims made in a transaction that plans."""
+
+    def claim(self, tx: FleetTx) -> None:
+        """Claim what the transaction has planned and may claim; in whichever thread it runs."""
+        ...
+
+    def runs(self) -> Sequence[Coroutine[Any, Any, None]]:
+        """Return what carries each turn that was claimed, when that is stored."""
+        ...
+
+    async def give_up(self) -> None:
+        """Give back what was claimed, where it is not known whether that was stored."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetWork:
     """What the engine runs: the application's planner, dispatcher and gate, as plain callables."""
 
-    plan: Callable[[Callable[[Tx], object]], Awaitable[int]]
+    plan: Callable[[Callable[[Tx], object], Callable[[Tx], object]], Awaitable[int]]
     """Plans one batch of due schedules, FLEET_PLANNED_MAX at most; answers how many it planned.
 
-    It is given what is to be run before, in the same transaction.
+    It is given what is to be run before and after it, in the same transaction.
     """
     run_lane: Callable[[str, set[int]], Awaitable[bool]]
     """Takes a lane's turn and adds what it carried to the set; False when another runner holds the lane."""
+    ahead: Callable[[Sequence[str]], Ahead]
+    """Makes ready for claims at these targets in a transaction that plans."""
     open_targets: Callable[[], list[str]]
     waiting: Callable[[str], int]
     """How many lane runners wait for a slot of this target."""
@@ -138,6 +155,9 @@ class FleetLanes:
         self._ending = asyncio.Event()
         self._picking = asyncio.Event()
         self._held: dict[int, asyncio.Task[None]] = {}
+        """Runners of the tokens in hand."""
+        self._ahead: set[asyncio.Task[None]] = set()
+        """Runners of what was claimed as it was planned: such a lane has no token."""
         self._hungry: set[str] = set()
         self._is_lost = True
         """True from a failure of the database on, until what is ours has been said to be alive; and at the start."""
@@ -148,7 +168,6 @@ class FleetLanes:
         self._was_stopped = False
         self._planning: asyncio.Future[int] | None = None
         """The batch that is being planned, or was last."""
-        self._pick_later_until_s = 0.0
         self._in_vain = 0
         """Looks in a row that found something due and could not see to it."""
         self._wall, self._steady = clock.now(), clock.monotonic()
@@ -237,7 +256,7 @@ class FleetLanes:
         with_abandoned = self._clock.monotonic() >= self._grace_until_s
         while True:
             most = min(limits.FLEET_PICK_MAX, self._room(target) - self._work.waiting(target))
-            most = min(most, self._work.lanes_max - len(self._held))
+            most = min(most, self._work.lanes_max - self._running)
             if most <= 0:
                 self._hungry.add(target)
                 return
@@ -248,6 +267,11 @@ class FleetLanes:
                 self._hungry.discard(target)
                 return
             await asyncio.sleep(0)  # the runners reach the gate: from there they are counted
+
+    @property
+    def _running(self) -> int:
+        """How many lanes run here."""
+        return len(self._held) + len(self._ahead)
 
     def _start(self, token: Token) -> None:
         if token.id not in self._held:  # one that we were too slow to keep may come back to ourselves
@@ -273,9 +297,28 @@ class FleetLanes:
             await self._give_back(token)
         finally:
             del self._held[token.id]
-            self._changed.set()
-            for target in list(self._hungry):
-                self.slot_granted(target)
+            self._note_end()
+
+    def _start_ahead(self, running: Coroutine[Any, Any, None]) -> None:
+        runner = asyncio.ensure_future(self._run_ahead(running))
+        self._ahead.add(runner)
+        runner.add_done_callback(self._ahead.discard)
+
+    async def _run_ahead(self, running: Coroutine[Any, Any, None]) -> None:
+        try:
+            await running
+        except StoreError as error:
+            _log.error("lane.store_failed code=%s error=%s", error.code, error)
+        except Exception:  # noqa: BLE001  logged with its trace; the lane was given back, and is due: its token is next
+            _log.exception("lane.fault")
+        finally:
+            self._note_end()
+
+    def _note_end(self) -> None:
+        """Look what is due besides, and for more tokens: a runner less is there."""
+        self._changed.set()
+        for target in list(self._hungry):
+            self.slot_granted(target)
 
     async def _rest(self, for_s: float) -> None:
         """Sleep, but for no stop."""
@@ -308,25 +351,40 @@ class FleetLanes:
             await asyncio.sleep(_PASS_GAP_S)
 
     async def _plan(self) -> int:
-        """Plan a batch, and run at once what of it is ours from the start: no node is asked to pick it."""
+        """Plan a batch, and run at once what of it was claimed with it: no node is asked to pick it."""
+        # A stop does not end what is under way: what it claims has to be sent.
+        self._planning = asyncio.ensure_future(self._plan_and_run())
+        return await asyncio.shield(self._planning)
+
+    async def _plan_and_run(self) -> int:
         targets = [] if self._is_lost else [one for one in self._work.open_targets() if self._is_idle(one)]
-        picks = OwnPicks(self._owner, targets)
-        self._pick_later_until_s = self._clock.monotonic() + _PICK_LATER_S if targets else 0.0
-        # A stop does not end what is under way: what it picks has to be given back.
-        self._planning = asyncio.ensure_future(self._work.plan(lambda tx: cast("FleetTx", tx).pick_at_once(picks)))
-        planned = await asyncio.shield(self._planning)
-        for id, lane in picks.picked:
-            self._start(Token(id, lane))
-        self._pick_later_until_s = self._clock.monotonic() + _PICK_LATER_S if picks.picked else 0.0
-        if planned and not picks.picked:
+        if targets:
+            with suppress(StoreBusy):  # somebody was quicker at a lane, say: nothing of it is stored
+                return await self._plan_at(targets)
+        return await self._plan_at([])
+
+    async def _plan_at(self, targets: Sequence[str]) -> int:
+        """Plan a batch, and claim of it what may be claimed at these targets."""
+        ahead = self._work.ahead(targets)
+        try:
+            planned = await self._work.plan(
+                lambda tx: cast("FleetTx", tx).claim_at(targets), lambda tx: ahead.claim(cast("FleetTx", tx))
+            )
+        except BaseException:
+            await ahead.give_up()
+            raise
+        runs = ahead.runs()
+        for run in runs:
+            self._start_ahead(run)
+        if planned > len(runs):
             self._picking.set()
         return planned
 
     def _is_idle(self, target: str) -> bool:
         """Whether a few more runners would find slots at once."""
-        few = limits.FLEET_PICKED_AT_ONCE_MAX
+        few = limits.FLEET_CLAIMED_AT_ONCE_MAX
         taken = self._work.in_flight(target) + self._work.waiting(target)
-        return taken + few <= self._shares.of(target) and len(self._held) + few <= self._work.lanes_max
+        return taken + few <= self._shares.of(target) and self._running + few <= self._work.lanes_max
 
     async def _look_until(self, stopping: asyncio.Event) -> None:
         """Look, after changes, what is due besides and what comes next; a moment later, when lanes have started."""
@@ -416,13 +474,7 @@ class FleetLanes:
     # -- signals --------------------------------------------------------------------------------------------
 
     def _hear_of_tokens(self, notice: str) -> None:
-        if not is_issue(notice):
-            return
-        # It may be of what was picked with its plan: what is on its way to the agent goes before a look for more.
-        left_s = self._pick_later_until_s - self._clock.monotonic()
-        if left_s > 0:
-            asyncio.get_running_loop().call_later(left_s, self._picking.set)
-        else:
+        if is_issue(notice):
             self._picking.set()
 
     def _hear_of_changes(self, notice: str) -> None:
@@ -501,10 +553,13 @@ class FleetLanes:
         self._ending.set()
         self._work.stop()
         await self._shares.end()
-        tasks = set(self._held.values())
+        beating = asyncio.ensure_future(self._beat_on())
+        if self._planning is not None:
+            planned, _ = await asyncio.wait({self._planning}, timeout=limits.FLEET_STATEMENT_FOR.total_seconds())
+            await asyncio.gather(*planned, return_exceptions=True)  # its failure was told, or concerns nobody now
+        tasks = {*self._held.values(), *self._ahead}
         _log.info("executor.stopping in_flight=%d", len(tasks))
         late: set[asyncio.Task[None]] = set()
-        beating = asyncio.ensure_future(self._beat_on())
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=limits.STOP_FOR.total_seconds())
             for task in late:
@@ -512,9 +567,6 @@ class FleetLanes:
             await asyncio.gather(*late, return_exceptions=True)
         beating.cancel()
         await asyncio.gather(beating, return_exceptions=True)
-        if self._planning is not None:
-            planned, _ = await asyncio.wait({self._planning}, timeout=limits.FLEET_STATEMENT_FOR.total_seconds())
-            await asyncio.gather(*planned, return_exceptions=True)  # its failure was told, or concerns nobody now
 
         def act(tx: FleetTx) -> None:
             tx.requeue_tokens(self._owner, but=())

@@ -10,9 +10,27 @@ changes it. Any other statement has it written first.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
 
-from promptyoself.domain.models import Delivery, DeliveryKind, DeliveryState, NewDelivery, Schedule, ScheduleState
-from promptyoself.storage.rows import Values, micros
+from promptyoself.domain.models import (
+    Attempt,
+    Delivery,
+    DeliveryKind,
+    DeliveryState,
+    NewDelivery,
+    Schedule,
+    ScheduleState,
+)
+from promptyoself.storage.rows import Values, delivery_values, micros
+
+
+class Lease(NamedTuple):
+    """Who has a lane, and until when in microseconds; all None when nobody has."""
+
+    token: str | None
+    until: int | None
+    executor_id: str | None
 
 
 @dataclass(slots=True)
@@ -26,6 +44,8 @@ class Taken:
     """The fire times of those."""
     unfinished: list[Delivery] | None = field(default_factory=list)
     """By fire time, those that were added too; None once something else has been written to them."""
+    attempt_id: int | None = None
+    """For the first attempt at what is planned for it, where its lane has nothing to do and is nobody's."""
 
     def foresees(self, new: NewDelivery) -> bool:
         """Whether it is known what becomes of a new delivery, and nothing else changes with it."""
@@ -58,6 +78,23 @@ class Taken:
             self.stored.add(micros(delivery.fire_at))
 
 
+class Claimed(NamedTuple):
+    """A lane that is claimed as it is planned for, and what is in flight in it then."""
+
+    lane: str
+    lease: Lease
+    delivery: Delivery
+
+
+class Kept(NamedTuple):
+    """What is to be written, in this order."""
+
+    openings: list[Values]
+    moved: list[Schedule]
+    attempts: list[Attempt]
+    claims: list[Claimed]
+
+
 @dataclass(slots=True)
 class Planned:
     """What a transaction that plans has taken, and keeps back."""
@@ -65,8 +102,14 @@ class Planned:
     taken: dict[int, Taken] = field(default_factory=dict)
     delivery_ids: list[int] = field(default_factory=list)
     """Drawn and not used yet."""
-    openings: list[Values] = field(default_factory=list)
-    """Rows of deliveries to be stored."""
+    openings: dict[int, Values] = field(default_factory=dict)
+    """Rows of deliveries to be stored, by id."""
+    opened: dict[str, list[Delivery]] = field(default_factory=dict)
+    """Those of each lane that are not final."""
+    leases: dict[str, Lease] = field(default_factory=dict)
+    """Of lanes that are claimed in this transaction, and for whom."""
+    attempts: list[Attempt] = field(default_factory=list)
+    """At what is claimed."""
     moved: dict[int, Schedule] = field(default_factory=dict)
     """Schedules to be written, nothing of which changes but where they stand."""
     owners: set[str] = field(default_factory=set)
@@ -80,7 +123,7 @@ class Planned:
     @property
     def is_empty(self) -> bool:
         """Whether nothing waits to be written."""
-        return not (self.openings or self.moved)
+        return not (self.openings or self.moved or self.leases)
 
     def unfinished(self, schedule_id: int) -> list[Delivery] | None:
         """Return what is unfinished of a schedule; None when it must be asked for."""
@@ -96,8 +139,30 @@ class Planned:
     def open(self, taken: Taken, delivery: Delivery, values: Values) -> None:
         """Keep back a new delivery of a schedule that was taken, and the values of its row."""
         taken.note(delivery)
-        self.openings.append(values)
+        self.openings[delivery.id] = values
+        if not delivery.state.is_final:
+            self.opened.setdefault(delivery.lane, []).append(delivery)
         self.owners.add(taken.schedule.provenance.owner)
+
+    def to_claim(self, lane: str, *, now: datetime) -> Delivery | None:
+        """Return what is all that there is to do in a lane that is nobody's, if it is due; else None."""
+        opened = self.opened.get(lane, ())
+        if len(opened) != 1 or opened[0].state is not DeliveryState.PENDING or opened[0].due_at > now:
+            return None
+        return opened[0] if self.taken[opened[0].schedule_id].attempt_id is not None else None
+
+    def claimed(self, lane: str) -> Delivery | None:
+        """Return what is all that there is to do in a lane that is leased in this transaction."""
+        return self.opened[lane][0] if lane in self.leases else None
+
+    def claim(self, delivery: Delivery) -> bool:
+        """Keep back that a delivery is claimed; False when its lane is not leased in this transaction."""
+        if delivery.state is not DeliveryState.LEASED or self.claimed(delivery.lane) is None:
+            return False
+        self.openings[delivery.id].update(delivery_values(delivery))
+        self.opened[delivery.lane] = [delivery]
+        self.forget_unfinished(delivery.schedule_id)
+        return True
 
     def move(self, taken: Taken, schedule: Schedule) -> None:
         """Keep back where a schedule that was taken stands from here."""
@@ -105,11 +170,22 @@ class Planned:
         self.moved[schedule.id] = schedule
         self.owners.add(schedule.provenance.owner)
 
-    def take_what_is_kept(self) -> tuple[list[Values], list[Schedule]]:
+    def take_attempt_id(self, delivery_id: int) -> int | None:
+        """Return the id of the first attempt at a claimed delivery that is kept back, once; None of any other."""
+        claimed = next((one for lane in self.leases for one in self.opened[lane] if one.id == delivery_id), None)
+        if claimed is None or not claimed.state.is_in_flight:
+            return None
+        taken = self.taken[claimed.schedule_id]
+        attempt_id, taken.attempt_id = taken.attempt_id, None
+        return attempt_id
+
+    def take_what_is_kept(self) -> Kept:
         """Return what is to be written, which is kept no longer."""
-        openings, moved = self.openings, list(self.moved.values())
-        self.openings, self.moved, self.owners = [], {}, set()
-        return openings, moved
+        claims = [Claimed(lane, lease, self.opened[lane][0]) for lane, lease in sorted(self.leases.items())]
+        kept = Kept(list(self.openings.values()), list(self.moved.values()), self.attempts, claims)
+        self.openings, self.moved, self.owners = {}, {}, set()
+        self.opened, self.leases, self.attempts = {}, {}, []
+        return kept
 
     def clear(self) -> None:
         """Forget everything, what is kept back too: it is undone."""

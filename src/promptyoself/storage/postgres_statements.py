@@ -21,11 +21,10 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from promptyoself.domain.errors import StoreBusy, StoreError
-from promptyoself.domain.ports_fleet import OwnPicks
 from promptyoself.storage.postgres_errors import DRIVER_ERRORS, RESTORE, in_doubt, read_only, translated
-from promptyoself.storage.postgres_planning import Planned
+from promptyoself.storage.postgres_planning import Claimed, Planned
 from promptyoself.storage.postgres_queries import statements
-from promptyoself.storage.postgres_steps_rows import numbers, places, texts
+from promptyoself.storage.postgres_steps_rows import instants, new_attempts, numbers, places, texts
 from promptyoself.storage.postgres_trips import Trips
 from promptyoself.storage.rows import Values
 from promptyoself.storage.statements import Statements, ended
@@ -111,7 +110,8 @@ class _Kept:
     schedules: set[int] = field(default_factory=set)
     """Ids of those that are locked."""
     planned: Planned = field(default_factory=Planned)
-    picks: OwnPicks | None = None
+    claims_at: Sequence[str] = ()
+    """At which targets a transaction that plans may claim."""
     names: set[str] = field(default_factory=set)
     lanes_made: set[str] = field(default_factory=set)
 
@@ -177,7 +177,6 @@ class PostgresStatements(Statements):
         self._trips = Trips(connection) if trips is None else trips
         self._sql = statements()
         self._is_over = False
-        self._is_committing = False
         self._using = threading.RLock()
         self._lent_at = self._kept.mark()
 
@@ -204,7 +203,6 @@ class PostgresStatements(Statements):
             # The journal in one trip with it: who stops in between would keep it from everybody.
             with self._in_one_trip(is_last=True) if self._kept.facts or self._trips.are_open else nullcontext():
                 if is_planned:
-                    self._is_committing = True
                     self.write_what_is_kept()
                 self._write_facts()
                 self._execute(b"COMMIT", {})
@@ -288,13 +286,38 @@ class PostgresStatements(Statements):
         planned = self._kept.planned
         if planned.is_empty:
             return
-        openings, moved = planned.take_what_is_kept()
+        openings, moved, attempts, claims = planned.take_what_is_kept()
         with self._in_one_trip():
             if openings:
                 self._ask_for_lanes({row["lane"]: row["target"] for row in openings})
                 self._execute(self._sql["plan_deliveries"], {"rows": json.dumps(openings, ensure_ascii=False)})
             if moved:
                 self._execute(self._sql["step_save_schedules"], places(moved))
+            if attempts:
+                self._execute(self._sql["step_add_attempts"], new_attempts(attempts))
+            if claims:
+                self._write_claims(claims)
+
+    def _write_claims(self, claims: Sequence[Claimed]) -> None:
+        """Write leases of lanes; if any is not as it was when it was looked at, the server undoes the transaction.
+
+        All lanes that this transaction has to write to are taken first, in the order of their names. Then the commit
+        waits for the disk, as a planner's does not: what is claimed may be sent.
+        """
+        lanes = [one.lane for one in claims]
+        self._execute(self._sql["lock_lanes"], {"lanes": sorted(self._kept.lanes.union(lanes))})
+        values = {
+            "lane": texts(lanes),
+            "lease_token": texts([one.lease.token for one in claims]),
+            "leased_until": numbers([one.lease.until for one in claims]),
+            "executor_id": texts([one.lease.executor_id for one in claims]),
+            "due_at": instants([one.delivery.due_at for one in claims]),
+            "is_in_flight": numbers([int(one.delivery.state.is_in_flight) for one in claims]),
+            "count": len(lanes),
+        }
+        self._execute(self._sql["claim_lanes"], values)
+        self._execute(b"SET LOCAL synchronous_commit TO DEFAULT", {})
+        self._kept.lanes.difference_update(lanes)
 
     def _ask_for_lanes(self, targets: Mapping[str, str]) -> Cursor | None:
         """Make and keep those lanes that are not kept yet; return the answer, which tells those that now are."""

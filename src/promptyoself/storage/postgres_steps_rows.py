@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from promptyoself.domain.models import Delivery, DeliveryKind, DeliveryState, Schedule
+from promptyoself.domain.models import Attempt, Delivery, DeliveryKind, DeliveryState, Schedule
 from promptyoself.storage.rows import Values, instant, instant_or_none
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -76,6 +76,18 @@ def places(schedules: Iterable[Schedule]) -> Values:
         "fire_count": numbers([one.fire_count for one in now]),
         "finals_in_row": numbers([one.finals_in_row for one in now]),
         "updated_at": instants([one.updated_at for one in now]),
+    }
+
+
+def new_attempts(attempts: Sequence[Attempt]) -> Values:
+    """Return attempts just begun, as `step_add_attempts` takes them."""
+    return {
+        "id": numbers([one.id for one in attempts]),
+        "delivery_id": numbers([one.delivery_id for one in attempts]),
+        "number": numbers([one.number for one in attempts]),
+        "executor_id": texts([one.executor_id for one in attempts]),
+        "otid": texts([one.otid for one in attempts]),
+        "started_at": instants([one.started_at for one in attempts]),
     }
 
 

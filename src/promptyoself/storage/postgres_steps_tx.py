@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from psycopg.rows import tuple_row
 
@@ -33,12 +33,12 @@ from promptyoself.domain.models import (
     ScheduleState,
 )
 from promptyoself.domain.values import replace
-from promptyoself.storage.postgres_planning import is_small
+from promptyoself.storage.postgres_planning import Lease, is_small
 from promptyoself.storage.postgres_statements import Connection
 from promptyoself.storage.postgres_statements import Cursor as StoreCursor
-from promptyoself.storage.postgres_steps_rows import delivery_of, instants, numbers, places, texts
+from promptyoself.storage.postgres_steps_rows import delivery_of, instants, new_attempts, numbers, places, texts
 from promptyoself.storage.postgres_tx import PostgresTx, due_us
-from promptyoself.storage.rows import Values, attempt_of, micros
+from promptyoself.storage.rows import Values, attempt_of, begun_attempt, micros
 from promptyoself.storage.statements import DAMAGED, ended
 from promptyoself.storage.tx import may_move_the_turn
 
@@ -90,14 +90,6 @@ def _keep(known: dict[int, tuple[str, V]], id: int, version: str, value: V) -> N
         for old in list(islice(known, _KNOWN_MAX // 4)):
             del known[old]
     known[id] = (version, value)
-
-
-class Lease(NamedTuple):
-    """Who has a lane, and until when in microseconds; all None when nobody has."""
-
-    token: str | None
-    until: int | None
-    executor_id: str | None
 
 
 _FREE: Final = Lease(None, None, None)
@@ -527,19 +519,13 @@ class StepTx(PostgresTx):
         if held is None or self._is_plain or held.stored.state is not DeliveryState.PENDING:
             return super().add_attempt(delivery_id, executor_id=executor_id, otid=otid, started_at=started_at)
         self._set(held, "last_attempt", held.last_attempt + 1)
-        attempt = Attempt(
-            id=self._attempt_id(),
-            delivery_id=delivery_id,
+        attempt = begun_attempt(
+            self._attempt_id(),
+            delivery_id,
             number=held.last_attempt,
             executor_id=executor_id,
             otid=otid,
             started_at=started_at,
-            finished_at=None,
-            outcome=AttemptOutcome.OPEN,
-            error_code=None,
-            status=None,
-            run_id=None,
-            detail=None,
         )
         self._new_attempts.append(attempt)
         self._kept.lanes.add(held.now.lane)
@@ -681,15 +667,7 @@ class StepTx(PostgresTx):
     def _flush_attempts(self) -> None:
         new, done = self._new_attempts, self._finished_attempts
         if new:
-            values = {
-                "id": numbers([one.id for one in new]),
-                "delivery_id": numbers([one.delivery_id for one in new]),
-                "number": numbers([one.number for one in new]),
-                "executor_id": texts([one.executor_id for one in new]),
-                "otid": texts([one.otid for one in new]),
-                "started_at": instants([one.started_at for one in new]),
-            }
-            self._write_all("step_add_attempts", values, len(new))
+            self._write_all("step_add_attempts", new_attempts(new), len(new))
             new.clear()
         if done:
             ids, outcomes, ends, codes, statuses, runs, details = zip(*done, strict=True)

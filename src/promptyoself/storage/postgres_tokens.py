@@ -10,10 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from promptyoself.domain import limits
-from promptyoself.domain.ports_fleet import OwnPicks
 from promptyoself.domain.shares import fair_share
-from promptyoself.storage.postgres_statements import Cursor, PostgresStatements
+from promptyoself.storage.postgres_statements import PostgresStatements
 from promptyoself.storage.postgres_steps_rows import texts
 from promptyoself.storage.rows import Values, micros
 from promptyoself.storage.tx import page
@@ -21,9 +19,6 @@ from promptyoself.storage.tx import page
 
 class TokenStatements(PostgresStatements):
     """See `FleetTx` for what each method promises."""
-
-    _woken: Cursor | None = None
-    """The answer that tells which tokens were picked at once."""
 
     def issue_due_tokens(self, *, after: datetime, now: datetime, limit: int) -> int:
         """Issue what is missing for free lanes due later than `after` and not later than `now`; count them."""
@@ -38,15 +33,14 @@ class TokenStatements(PostgresStatements):
         idle = [row["lane"] for row in self._rows("idle_lanes", {"now": micros(now), "limit": page(limit)})]
         return self._change("drop_idle_tokens", {"lanes": idle, "now": micros(now)}) if idle else 0
 
-    def pick_at_once(self, picks: OwnPicks) -> None:
-        """Put tokens that this transaction issues by planning into their planner's hands from the start."""
-        self._kept.picks = picks
+    def claim_at(self, targets: Sequence[str]) -> None:
+        """Say at which targets this transaction may claim some of what it plans."""
+        self._kept.claims_at = targets
 
-    def commit(self) -> None:
-        """Commit, and tell the planner what was picked with it."""
-        super().commit()
-        if self._woken is not None and self._kept.picks is not None:
-            self._kept.picks.picked = [(row["id"], row["lane"]) for row in self._woken.fetchall() if row["is_picked"]]
+    def lanes_to_claim(self, *, now: datetime) -> list[str]:
+        """Return lanes that are nobody's and in which nothing else is to be done than what was planned here."""
+        planned = self._kept.planned
+        return [lane for lane in planned.opened if planned.to_claim(lane, now=now) is not None]
 
     def give_back_token(self, token_id: int, *, lane: str, owner: str) -> bool:
         """Take a token out of `owner`'s hands; a lane that is due and free gets a new one, at the end of the queue."""
@@ -111,24 +105,10 @@ class TokenStatements(PostgresStatements):
         known = self._wants_no_token(lanes)
         asked = [lane for lane in lanes if lane not in known]
         if asked and self._kept.planned.is_under_way:  # most are due: whether any is, is not asked before
-            self._wake_lanes(asked)
+            self._execute(self._sql["wake_lanes"], {"lanes": texts(asked)})
         elif asked:
             found = self._execute(self._sql["lanes_to_wake"], {"lanes": texts(asked)}).fetchall()
             self._issue_tokens(row["lane"] for row in found)
-
-    def _wake_lanes(self, lanes: Sequence[str]) -> None:
-        """Issue tokens of those lanes that are due and free; the planner's own, where it may pick them at once."""
-        picks = self._kept.picks
-        few = len(lanes) <= limits.FLEET_PICKED_AT_ONCE_MAX
-        # At the commit only: what is issued before may still be undone.
-        may_pick = picks is not None and few and self._is_committing
-        values: Values = {
-            "lanes": texts(lanes),
-            "owner": picks.owner if picks is not None else None,
-            "targets": texts(picks.targets if picks is not None and may_pick else ()),
-        }
-        woken = self._execute(self._sql["wake_lanes"], values)
-        self._woken = woken if may_pick else None
 
     def _wants_no_token(self, lanes: Sequence[str]) -> set[str]:
         """Return those lanes just written of which it is known here that they are somebody's, or not due."""

@@ -11,6 +11,7 @@ from promptyoself.domain import limits
 from promptyoself.domain.errors import Conflict, StoreBusy, StoreError
 from promptyoself.domain.models import (
     OPERATOR,
+    Attempt,
     Delivery,
     DeliveryKind,
     Fact,
@@ -23,10 +24,10 @@ from promptyoself.domain.ports import GuardUsage, NewSchedule
 from promptyoself.domain.values import replace
 from promptyoself.storage import rows
 from promptyoself.storage.postgres_errors import read_only, translated
-from promptyoself.storage.postgres_planning import Taken, is_small
+from promptyoself.storage.postgres_planning import Lease, Taken, is_small
 from promptyoself.storage.postgres_server import ServerStatements
 from promptyoself.storage.postgres_statements import PLANNERS_TURN, Cursor, guard_name
-from promptyoself.storage.postgres_steps_rows import instants, numbers
+from promptyoself.storage.postgres_steps_rows import instants, numbers, texts
 from promptyoself.storage.postgres_tokens import TokenStatements
 from promptyoself.storage.rows import Values, micros, micros_or_none
 from promptyoself.storage.statements import ended
@@ -47,6 +48,11 @@ class PostgresTx(TokenStatements, ServerStatements, SqlTx):
         self._kept.schedules.add(made.id)
         self._kept.tell_of_schedules([due_us(made)])
         return made
+
+    def schedule(self, schedule_id: int) -> Schedule | None:
+        """Return the schedule, locked until the transaction ends, or None."""
+        taken = self._kept.planned.taken.get(schedule_id)
+        return super().schedule(schedule_id) if taken is None else taken.schedule
 
     def save_schedule(self, schedule: Schedule) -> None:
         """Write every column that may change; a pause, or its end, reaches its lanes at once."""
@@ -89,7 +95,7 @@ class PostgresTx(TokenStatements, ServerStatements, SqlTx):
         with self._in_one_trip():
             turn = self._execute(self._sql["take_planners_turn"], {"name": PLANNERS_TURN})
             taken = self._execute(self._sql["take_schedules_due"], values)
-            ahead = self._execute(self._sql["look_ahead"], values)
+            ahead = self._execute(self._sql["look_ahead"], values | self._claimable())
         ours = turn.fetchone()
         if ours is None or not ours["is_ours"]:
             return []
@@ -100,6 +106,10 @@ class PostgresTx(TokenStatements, ServerStatements, SqlTx):
         mine = self._try_names(counted)
         return [one for one in due if one.provenance.owner == OPERATOR or _counted_as(one) in mine]
 
+    def _claimable(self) -> Values:
+        few = limits.FLEET_CLAIMED_AT_ONCE_MAX if self._kept.claims_at else 0
+        return {"few": few, "targets": texts(self._kept.claims_at)}
+
     def _foresee(self, due: Sequence[Schedule], ahead: Sequence[Values]) -> None:
         """Note what the planner will ask about each schedule; of those that the look ahead has not met, ask now."""
         taken = {one.id: Taken(one, micros_or_none(one.next_fire_at)) for one in due}
@@ -108,6 +118,7 @@ class PostgresTx(TokenStatements, ServerStatements, SqlTx):
         for row in ahead:
             if row["due_id"] in taken:
                 taken[row["due_id"]].stored.update(row["stored"])
+                taken[row["due_id"]].attempt_id = row["attempt_id"]
                 if row["id"] is not None:
                     taken[row["due_id"]].note(self._mapped(row, rows.delivery_of))
         met = {row["due_id"] for row in ahead}
@@ -192,6 +203,8 @@ class PostgresTx(TokenStatements, ServerStatements, SqlTx):
         """Write the columns that may change, if state and lease token are still as in `was`."""
         if delivery.state.is_final != (delivery.finished_at is not None):
             raise _impossible("what is finished says when, and nothing else does")
+        if self._kept.planned.claim(delivery):
+            return True
         self._lock_schedule(delivery.schedule_id)
         self._kept.planned.forget_unfinished(delivery.schedule_id)
         return super().save_delivery(delivery, was=was)
@@ -207,6 +220,9 @@ class PostgresTx(TokenStatements, ServerStatements, SqlTx):
 
     def next_in_lane(self, lane: str, *, now: datetime) -> Delivery | None:
         """Return what the lane must do now, its schedule locked: what it was before that, another may have changed."""
+        claimed = self._kept.planned.claimed(lane)
+        if claimed is not None:
+            return claimed if claimed.due_at <= now else None
         for _ in range(_LOOKS_MAX):
             found = super().next_in_lane(lane, now=now)
             if found is None or self._is_reading or found.schedule_id in self._kept.schedules:
@@ -233,6 +249,19 @@ class PostgresTx(TokenStatements, ServerStatements, SqlTx):
         values = {"schedule_id": schedule_id, "kind": str(kind)}
         return [self._execute(self._sql[name], values) for name in ("take_turn", "give_turn")]
 
+    # -- attempts -------------------------------------------------------------------------------------------
+
+    def add_attempt(self, delivery_id: int, *, executor_id: str, otid: str, started_at: datetime) -> Attempt:
+        """Store an attempt as open; its number is one more than the last."""
+        attempt_id = self._kept.planned.take_attempt_id(delivery_id)
+        if attempt_id is None:
+            return super().add_attempt(delivery_id, executor_id=executor_id, otid=otid, started_at=started_at)
+        first = rows.begun_attempt(
+            attempt_id, delivery_id, number=1, executor_id=executor_id, otid=otid, started_at=started_at
+        )
+        self._kept.planned.attempts.append(first)
+        return first
+
     # -- lanes ----------------------------------------------------------------------------------------------
 
     def _keep_lane(self, lane: str, target: str) -> None:
@@ -253,8 +282,13 @@ class PostgresTx(TokenStatements, ServerStatements, SqlTx):
     def lease_lane(self, lane: str, *, token: str, executor_id: str, now: datetime, until: datetime) -> bool:
         """Take a lane if it is free, or keep it if the token is its own; False when another holds it.
 
-        The schedule of what it must do next is locked first: whoever has that may want the lane.
+        The schedule of what it must do next is locked first: whoever has that may want the lane. Of a lane that may be
+        claimed as it is planned for, it is found out at the commit.
         """
+        planned = self._kept.planned
+        if planned.to_claim(lane, now=now) is not None:
+            planned.leases[lane] = Lease(token, micros(until), executor_id)
+            return True
         coming = super().next_in_lane(lane, now=now)
         if coming is not None:
             self._lock_schedule(coming.schedule_id)
@@ -262,6 +296,8 @@ class PostgresTx(TokenStatements, ServerStatements, SqlTx):
 
     def release_lane(self, lane: str, *, token: str) -> bool:
         """Give the lane back, if the token is still its own; at the commit it is looked at a last time."""
+        if self._kept.planned.leases.pop(lane, None) is not None:
+            return True
         if not super().release_lane(lane, token=token):
             return False
         self._kept.released.add(lane)

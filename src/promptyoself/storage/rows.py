@@ -301,6 +301,26 @@ def first_delivery(delivery_id: int, new: NewDelivery, *, retry_until: datetime)
     )
 
 
+def begun_attempt(
+    attempt_id: int, delivery_id: int, *, number: int, executor_id: str, otid: str, started_at: datetime
+) -> Attempt:
+    """Return an attempt as it stands when it begins."""
+    return Attempt(
+        id=attempt_id,
+        delivery_id=delivery_id,
+        number=number,
+        executor_id=executor_id,
+        otid=otid,
+        started_at=started_at,
+        finished_at=None,
+        outcome=AttemptOutcome.OPEN,
+        error_code=None,
+        status=None,
+        run_id=None,
+        detail=None,
+    )
+
+
 def delivery_values(delivery: Delivery) -> Values:
     """Return every column of a delivery."""
     return {

@@ -207,9 +207,13 @@ SELECT * FROM due UNION ALL SELECT * FROM resting ORDER BY wake_at, id LIMIT :li
 -- name: look_ahead
 -- In one trip with take_schedules_due, and a statement of its own, so that it sees what was committed before those were
 -- taken: what is unfinished of each, which fire times are stored already, and ids for new deliveries, which facts name.
--- It looks for the same, but for what others have in hand: what was taken instead of these is not in it.
+-- It looks for the same, but for what others have in hand: what was taken instead of these is not in it. Of few, an id
+-- for an attempt also, where this one may claim what it plans: the lane has nothing to do and is nobody's, and nobody
+-- waits in the queue of its target.
 WITH due AS MATERIALIZED (
-    SELECT id, revision, next_fire_at FROM schedules
+    SELECT
+        id, revision, next_fire_at, target, target || ' ' || agent_id || coalesce(' ' || conversation, '') AS lane
+    FROM schedules
     WHERE state = 'active' AND next_fire_at <= :now AND current_setting('promptyoself.plans', true) = 'yes'
     ORDER BY next_fire_at, id LIMIT :limit)
 SELECT
@@ -218,6 +222,12 @@ SELECT
         SELECT fire_at FROM deliveries AS old
         WHERE old.schedule_id = due.id AND old.revision = due.revision AND old.kind = 'scheduled'
             AND old.fire_at >= due.next_fire_at) AS stored,
+    CASE WHEN (SELECT count(*) FROM due) <= CAST(:few AS integer) AND due.target = ANY (CAST(:targets AS text[]))
+        AND coalesce((
+            SELECT lease_token IS NULL AND next_due_at IS NULL FROM lanes WHERE lanes.lane = due.lane LIMIT 1), true)
+        AND NOT EXISTS (SELECT 1 FROM stop_switch WHERE until IS NULL OR until > :now)
+        AND (SELECT id FROM pgqueuer WHERE entrypoint = due.target COLLATE "default" AND status = 'queued' LIMIT 1) IS NULL
+        THEN nextval(pg_get_serial_sequence('attempts', 'id')) END AS attempt_id,
     d.*
 FROM due LEFT JOIN deliveries AS d
     ON d.schedule_id = due.id AND d.state IN ('pending', 'leased', 'accepted', 'unknown')
@@ -248,12 +258,12 @@ SELECT nextval(pg_get_serial_sequence('deliveries', 'id')) AS id FROM generate_s
 INSERT INTO deliveries (
     id, schedule_id, revision, kind, target, lane, key, fire_at, planned_at, snoozed_until, fire_number, missed, state,
     reason, due_at, attempts, refusals, failures, maybe_repeat, retry_until, cancel_requested, finished_at, created_at,
-    is_head
+    is_head, lease_token, first_sent_at, sent_at
 )
 SELECT
     id, schedule_id, revision, kind, target, lane, key, fire_at, planned_at, snoozed_until, fire_number, missed, state,
     reason, due_at, attempts, refusals, failures, maybe_repeat, retry_until, cancel_requested, finished_at, created_at,
-    is_head
+    is_head, lease_token, first_sent_at, sent_at
 FROM json_populate_recordset(CAST(NULL AS deliveries), CAST(:rows AS json))
 
 -- name: lock_schedule
@@ -1038,33 +1048,32 @@ WHERE lane = ANY (CAST(:lanes AS text[])) ORDER BY next_due_at, lane
 ON CONFLICT (dedupe_key) WHERE status IN ('queued', 'picked') AND dedupe_key IS NOT NULL DO NOTHING
 
 -- name: wake_lanes
--- Both in one, for a planner, whose lanes are due but for a few: an INSERT of nothing tells all nodes to look, too. Tokens
--- of those targets that it would run at once are in its hands from the start, where nothing of theirs waits in the queue.
-INSERT INTO pgqueuer (priority, entrypoint, dedupe_key, payload, status, queue_manager_id)
-SELECT
-    0, target, lane, convert_to(lane, 'UTF8'),
-    CAST(CASE WHEN is_here THEN 'picked' ELSE 'queued' END AS pgqueuer_status),
-    CASE WHEN is_here THEN CAST(:owner AS uuid) END
-FROM (
-    SELECT
-        lane, target, next_due_at,
-        target = ANY (CAST(:targets AS text[])) AND (
-            SELECT id FROM pgqueuer
-            WHERE entrypoint = lanes.target COLLATE "default" AND status = 'queued' LIMIT 1) IS NULL AS is_here
-    FROM lanes
-    WHERE lane = ANY (CAST(:lanes AS text[]))
-        AND next_due_at <= CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)
-        AND (lease_token IS NULL OR leased_until <= CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint))
-        AND (is_in_flight = 1 OR NOT EXISTS (
-            SELECT 1 FROM stop_switch
-            WHERE until IS NULL OR until > CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)))
-        AND (
-            SELECT id FROM pgqueuer
-            WHERE dedupe_key = lanes.lane COLLATE "default" AND status IN ('queued', 'picked') AND dedupe_key IS NOT NULL
-            LIMIT 1) IS NULL) AS due
+-- Both in one, for a planner, whose lanes are due but for a few: an INSERT of nothing tells all nodes to look, too.
+INSERT INTO pgqueuer (priority, entrypoint, dedupe_key, payload, status)
+SELECT 0, target, lane, convert_to(lane, 'UTF8'), 'queued' FROM lanes
+WHERE lane = ANY (CAST(:lanes AS text[]))
+    AND next_due_at <= CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)
+    AND (lease_token IS NULL OR leased_until <= CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint))
+    AND (is_in_flight = 1 OR NOT EXISTS (
+        SELECT 1 FROM stop_switch
+        WHERE until IS NULL OR until > CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)))
 ORDER BY next_due_at, lane
 ON CONFLICT (dedupe_key) WHERE status IN ('queued', 'picked') AND dedupe_key IS NOT NULL DO NOTHING
-RETURNING id, dedupe_key AS lane, status = 'picked' AS is_picked
+
+-- name: claim_lanes
+-- As a planner found them, their rows in hand: nobody's, and with nothing to do. What was planned since is in flight, or
+-- due. That any is not so is a fault of the transaction as a whole: all that was planned is planned again.
+WITH claimed AS (
+    UPDATE lanes AS l SET
+        lease_token = n.lease_token, leased_until = n.leased_until, executor_id = n.executor_id,
+        next_due_at = n.due_at, is_in_flight = n.is_in_flight
+    FROM unnest(
+        CAST(:lane AS text[]), CAST(:lease_token AS text[]), CAST(:leased_until AS bigint[]),
+        CAST(:executor_id AS text[]), CAST(:due_at AS bigint[]), CAST(:is_in_flight AS smallint[])
+    ) AS n (lane, lease_token, leased_until, executor_id, due_at, is_in_flight)
+    WHERE l.lane = n.lane AND l.lease_token IS NULL AND l.next_due_at IS NULL
+    RETURNING l.lane)
+SELECT none_missing(count(*), :count) FROM claimed
 
 -- name: drop_tokens
 -- Of lanes given back, their rows in hand: whatever arrives later finds no token there, and issues one.

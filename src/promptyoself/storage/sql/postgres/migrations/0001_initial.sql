@@ -96,6 +96,15 @@ CREATE INDEX schedules_owner ON schedules (owner, state, created_at);
 CREATE INDEX schedules_calendar ON schedules (skip_on) WHERE skip_on IS NOT NULL;
 CREATE INDEX schedules_root ON schedules (root_uid, state) WHERE root_uid IS NOT NULL;
 
+-- Undoes a transaction of which not all rows were as it had found them, as of one that was in another's way.
+CREATE FUNCTION none_missing(as_found BIGINT, wanted BIGINT) RETURNS boolean LANGUAGE plpgsql AS
+$$ BEGIN
+    IF as_found <> wanted THEN
+        RAISE EXCEPTION 'of % rows only % were as they had been found', wanted, as_found USING ERRCODE = '40001';
+    END IF;
+    RETURN true;
+END $$;
+
 -- The one ordered queue of an agent's deliveries, and the claim on it (docs/decisions/0004).
 CREATE TABLE lanes (
     lane          TEXT COLLATE "C" NOT NULL PRIMARY KEY,
