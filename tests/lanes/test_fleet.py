@@ -548,7 +548,7 @@ class TestClaimedWithTheirPlan:
                     await asyncio.to_thread(promise, fleet, ["a"])
                     assert await asyncio.to_thread(somebody_waits, fleet)
                     stopping = asyncio.ensure_future(node.stop())
-                    await asyncio.sleep(0)
+                    assert await asyncio.wait({stopping}, timeout=0.5) == (set(), {stopping})
                 assert await stopping
             assert fleet.rows("SELECT state FROM deliveries") == [("delivered",)]
             assert (fleet.tokens(), len(fleet.post.prompts)) == ([], 1)
@@ -707,6 +707,23 @@ class TestShares:
         async def scene() -> None:
             async with fleet.node("b", most=4, lease=timedelta(minutes=1)):  # no sign of life divides meanwhile
                 assert await asyncio.to_thread(ask_unheard)
+
+        play(scene())
+
+    def test_what_is_over_is_freed_when_answers_have_come_in_and_not_with_the_next_sign_of_life(
+        self, fleet: Fleet
+    ) -> None:
+        async def scene() -> None:
+            held = threading.Event()
+            for agent in "abcd":
+                fleet.post.answers[agent].append(held)
+            async with fleet.node("b", most=4, lease=LONG):
+                post_prompts(fleet.store, ["a", "b", "c", "d"])
+                await fleet.post.until(lambda: fleet.post.open_now == 4)
+                async with fleet.node("a", most=4, lease=LONG):
+                    assert await asyncio.to_thread(is_soon, lambda: shares(fleet) == [("a", 0), ("b", 4)])
+                    held.set()
+                    assert await asyncio.to_thread(is_soon, lambda: shares(fleet) == [("a", 2), ("b", 2)])
 
         play(scene())
 

@@ -317,6 +317,7 @@ class FleetLanes:
     def _note_end(self) -> None:
         """Look what is due besides, and for more tokens: a runner less is there."""
         self._changed.set()
+        self._shares.free_what_is_over(self._picking.set)
         for target in list(self._hungry):
             self.slot_granted(target)
 
@@ -374,6 +375,7 @@ class FleetLanes:
             await ahead.give_up()
             raise
         runs = ahead.runs()
+        self._shares.free_what_is_over(self._picking.set)
         for run in runs:
             self._start_ahead(run)
         if planned > len(runs):

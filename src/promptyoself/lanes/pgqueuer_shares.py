@@ -40,9 +40,12 @@ class Shares:
         self._executor_id = executor_id
         self._lease = lease
         self._shares = dict.fromkeys(work.most, 0)
+        self._reserved = dict.fromkeys(work.most, 0)
+        """At most so much, which is more than the share as long as more is open."""
         self._turn = asyncio.Lock()
         self._is_ending = False
         self._dividing: asyncio.Task[None] | None = None
+        self._is_asked_again = False
 
     def of(self, target: str) -> int:
         """Return this executor's share of a target."""
@@ -55,8 +58,16 @@ class Shares:
 
     def divide_soon(self, on_more: Callable[[], None]) -> None:
         """Divide anew, besides what is going on; `on_more` is called when a share has grown."""
-        if not self._is_ending and (self._dividing is None or self._dividing.done()):
+        if self._dividing is not None and not self._dividing.done():
+            self._is_asked_again = True
+        elif not self._is_ending:
             self._dividing = asyncio.ensure_future(self._divide_quietly(on_more))
+
+    def free_what_is_over(self, on_more: Callable[[], None]) -> None:
+        """Divide anew where more is reserved than this executor's share, and is no longer open."""
+        for target, share in self._shares.items():
+            if self._reserved[target] > share >= self._work.in_flight(target):
+                self.divide_soon(on_more)
 
     async def end(self) -> None:
         """Divide no more because others ask for it: what is given up must not be taken again."""
@@ -69,9 +80,9 @@ class Shares:
         async with self._turn:
             was = dict(self._shares)
             for target, most in sorted(self._work.most.items()):
-                before = self.of(target)
                 await self._divide(target, most)
-                if self.of(target) < before:  # what was reserved until now can be freed: others wait for it
+                # What was reserved until now, and is not needed, can be freed: others wait for it.
+                if self._reserved[target] > max(self.of(target), self._work.in_flight(target)):
                     await self._divide(target, most)
             return any(share > was[target] for target, share in self._shares.items())
 
@@ -92,14 +103,18 @@ class Shares:
 
             share = await self._writer.write(lambda tx: act(cast("FleetTx", tx)))
             if share is not None:
+                self._reserved[target] = max(share, using)
                 self._allow(target, share)
                 return
             await asyncio.sleep(_TRY_AGAIN_S)
 
     async def _divide_quietly(self, on_more: Callable[[], None]) -> None:
-        with suppress(StoreError):  # the next sign of life divides again
-            if await self.divide():
-                on_more()
+        self._is_asked_again = True
+        while self._is_asked_again and not self._is_ending:
+            self._is_asked_again = False
+            with suppress(StoreError):  # the next sign of life divides again
+                if await self.divide():
+                    on_more()
 
     def _allow(self, target: str, share: int) -> None:
         self._shares[target] = share
