@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from promptyoself.storage.postgres_steps_tx import Lease, StepTx
+from promptyoself.storage.postgres_planning import Lease
+from promptyoself.storage.postgres_steps_tx import StepTx
 from promptyoself.storage.rows import micros
 from tests.chaos.mutants.breaking import alter, put
 
