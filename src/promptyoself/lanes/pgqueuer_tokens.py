@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, TypedDict, cast
 from uuid import UUID
 
 from pgqueuer.adapters.persistence.queries import Queries
 from pgqueuer.domain.types import JobId, QueueEntrypoint, QueueManagerId
-from pgqueuer.ports.repository import EntrypointExecutionParameter
 
 from promptyoself.domain.values import dataclass
 from promptyoself.lanes.pgqueuer_driver import TokenDriver
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
 CHANNEL: Final = "ch_pgqueuer"
 """On which PgQueuer's trigger tells of every change to the tokens."""
-_NO_LIMIT: Final = EntrypointExecutionParameter(concurrency_limit=0)
 _NEVER: Final = timedelta(days=366)
 
 
@@ -32,6 +30,11 @@ class Token:
     lane: str
 
 
+class _Picked(TypedDict):
+    id: int
+    payload: bytes | None
+
+
 class Tokens:
     """Picks tokens for one owner. A target is an entrypoint of PgQueuer: one that refuses all is not picked for."""
 
@@ -39,21 +42,25 @@ class Tokens:
         self._driver = TokenDriver(conninfo)
         self._lease: Final = lease
         self._owner: Final = QueueManagerId(owner)
-        self._queries = Queries(cast("Driver", self._driver), qbq=OwnedBuilder(owner))
+        self._builder: Final = OwnedBuilder(owner)
+        self._queries = Queries(cast("Driver", self._driver), qbq=self._builder)
 
     async def pick(self, target: str, *, most: int, with_abandoned: bool) -> list[Token]:
         """Pick up to `most` tokens of a target, those that have waited longest first.
 
         With abandoned ones: those whose owner has given no sign of life for the length of a lease.
         """
-        jobs = await self._queries.dequeue(
+        # Not by PgQueuer's own `dequeue`: it makes a validated model of each row.
+        query = self._builder.build_dequeue_query(
             batch_size=most,
-            entrypoints={QueueEntrypoint(target): _NO_LIMIT},
+            entrypoints=[QueueEntrypoint(target)],
+            concurrency_limits=[0],  # none
             queue_manager_id=self._owner,
             global_concurrency_limit=None,
             heartbeat_timeout=self._lease if with_abandoned else _NEVER,
         )
-        return [Token(int(job.id), (job.payload or b"").decode()) for job in jobs]
+        rows = cast("list[_Picked]", await self._driver.fetch(query.sql, *query.args))
+        return [Token(row["id"], (row["payload"] or b"").decode()) for row in rows]
 
     async def say_alive(self, tokens: Collection[int]) -> None:
         """Keep these tokens, as far as they are still ours."""
