@@ -170,7 +170,7 @@ async def _deliver(world: World, url: str) -> None:
         return lambda: None
 
     def count(entry: Entry) -> None:
-        tally.count(entry.is_delivered)
+        tally.count_in_turn(entry.is_delivered)
 
     async def stop_when_done() -> None:
         # Looked at while nothing is carried only. By the database: another worker may have had all of few prompts, or

@@ -209,6 +209,7 @@ class Tally:
         self.carried = 0
         self._first_s = self._ended_s = 0.0
         self._cpu_first_s = self._cpu_ended_s = 0.0
+        self._is_to_read = False
 
     def wait(self) -> None:
         """Tell the parent that this worker is ready, and wait for its word."""
@@ -225,6 +226,21 @@ class Tally:
         self.begin()
         self.carried += carried
         self._ended_s, self._cpu_ended_s = time.monotonic(), time.process_time()
+
+    def count_in_turn(self, carried: int = 1) -> None:
+        """Count, and read the clocks once for all that is counted in this turn of the event loop, at its end.
+
+        Reading two of them for each took a twentieth of a delivery's time.
+        """
+        self.begin()
+        self.carried += carried
+        if not self._is_to_read:
+            self._is_to_read = True
+            asyncio.get_running_loop().call_soon(self._read)
+
+    def _read(self) -> None:
+        self._is_to_read = False
+        self.count(0)
 
     def tell(self) -> None:
         """Tell the parent of all."""
@@ -289,7 +305,7 @@ async def _run_pgqueuer(url: str, prompts: int) -> None:
         @queue.entrypoint("prompt")
         async def prompt(job: Job) -> None:
             del job
-            tally.count()
+            tally.count_in_turn()
 
         await asyncio.to_thread(tally.wait)
         await asyncio.wait_for(
