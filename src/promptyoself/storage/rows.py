@@ -69,18 +69,27 @@ def micros_or_none(at: datetime | None) -> int | None:
     return None if at is None else (at - _EPOCH) // _MICROSECOND
 
 
+@lru_cache(maxsize=4096)
 def instant(us: int) -> datetime:
-    """Return microseconds since 1970 as an aware UTC instant."""
-    return _EPOCH + timedelta(microseconds=us)
+    """Return microseconds since 1970 as an aware UTC instant.
+
+    What fires at nine, and is planned in one batch, has most of its instants in common.
+    """
+    return _EPOCH + timedelta(0, 0, us)
 
 
 def instant_or_none(us: int | None) -> datetime | None:
     """Return `instant`, or None for None."""
-    return None if us is None else _EPOCH + timedelta(microseconds=us)
+    return None if us is None else instant(us)
 
 
 def _duration(us: int | None) -> timedelta | None:
-    return None if us is None else timedelta(microseconds=us)
+    return None if us is None else _span(us)
+
+
+@lru_cache(maxsize=256)
+def _span(us: int) -> timedelta:
+    return timedelta(microseconds=us)
 
 
 def _duration_us(duration: timedelta | None) -> int | None:
@@ -131,12 +140,8 @@ def schedule_of(row: Row, skip_on: Holidays | None = None) -> Schedule:
         id=row["id"],
         uid=row["uid"],
         definition=_definition_of(row, skip_on),
-        provenance=Provenance(
-            owner=row["owner"],
-            created_by=row["created_by"],
-            origin_delivery_id=row["origin_delivery_id"],
-            root_uid=row["root_uid"],
-            depth=row["depth"],
+        provenance=_provenance_of(
+            row["owner"], row["created_by"], row["origin_delivery_id"], row["root_uid"], row["depth"]
         ),
         revision=row["revision"],
         state=_SCHEDULE_STATES[row["state"]],
@@ -149,6 +154,16 @@ def schedule_of(row: Row, skip_on: Holidays | None = None) -> Schedule:
         finals_in_row=row["finals_in_row"],
         created_at=instant(row["created_at"]),
         updated_at=instant(row["updated_at"]),
+    )
+
+
+@lru_cache(maxsize=256)
+def _provenance_of(
+    owner: str, created_by: str, origin_delivery_id: int | None, root_uid: str | None, depth: int
+) -> Provenance:
+    """Return who made a schedule; all that one owner has made by one door share it."""
+    return Provenance(
+        owner=owner, created_by=created_by, origin_delivery_id=origin_delivery_id, root_uid=root_uid, depth=depth
     )
 
 
@@ -257,7 +272,7 @@ def _trigger_of(row: Row) -> Trigger:
         anchor_at=instant(row["trigger_anchor_at"]),
         start_at=instant_or_none(row["trigger_start_at"]),
         end_at=instant_or_none(row["trigger_end_at"]),
-        jitter=timedelta(microseconds=row["trigger_jitter_us"]),
+        jitter=_span(row["trigger_jitter_us"]),
     )
 
 
