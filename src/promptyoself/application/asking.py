@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Coroutine, Generator
-from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any, Final, Generic, TypeVar
 
@@ -57,7 +56,9 @@ async def within_bounds(asked: Awaitable[T], within: timedelta, what: str) -> T 
     """Wait for a target's answer within a bound; neither silence nor a fault of the adapter stops a lane."""
     is_over = isinstance(asked, Begun) and asked.is_over
     try:
-        async with nullcontext() if is_over else asyncio.timeout(within.total_seconds()):
+        if is_over:
+            return await asked
+        async with asyncio.timeout(within.total_seconds()):
             return await asked
     except TimeoutError:
         return Unclear(code="timeout", detail=f"{what}: no answer within {within.total_seconds():.0f} s")

@@ -311,13 +311,14 @@ class Dispatcher:
             finally:
                 timer.cancel()
         self._gate.note(delivery.target, result)
-        _log.info(
-            "delivery.sent delivery_id=%d attempt=%d result=%s took_ms=%d",
-            delivery.id,
-            claim.attempt.number if claim.attempt else 0,
-            type(result).__name__.lower(),
-            (self._clock.monotonic() - started_s) * 1000,
-        )
+        if _log.isEnabledFor(logging.INFO):
+            _log.info(
+                "delivery.sent delivery_id=%d attempt=%d result=%s took_ms=%d",
+                delivery.id,
+                claim.attempt.number if claim.attempt else 0,
+                type(result).__name__.lower(),
+                (self._clock.monotonic() - started_s) * 1000,
+            )
         return result
 
     async def _is_still_ours(self, claim: Claim, turn: Turn) -> bool:
