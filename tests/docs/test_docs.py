@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -19,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LOCKS = ("base.txt", "dev.txt", "all.txt", "build.txt")
 # A path below one of these is somebody's own machine. The system's own folders (/usr, /etc, /proc) are everybody's.
 MACHINE_PATH = re.compile(r"(?<![\w~.$}/*-])/(?:tmp|work|root|home|opt|mnt|Users)/(?!user\b|you\b)[\w.-]+/[\w.-]")
+LINES_MAX = 500
 HOST_IN_LOCK = re.compile(r"https?://|file:|--(?:extra-)?index-url|--find-links")
 
 
@@ -152,3 +154,11 @@ def test_the_wheel_carries_every_sql_file_and_shell_script(tmp_path: Path) -> No
     assert "promptyoself/interfaces/shells/zsh" in written
     with zipfile.ZipFile(wheel) as archive:
         assert written <= set(archive.namelist())
+
+
+def test_a_long_module_says_at_its_top_why_it_is_long() -> None:
+    for path in (ROOT / "src").rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        if text.count("\n") > LINES_MAX:
+            head = ast.get_docstring(ast.parse(text)) or ""
+            assert re.search(r"\b\d00 lines\b", head), f"{path.relative_to(ROOT)} does not say why it is so long"

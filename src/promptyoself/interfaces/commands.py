@@ -1,6 +1,7 @@
 """Every command and option, said once: parser, help text, SMCP's description and the docs' test read this table.
 
-As long as there are commands of schedules and deliveries; those of other nouns stand in files of their own.
+Over 500 lines, for it is a table, a few lines an option: those of schedules and deliveries, which share most of theirs.
+Other nouns have files of their own.
 """
 
 from __future__ import annotations

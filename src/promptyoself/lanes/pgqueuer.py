@@ -14,6 +14,9 @@ Between a commit that makes a prompt due and its send stands the planner's trans
 claims what it plans right there, if nothing else is to be done in its lane; where it has none, or others wait already,
 a token, its picking and the claim come in between. What has to be looked at after a plan (what else is due, what comes
 next) is looked at once lanes have started.
+
+Over 500 lines: loops and signals of one event loop, which wake one another. Shares, tokens and connections stand in
+modules of their own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""One transaction at a database, whichever its dialect: the port `Tx`, method by method: as long as the port is.
+"""One transaction at a database, whichever its dialect: the port `Tx`, method by method.
+
+Over 500 lines, as many as the port takes: what stands apart in it (access, callbacks, journal, requests) has modules.
 
 Two things are kept by every write to deliveries, in the same transaction, so that a search for work costs the
 same with ten deliveries and with a million (docs/decisions/0004):
