@@ -36,12 +36,16 @@ async def run(self: FleetLanes, token: Token) -> None:
         await self._write(drop)
     finally:
         del self._held[token.id]
-        for target in list(self._hungry):
-            self.slot_granted(target)
+        self._note_end()
 
 
 async def never(_self: FleetLanes) -> None:
     """Sweep nothing."""
+
+
+def carry_by_tokens(_self: FleetLanes, _target: str) -> bool:
+    """Claim nothing with its plan: that is carried without a token."""
+    return False
 
 
 async def none_due(_self: FleetLanes, _now: datetime) -> bool:
@@ -53,3 +57,4 @@ alter("drop_tokens", "WHERE", "WHERE false AND")
 put(FleetLanes, "_run", run)
 put(FleetLanes, "_sweep", never)
 put(FleetLanes, "_issue", none_due)
+put(FleetLanes, "_is_idle", carry_by_tokens)
