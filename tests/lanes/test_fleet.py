@@ -745,9 +745,9 @@ class TestDatabase:
                     "WHERE datname = current_database() AND pid <> pg_backend_pid()"
                 )
                 post_prompts(fleet.store, ["b"])
-                await fleet.post.received(2, within_s=6)
+                await fleet.post.received(2)
                 post_prompts(fleet.store, ["c"])
-                await fleet.post.received(3, within_s=2)
+                await fleet.post.received(3)
 
         play(scene())
 
