@@ -342,8 +342,8 @@ class PostgresStatements(Statements):
     def _write_facts(self) -> None:
         facts, self._kept.facts = self._kept.facts, []
         if facts:
-            self._lock_name(JOURNAL_LOCK)
             values = {
+                "journal": JOURNAL_LOCK,
                 "kind": texts([one["kind"] for one in facts]),
                 "at": numbers([one["at"] for one in facts]),
                 "schedule_id": numbers([one["schedule_id"] for one in facts]),

@@ -658,12 +658,13 @@ SELECT min(wake_at) AS wake_at FROM (
 -- == journal ======================================================================================================
 
 -- name: add_facts
--- Appended, never changed: a trigger refuses UPDATE. The order of ids is the order given, and under the journal's lock
--- that of commits (lock_name).
+-- Appended, never changed: a trigger refuses UPDATE. The order of ids is the order given, and under the journal's lock,
+-- which is taken before the first of them is drawn, that of commits.
 INSERT INTO facts (kind, at, schedule_id, delivery_id, actor, detail)
-SELECT * FROM unnest(
+SELECT n.* FROM (SELECT pg_advisory_xact_lock(hashtextextended(:journal, 0)) OFFSET 0) AS turn
+CROSS JOIN unnest(
     CAST(:kind AS text[]), CAST(:at AS bigint[]), CAST(:schedule_id AS bigint[]), CAST(:delivery_id AS bigint[]),
-    CAST(:actor AS text[]), CAST(:detail AS text[]))
+    CAST(:actor AS text[]), CAST(:detail AS text[])) AS n
 
 -- name: tell
 -- To whoever listens, at the commit: letters of what was written, and after `s` the first instant that is due by it.
