@@ -61,8 +61,8 @@ check: .venv/.dev ## format check, lint, types, walls, then all of `make test`
 # Most of these wait for a real agent: four at once. Those that restart Letta have it to themselves after them.
 test-letta: .venv/.dev .venv/.npm ## start a real Letta server with a stub LLM, and run the main job against it
 	trap '$(LETTA) down' EXIT; $(LETTA) up --redis && \
-	$(BIN)/python -m pytest -m "letta and not letta_alone" --numprocesses=4 --durations=8 $(PYTEST_ARGS) && \
-	$(BIN)/python -m pytest -m letta_alone --durations=8 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "letta and not letta_alone" --numprocesses=4 --durations=8 $(PYTEST_ARGS) tests/letta* && \
+	$(BIN)/python -m pytest -m letta_alone --durations=8 $(PYTEST_ARGS) tests/letta*
 
 bench: .venv/.dev ## measure cold start and throughput
 	for file in benchmarks/bench_*.py; do $(BIN)/python "$$file"; done

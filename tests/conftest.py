@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -59,6 +60,13 @@ def clean_stores(postgres: PostgresServer) -> CleanStores:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the tests that have Letta to themselves last, by its options: each change of them restarts it."""
     items.sort(key=_options_in_order)
+    lost = [item.nodeid for item in items if item.get_closest_marker("letta") and not _is_found(item)]
+    if lost:
+        raise pytest.UsageError(f"`make test-letta` looks for tests of a real Letta in tests/letta* alone: {lost}")
+
+
+def _is_found(item: pytest.Item) -> bool:
+    return item.path.relative_to(Path(__file__).parent).parts[0].startswith("letta")
 
 
 def _options_in_order(item: pytest.Item) -> tuple[bool, int, str]:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from promptyoself.application.dispatcher import Dispatcher
 from promptyoself.application.gate import Gate
 from promptyoself.application.planner import plan_batch
 from promptyoself.domain.errors import ConfigError, StoreBusy, StoreMoved
-from promptyoself.domain.models import DeliveryState, StopSwitch
+from promptyoself.domain.models import DeliveryState, Policy, StopSwitch
 from promptyoself.domain.triggers import TriggerKind, make_trigger
 from promptyoself.lanes.pgqueuer_guard import OwnedBuilder, assert_fits
 from promptyoself.lanes.pgqueuer_tokens import Tokens
@@ -327,17 +327,20 @@ LONG = timedelta(seconds=60)
 """No lease runs out, and no look comes by itself, while a test lasts."""
 
 
-def promise(fleet: Fleet, agents: Sequence[str], target: str = "inbox") -> None:
-    """Store schedules that are due and not planned: each fires once."""
+def promise(
+    fleet: Fleet, agents: Sequence[str], target: str = "inbox", *, expires_after: timedelta | None = None
+) -> datetime:
+    """Store schedules that are due and not planned: each fires once, at the instant that is returned."""
     now = SystemClock().now()
     at = now + timedelta(milliseconds=50)
     with fleet.store.transaction() as tx:
         for number, agent in enumerate(agents):
             once = make_trigger(TriggerKind.ONCE, at.isoformat(), timezone="UTC", now=now)
-            new = a_new_schedule(f"of-{agent}-{number}", agent_id=agent, trigger=once, target=target, next_fire_at=at)
-            tx.add_schedule(new)
+            what = {"agent_id": agent, "trigger": once, "target": target, "policy": Policy(expires_after=expires_after)}
+            tx.add_schedule(a_new_schedule(f"of-{agent}-{number}", next_fire_at=at, **what))
     # By the database's own clock, which issues tokens.
     assert is_soon(lambda: fleet.rows(f"SELECT clock_timestamp() > '{at.isoformat()}'") == [(True,)])
+    return at
 
 
 class Planner:
@@ -370,11 +373,13 @@ class Planner:
     def ready(self) -> Ahead:
         return Ahead(self.dispatcher, gate=self.gate, clock=self.clock, targets=self.targets, most=4)
 
-    def plan(self, look: Callable[[PostgresTx], object] = lambda _: None) -> list[tuple[str, str]]:
+    def plan(
+        self, look: Callable[[PostgresTx], object] = lambda _: None, *, at: datetime | None = None
+    ) -> list[tuple[str, str]]:
         """Plan what was promised, and claim of it what may be; return all lanes, and what is in each afterwards."""
         with self.fleet.store.transaction() as tx:
             tx.claim_at(self.targets)
-            assert plan_batch(tx, now=self.clock.now(), store_uid=self.fleet.store.uid).opened
+            assert plan_batch(tx, now=at or self.clock.now(), store_uid=self.fleet.store.uid).opened
             look(tx)
             self.ahead.claim(tx)
         return self.fleet.rows(
@@ -417,7 +422,10 @@ class TestClaimedWithTheirPlan:
         assert planner.plan() == [(lane_of("a"), OURS), (lane_of("b"), OURS)]
         lanes = "SELECT is_in_flight, lease_token IS NOT NULL, next_due_at <= leased_until FROM lanes"
         assert (fleet.tokens(), set(fleet.rows(lanes))) == ([], {(1, True, True)})
-        assert [run.close() for run in planner.ahead.runs()] == [None, None]
+        runs = planner.ahead.runs()
+        assert [lane for lane, _ in runs] == [lane_of("a"), lane_of("b")]
+        for _, running in runs:
+            running.close()
 
     def test_what_it_has_claimed_is_durable_when_it_is_sent(self, fleet: Fleet) -> None:
         """A planner's commit does not wait for the disk; a claim's does."""
@@ -459,6 +467,17 @@ class TestClaimedWithTheirPlan:
         promise(fleet, ["a"])
         states = [state for _, state in Planner(fleet, ["inbox"]).plan() if state.startswith(("pending", "leased"))]
         assert {state.partition(" by ")[0] for state in states} == {"pending"}
+
+    def test_what_ends_unsent_leaves_its_lane_free(self, fleet: Fleet) -> None:
+        """It was not too late yet when it was planned."""
+        planner = Planner(fleet, ["inbox"])
+        planner.plan(at=promise(fleet, ["a"], expires_after=timedelta(microseconds=1)))
+        assert fleet.rows("SELECT state, reason FROM deliveries") == [("skipped", "expired: expires_after has passed")]
+        lanes = "SELECT lease_token, next_due_at, is_in_flight FROM lanes"
+        assert (fleet.tokens(), fleet.rows(lanes)) == ([], [(None, None, 0)])
+        for _, running in planner.ahead.runs():
+            play(running)
+        assert planner.gate.in_flight("inbox") == 0
 
     def test_who_waits_in_the_queue_of_a_target_is_not_overtaken(self, fleet: Fleet) -> None:
         post_prompts(fleet.store, ["first"])

@@ -40,11 +40,11 @@ class Ahead:
                 if turn.ahead is not None:
                     slots.pop()
 
-    def runs(self) -> list[Coroutine[Any, Any, None]]:
-        """Return what carries each turn that was claimed, when that is stored; let go of the slots left over."""
+    def runs(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
+        """Return each lane that was claimed and what carries it, when that is stored; let go of the slots left over."""
         turns, self._turns = self._turns, []
         self._let_go()
-        return [self._dispatcher.run_ahead(turn) for turn in turns]
+        return [(turn.lane, self._dispatcher.run_ahead(turn)) for turn in turns]
 
     async def give_up(self) -> None:
         """Give back what was claimed, where it is not known whether that was stored."""

@@ -62,8 +62,8 @@ class Ahead(Protocol):
         """Claim what the transaction has planned and may claim; in whichever thread it runs."""
         ...
 
-    def runs(self) -> Sequence[Coroutine[Any, Any, None]]:
-        """Return what carries each turn that was claimed, when that is stored."""
+    def runs(self) -> Sequence[tuple[str, Coroutine[Any, Any, None]]]:
+        """Return each lane that was claimed and what carries it, when that is stored."""
         ...
 
     async def give_up(self) -> None:
@@ -302,18 +302,18 @@ class FleetLanes:
             del self._held[token.id]
             self._note_end()
 
-    def _start_ahead(self, running: Coroutine[Any, Any, None]) -> None:
-        runner = asyncio.ensure_future(self._run_ahead(running))
+    def _start_ahead(self, lane: str, running: Coroutine[Any, Any, None]) -> None:
+        runner = asyncio.ensure_future(self._run_ahead(lane, running))
         self._ahead.add(runner)
         runner.add_done_callback(self._ahead.discard)
 
-    async def _run_ahead(self, running: Coroutine[Any, Any, None]) -> None:
+    async def _run_ahead(self, lane: str, running: Coroutine[Any, Any, None]) -> None:
         try:
             await running
         except StoreError as error:
-            _log.error("lane.store_failed code=%s error=%s", error.code, error)
+            _log.error("lane.store_failed lane=%r code=%s error=%s", lane, error.code, error)
         except Exception:  # noqa: BLE001  logged with its trace; the lane was given back, and is due: its token is next
-            _log.exception("lane.fault")
+            _log.exception("lane.fault lane=%r", lane)
         finally:
             self._note_end()
 
@@ -379,8 +379,8 @@ class FleetLanes:
             raise
         runs = ahead.runs()
         self._shares.free_what_is_over(self._picking.set)
-        for run in runs:
-            self._start_ahead(run)
+        for lane, running in runs:
+            self._start_ahead(lane, running)
         if planned > len(runs):
             self._picking.set()
         return planned

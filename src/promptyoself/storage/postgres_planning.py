@@ -86,7 +86,7 @@ class Claimed(NamedTuple):
     delivery: Delivery
 
 
-class Kept(NamedTuple):
+class PlannedRows(NamedTuple):
     """What is to be written, in this order."""
 
     openings: list[Values]
@@ -179,10 +179,10 @@ class Planned:
         attempt_id, taken.attempt_id = taken.attempt_id, None
         return attempt_id
 
-    def take_what_is_kept(self) -> Kept:
+    def take_what_is_kept(self) -> PlannedRows:
         """Return what is to be written, which is kept no longer."""
         claims = [Claimed(lane, lease, self.opened[lane][0]) for lane, lease in sorted(self.leases.items())]
-        kept = Kept(list(self.openings.values()), list(self.moved.values()), self.attempts, claims)
+        kept = PlannedRows(list(self.openings.values()), list(self.moved.values()), self.attempts, claims)
         self.openings, self.moved, self.owners = {}, {}, set()
         self.opened, self.leases, self.attempts = {}, {}, []
         return kept
