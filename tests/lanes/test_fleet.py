@@ -468,6 +468,20 @@ class TestClaimedWithTheirPlan:
         states = [state for _, state in Planner(fleet, ["inbox"]).plan() if state.startswith(("pending", "leased"))]
         assert {state.partition(" by ")[0] for state in states} == {"pending"}
 
+    def test_one_whose_schedule_has_an_earlier_one_in_another_lane_waits_for_its_turn(self, fleet: Fleet) -> None:
+        promise(fleet, ["a"])
+        with fleet.store.transaction() as tx:
+            (schedule,) = tx.schedules_due(now=SystemClock().now(), limit=1)
+        with fleet.store.transaction() as tx:  # as planned before its agent was changed
+            earlier = replace(
+                a_new_delivery(schedule, fire_at=SystemClock().now() - timedelta(minutes=1)), lane=lane_of("old")
+            )
+            assert tx.add_delivery(earlier, retry_until=earlier.fire_at + timedelta(hours=1))
+        fleet.rows("DELETE FROM pgqueuer RETURNING 1")
+        fleet.rows("UPDATE deliveries SET state = 'leased', lease_token = 't' RETURNING 1")  # it is being sent
+        states = dict(Planner(fleet, ["inbox"]).plan())
+        assert states == {lane_of("old"): "leased", lane_of("a"): "pending"}
+
     def test_what_ends_unsent_leaves_its_lane_free(self, fleet: Fleet) -> None:
         """It was not too late yet when it was planned."""
         planner = Planner(fleet, ["inbox"])
@@ -527,6 +541,24 @@ class TestClaimedWithTheirPlan:
         play(planner.ahead.give_up())
         assert (fleet.tokens(), planner.gate.in_flight("inbox")) == ([lane_of("a")], 0)
         assert fleet.rows("SELECT lease_token FROM lanes") == [(None,)]
+
+    def test_what_comes_to_be_stored_only_after_that_is_given_back_too(self, fleet: Fleet) -> None:
+        """A server may still be at a commit whose connection is gone: a lane that is new is not there until its end."""
+
+        async def scene() -> None:
+            promise(fleet, ["a"])
+            planner = Planner(fleet, ["inbox"])
+            with fleet.store.transaction() as tx:
+                tx.claim_at(["inbox"])
+                plan_batch(tx, now=SystemClock().now(), store_uid=fleet.store.uid)
+                planner.ahead.claim(tx)
+                tx.write_what_is_kept()
+                await planner.ahead.give_up()
+            assert fleet.rows("SELECT executor_id FROM lanes") == [("one",)]
+            assert await asyncio.to_thread(is_soon, lambda: fleet.rows("SELECT executor_id FROM lanes") == [(None,)])
+            assert fleet.tokens() == [lane_of("a")]
+
+        play(scene())
 
     def test_what_its_planner_died_with_is_taken_over_after_a_lease(self, fleet: Fleet) -> None:
         async def scene() -> None:

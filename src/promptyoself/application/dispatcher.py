@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import chain, repeat
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from promptyoself.application import obeying
 from promptyoself.application.asking import Begun, within_bounds
@@ -142,10 +142,18 @@ class Dispatcher:
             await self._run(turn, limits.DELIVERIES_PER_TURN)
 
     async def give_up(self, turn: Turn) -> None:
-        """Free the lane of a turn that is not run, if it was stored that it is ours."""
+        """Free the lane of a turn that is not run, if it was stored that it is ours.
+
+        Where nobody has answered the commit, a lane that is new may come to be there later: it is freed again then.
+        """
         if turn.ahead is not None:
             turn.ahead[1].release()
         await self._give_back(turn.lane, turn.token)
+        self._owe(self._give_back_once_more(turn.lane, turn.token))
+
+    async def _give_back_once_more(self, lane: str, token: str) -> None:
+        await asyncio.sleep(self._lease_for.total_seconds())
+        await self._give_back(lane, token)
 
     async def _run(self, turn: Turn, most: int) -> None:
         try:
@@ -164,9 +172,12 @@ class Dispatcher:
             await self._writer.write(lambda tx: tx.release_lane(lane, token=token), lane=lane)
         except StoreError as error:
             _log.error("lane.release_failed lane=%r code=%s error=%s", lane, error.code, error)
-            owed = asyncio.ensure_future(self._give_back_later(lane, token))
-            self._owed.add(owed)
-            owed.add_done_callback(self._owed.discard)
+            self._owe(self._give_back_later(lane, token))
+
+    def _owe(self, act: Coroutine[Any, Any, None]) -> None:
+        owed = asyncio.ensure_future(act)
+        self._owed.add(owed)
+        owed.add_done_callback(self._owed.discard)
 
     async def _give_back_later(self, lane: str, token: str) -> None:
         for wait_s in chain(_RECORD_WAITS_S, repeat(_RECORD_WAITS_S[-1])):  # as long as this process lives

@@ -149,7 +149,10 @@ class Planned:
         opened = self.opened.get(lane, ())
         if len(opened) != 1 or opened[0].state is not DeliveryState.PENDING or opened[0].due_at > now:
             return None
-        return opened[0] if self.taken[opened[0].schedule_id].attempt_id is not None else None
+        one = opened[0]
+        # An earlier one of the schedule may be unfinished in another lane: that of its agent before an edit.
+        has_the_turn = self.openings[one.id]["is_head"]
+        return one if has_the_turn and self.taken[one.schedule_id].attempt_id is not None else None
 
     def claimed(self, lane: str) -> Delivery | None:
         """Return what is all that there is to do in a lane that is leased in this transaction."""
