@@ -123,5 +123,8 @@ endif
 	@if ! command -v node >/dev/null || ! command -v npm >/dev/null; then \
 	  echo "node and npm are not installed: the tests that drive Letta's TypeScript client will skip"; \
 	else \
-	  npm ci --prefix tests/clients/npm --silent && mkdir -p .venv && touch $@; \
+	  npm ci --prefix tests/clients/npm --loglevel=error --no-audit --no-fund >/dev/null && mkdir -p .venv && touch $@ || { \
+	    echo "npm could not install Letta's TypeScript client, see above. With certificates of your own: NODE_EXTRA_CA_CERTS" >&2; \
+	    exit 1; \
+	  }; \
 	fi
