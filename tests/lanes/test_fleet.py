@@ -585,7 +585,7 @@ class TestClaimedWithTheirPlan:
                 held.set()
                 await fleet.post.received(1)
                 assert await asyncio.to_thread(is_soon, lambda: fleet.tokens() == [])
-                await fleet.post.until(lambda: node.gate.in_flight("inbox") == 0)
+                assert await asyncio.to_thread(is_soon, lambda: node.gate.in_flight("inbox") == 0)
 
         play(scene())
 
