@@ -21,7 +21,7 @@ from promptyoself.application.dispatcher import Dispatcher
 from promptyoself.application.gate import Gate
 from promptyoself.application.planner import plan_batch
 from promptyoself.domain.errors import ConfigError, StoreBusy, StoreMoved
-from promptyoself.domain.models import DeliveryState, Policy, StopSwitch
+from promptyoself.domain.models import OPERATOR, DeliveryState, Policy, Provenance, ScheduleState, StopSwitch
 from promptyoself.domain.triggers import TriggerKind, make_trigger
 from promptyoself.lanes.pgqueuer_guard import OwnedBuilder, assert_fits
 from promptyoself.lanes.pgqueuer_tokens import Tokens
@@ -328,7 +328,12 @@ LONG = timedelta(seconds=60)
 
 
 def promise(
-    fleet: Fleet, agents: Sequence[str], target: str = "inbox", *, expires_after: timedelta | None = None
+    fleet: Fleet,
+    agents: Sequence[str],
+    target: str = "inbox",
+    *,
+    expires_after: timedelta | None = None,
+    owner: str = OPERATOR,
 ) -> datetime:
     """Store schedules that are due and not planned: each fires once, at the instant that is returned."""
     now = SystemClock().now()
@@ -337,6 +342,7 @@ def promise(
         for number, agent in enumerate(agents):
             once = make_trigger(TriggerKind.ONCE, at.isoformat(), timezone="UTC", now=now)
             what = {"agent_id": agent, "trigger": once, "target": target, "policy": Policy(expires_after=expires_after)}
+            what["provenance"] = Provenance(owner=owner)
             tx.add_schedule(a_new_schedule(f"of-{agent}-{number}", next_fire_at=at, **what))
     # By the database's own clock, which issues tokens.
     assert is_soon(lambda: fleet.rows(f"SELECT clock_timestamp() > '{at.isoformat()}'") == [(True,)])
@@ -481,6 +487,23 @@ class TestClaimedWithTheirPlan:
         fleet.rows("UPDATE deliveries SET state = 'leased', lease_token = 't' RETURNING 1")  # it is being sent
         states = dict(Planner(fleet, ["inbox"]).plan())
         assert states == {lane_of("old"): "leased", lane_of("a"): "pending"}
+
+    def test_of_two_that_an_agent_has_made_itself_none_overtakes_the_first(self, fleet: Fleet) -> None:
+        """What is planned of the first is written before it is counted what the agent may still have sent."""
+        promise(fleet, "aa", owner="a")
+        assert Planner(fleet, ["inbox"]).plan() == [(lane_of("a"), "pending")] * 2
+        assert fleet.tokens() == [lane_of("a")]
+
+    def test_what_a_pause_held_back_goes_before_what_is_planned_as_it_ends(self, fleet: Fleet) -> None:
+        now = SystemClock().now()
+        with fleet.store.transaction() as tx:
+            schedule = tx.add_schedule(a_new_schedule("paused", agent_id="a", next_fire_at=now + timedelta(hours=1)))
+            held = a_new_delivery(schedule, fire_at=now - timedelta(minutes=1))
+            assert tx.add_delivery(held, retry_until=now + timedelta(hours=1))
+            tx.save_schedule(replace(schedule, state=ScheduleState.PAUSED, state_reason="test", paused_until=now))
+        fleet.rows("DELETE FROM pgqueuer RETURNING 1")
+        promise(fleet, ["a"])
+        assert Planner(fleet, ["inbox"]).plan() == [(lane_of("a"), "pending")] * 2
 
     def test_what_ends_unsent_leaves_its_lane_free(self, fleet: Fleet) -> None:
         """It was not too late yet when it was planned."""

@@ -108,6 +108,8 @@ class Planned:
     """Those of each lane that are not final."""
     leases: dict[str, Lease] = field(default_factory=dict)
     """Of lanes that are claimed in this transaction, and for whom."""
+    changed: set[str] = field(default_factory=set)
+    """Lanes to which this transaction has written otherwise: what else there is to do in them is not known here."""
     attempts: list[Attempt] = field(default_factory=list)
     """At what is claimed."""
     moved: dict[int, Schedule] = field(default_factory=dict)
@@ -147,9 +149,11 @@ class Planned:
     def to_claim(self, lane: str, *, now: datetime) -> Delivery | None:
         """Return what is all that there is to do in a lane that is nobody's, if it is due; else None."""
         opened = self.opened.get(lane, ())
-        if len(opened) != 1 or opened[0].state is not DeliveryState.PENDING or opened[0].due_at > now:
+        if lane in self.changed or len(opened) != 1:
             return None
         one = opened[0]
+        if one.state is not DeliveryState.PENDING or one.due_at > now:
+            return None
         # An earlier one of the schedule may be unfinished in another lane: that of its agent before an edit.
         has_the_turn = self.openings[one.id]["is_head"]
         return one if has_the_turn and self.taken[one.schedule_id].attempt_id is not None else None
@@ -186,6 +190,7 @@ class Planned:
         """Return what is to be written, which is kept no longer."""
         claims = [Claimed(lane, lease, self.opened[lane][0]) for lane, lease in sorted(self.leases.items())]
         kept = PlannedRows(list(self.openings.values()), list(self.moved.values()), self.attempts, claims)
+        self.changed.update(self.opened)
         self.openings, self.moved, self.owners = {}, {}, set()
         self.opened, self.leases, self.attempts = {}, {}, []
         return kept

@@ -180,7 +180,7 @@ class PostgresTx(TokenStatements, ServerStatements, SqlTx):
         self._kept.planned.open(taken, delivery, values)
         self._kept.told.add("d")
         if not new.state.is_final:
-            self._refresh_lanes([new.lane])
+            self._kept.lanes.add(new.lane)
         return delivery
 
     def _delivery_id(self) -> int:
@@ -277,7 +277,9 @@ class PostgresTx(TokenStatements, ServerStatements, SqlTx):
         raise StoreBusy("lanes are deleted as quickly as they are made", hint="try again")
 
     def _refresh_lanes(self, lanes: Iterable[str]) -> None:
-        self._kept.lanes.update(lanes)
+        changed = set(lanes)
+        self._kept.lanes |= changed
+        self._kept.planned.changed |= changed
 
     def lease_lane(self, lane: str, *, token: str, executor_id: str, now: datetime, until: datetime) -> bool:
         """Take a lane if it is free, or keep it if the token is its own; False when another holds it.
