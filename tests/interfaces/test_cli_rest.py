@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from promptyoself.interfaces.background import BackgroundLoop
 from promptyoself.interfaces.call import Call
 from promptyoself.interfaces.commands import COMMANDS
 from promptyoself.interfaces.services import Services
+from promptyoself.storage.move import Mark, Phase
+from promptyoself.storage.move_sqlite import SqliteSource
 from tests.interfaces.world import NOW, Door
 
 OFFERED = [
@@ -93,6 +96,15 @@ def test_doctor_goes_on_without_a_database(door: Door) -> None:
     assert results["database"] == "fail"
     assert results["letta"] == "ok"
     assert "executor" not in results
+
+
+def test_doctor_says_where_a_database_was_moved_to(door: Door) -> None:
+    door.ok("register", "--agent-id", "a", "--prompt", "x", "--every", "5m")
+    with closing(SqliteSource(door.services.path)) as source:
+        source.fence(Mark("m", "the other one", Phase.FENCED), now=NOW)
+    checks = {check["name"]: check for check in door.refused("doctor")["checks"]}
+    assert checks["database"]["result"] == "fail"
+    assert "was moved to the other one" in checks["database"]["found"]
 
 
 def test_doctor_knows_a_zone_that_does_not_exist(door: Door) -> None:
