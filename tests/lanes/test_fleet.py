@@ -825,7 +825,9 @@ class TestDatabase:
 
         play(scene())
 
-    def test_after_a_restart_of_the_server_all_go_on_with_what_they_have(self) -> None:
+    def test_after_a_restart_of_the_server_all_go_on_with_what_they_have(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
         async def scene(server: PostgresServer) -> None:
             url = server.new_database()
             fleet = Fleet(PostgresStore.open(url, new_uid=lambda: f"{1:032x}"), url)
@@ -843,6 +845,8 @@ class TestDatabase:
                 assert (await a.stop(), await b.stop()) == (True, True)
             assert fleet.post.of("a") == ["0", "1"]
             assert fleet.tokens() == []
+            back = [one for one in caplog.messages if one.startswith("executor.store_is_back")]
+            assert len(back) >= 2  # each node says so
             fleet.store.close()
 
         with PostgresServer() as server:

@@ -36,6 +36,7 @@ from promptyoself.domain.ports import Clock, Tx, Writer
 from promptyoself.domain.ports_fleet import FleetTx
 from promptyoself.domain.values import dataclass, replace
 from promptyoself.lanes.local import Timers
+from promptyoself.lanes.outage import Outage
 from promptyoself.lanes.pgqueuer_driver import Listener
 from promptyoself.lanes.pgqueuer_guard import assert_fits
 from promptyoself.lanes.pgqueuer_shares import Shares
@@ -162,6 +163,7 @@ class FleetLanes:
         self._ahead: set[asyncio.Task[None]] = set()
         """Runners of what was claimed as it was planned: such a lane has no token."""
         self._hungry: set[str] = set()
+        self._outage = Outage(clock.monotonic)
         self._is_lost = True
         """True from a failure of the database on, until what is ours has been said to be alive; and at the start."""
         self._has_started = False
@@ -229,7 +231,7 @@ class FleetLanes:
                 self._is_lost = True
                 wait_s = min(limits.FLEET_CONNECT_GAP_MAX.total_seconds(), _RETRY_FIRST_S * 2.0 ** min(failures, 10))
                 failures += 1
-                _log.error("executor.store_failed code=%s retry_in_s=%.1f error=%s", error.code, wait_s, error)
+                self._outage.tell("executor.store_failed", error)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stopping.wait(), wait_s)
                 continue
@@ -247,6 +249,7 @@ class FleetLanes:
         held = list(self._held)
         await self._write(lambda tx: tx.requeue_tokens(self._owner, but=held))
         self._is_lost = False
+        self._outage.over()
         if not self._has_started:
             self._has_started = True
             if self._work.started is not None:
@@ -409,7 +412,7 @@ class FleetLanes:
                 self._changed.set()
 
     async def _fail(self, what: str, error: StoreError) -> None:
-        _log.error("%s code=%s error=%s", what, error.code, error)
+        self._outage.tell(what, error)
         self._lose()
         await asyncio.sleep(limits.FLEET_CONNECT_GAP_MAX.total_seconds())
 
@@ -473,7 +476,7 @@ class FleetLanes:
             while await self._write(lambda tx: tx.drop_idle_tokens(now=now, limit=most)) >= most:
                 pass
         except StoreError as error:
-            _log.warning("sweep.failed code=%s error=%s", error.code, error)
+            self._outage.tell("sweep.failed", error)
             self._lose()
 
     # -- signals --------------------------------------------------------------------------------------------
@@ -524,7 +527,7 @@ class FleetLanes:
         try:
             await self._say_alive()
         except StoreError as error:
-            _log.error("executor.heartbeat_failed code=%s error=%s", error.code, error)
+            self._outage.tell("executor.heartbeat_failed", error)
             self._lose()
 
     async def _say_alive(self) -> None:

@@ -17,7 +17,7 @@ from psycopg import AsyncConnection, AsyncRawCursor, sql
 from psycopg.rows import dict_row
 
 from promptyoself.domain import limits
-from promptyoself.domain.errors import StoreBusy, StoreError, StoreReadOnly
+from promptyoself.domain.errors import StoreBusy, StoreError, StoreReadOnly, StoreUnreachable
 
 _log = logging.getLogger(__name__)
 
@@ -168,7 +168,7 @@ def unreachable(exc: BaseException) -> StoreError:
             f"the database cannot be written: {_said(exc)}",
             hint="name the primary server, not a standby, with PROMPTYOSELF_DB",
         )
-    return StoreError(
+    return StoreUnreachable(
         f"the database does not answer: {_said(exc)}",
         hint="it is tried again; see that PostgreSQL runs and is reachable",
     )

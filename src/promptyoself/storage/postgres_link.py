@@ -119,7 +119,7 @@ class PostgresLink:
             try:
                 with psycopg.connect(_with_defaults(self._url), autocommit=True) as connection:
                     if failures:
-                        _log.info("link.restored after_failures=%d", failures)
+                        _log.warning("link.restored after_failures=%d", failures)
                     failures = 0
                     self._attend(connection)
             except (psycopg.Error, OSError, StoreError) as exc:
