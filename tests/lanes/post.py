@@ -21,6 +21,8 @@ class Post:
 
     def __init__(self) -> None:
         self.takes_s = 0.0
+        self.opens: asyncio.Event | None = None
+        """Nobody is answered before; of the loop of the one node that there is then."""
         self.answers: defaultdict[str, deque[Answer]] = defaultdict(deque)
         """By agent. An event is waited for, and a callable called, before the next answer."""
         self.is_down = False
@@ -62,6 +64,8 @@ class Post:
             return DOWN
         self._begin(agent, message, node)
         try:
+            if self.opens is not None:
+                await self.opens.wait()
             if self.takes_s:
                 await asyncio.sleep(self.takes_s)
             return await self._answer(agent)

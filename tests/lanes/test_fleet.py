@@ -254,6 +254,27 @@ class TestTokens:
             assert tx.drop_idle_tokens(now=now, limit=10) == 1
         assert fleet.tokens() == [lane_of("a")]
 
+    def test_a_node_leaves_others_their_part_of_few_and_picks_many_at_once_of_many(self, fleet: Fleet) -> None:
+        def picks() -> list[int]:  # all of one pick bear the time of its transaction
+            return [count for (count,) in fleet.rows("SELECT count(*) FROM pgqueuer GROUP BY updated ORDER BY updated")]
+
+        async def scene() -> None:
+            post_prompts(fleet.store, [f"a{number}" for number in range(350)])
+            fleet.post.opens = asyncio.Event()
+            async with fleet.node(most=1000):
+                await fleet.post.until(lambda: fleet.post.open_now == 350)
+                assert picks() == [16, 32, 64, 128, 110]
+                fleet.post.opens.set()
+                await fleet.post.received(350)
+                fleet.post.opens.clear()
+                assert await asyncio.to_thread(is_soon, lambda: fleet.tokens() == [])
+                post_prompts(fleet.store, [f"b{number}" for number in range(20)])
+                await fleet.post.until(lambda: fleet.post.open_now == 20)
+                assert picks() == [16, 4]
+                fleet.post.opens.set()
+
+        play(scene())
+
     def test_picking_writes_no_log_and_what_others_wrote_is_pruned(self, fleet: Fleet) -> None:
         async def scene() -> None:
             post_prompts(fleet.store, ["a"], 5)

@@ -184,8 +184,10 @@ FLEET_LOOKS_PER_LEASE: Final = 6
 """How often within a lease a node looks for tokens whose owner gives no sign of life; nobody signals that."""
 FLEET_GRACES_PER_LEASE: Final = 4
 """After its start, or a time without the database, a node leaves others this part of a lease to say that they live."""
+FLEET_PICK_MIN: Final = 16
+"""Tokens that a node picks at once when it finds few: the rest is for nodes that look at the same moment."""
 FLEET_PICK_MAX: Final = 128
-"""Tokens picked at once."""
+"""The same where there are many: twice as many each time that it has found as many as it looked for."""
 FLEET_CLAIMED_AT_ONCE_MAX: Final = 4
 """Lanes that a node claims as it plans; where more are due, each node has its part of them."""
 FLEET_WAITING_PER_SLOT: Final = 2
