@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+import pytest
+
 from promptyoself.application.gate import Slot
 from promptyoself.domain import limits
 from promptyoself.domain.answers import Done, Refused, Unclear
-from promptyoself.domain.models import DeliveryState, FactKind
+from promptyoself.domain.models import DeliveryState, Executor, FactKind, TargetHealth
 from tests.application.stage import Stage, played
 
 DOWN = Refused(code="connect", detail="nobody listens", is_target_wide=True)
@@ -96,6 +98,39 @@ async def test_three_refusals_of_everybody_close_the_door_and_probes_open_it(sta
     fifth = stage.begin(stage.gate.enter("inbox"))
     await asyncio.sleep(0)
     assert not fifth.done()
+
+
+@played
+async def test_what_takes_prompts_is_not_recorded_as_refusing_by_one_that_has_died(stage: Stage) -> None:
+    shut = TargetHealth(target="inbox", is_open=True, reason="it was so", since=stage.now)
+    stage.tx(lambda tx: tx.save_target_health(shut))
+    stage.gate.note("inbox", Done())
+    await stage.pass_time(seconds=1)
+    assert health(stage) == [False]
+    assert [fact.kind for fact in stage.facts()] == [FactKind.BREAKER_CLOSED]
+    stage.tx(lambda tx: tx.save_target_health(shut))
+    stage.gate.note("inbox", Done())
+    await stage.pass_time(seconds=limits.TARGET_RECORD_LOOKED_AT_EVERY.total_seconds())
+    assert health(stage) == [True]
+    stage.gate.note("inbox", Done())
+    await stage.pass_time(seconds=1)
+    assert health(stage) == [False]
+
+
+@pytest.mark.parametrize(("mode", "is_open_after"), [("worker", True), ("execute", False), ("doors", False)])
+def test_who_ends_leaves_in_view_what_others_that_deliver_may_have_found_too(mode: str, *, is_open_after: bool) -> None:
+    @played
+    async def scene(stage: Stage) -> None:
+        other = Executor(id="x", host="h", pid=1, version="1", mode=mode, started_at=stage.now, heartbeat_at=stage.now)
+        stage.tx(lambda tx: tx.heartbeat(other))
+        for _ in range(3):
+            stage.gate.note("inbox", DOWN)
+        await asyncio.sleep(0)
+        assert health(stage) == [True]
+        await stage.gate.close()
+        assert health(stage) == [is_open_after]
+
+    scene()
 
 
 @played

@@ -22,6 +22,8 @@ from promptyoself.domain.ports import Clock, Tx, Writer
 
 _log = logging.getLogger(__name__)
 _PROBE_TIME = timedelta(seconds=15)
+_PASSING_BY = ("execute", "doors")
+"""Modes of executors that deliver nothing, or for a moment."""
 
 
 @dataclass(slots=True)
@@ -31,6 +33,9 @@ class _Door:
     in_flight: int = 0
     waiters: deque[asyncio.Future[bool]] = field(default_factory=deque)
     mending: asyncio.Task[None] | None = None
+    looking: asyncio.Task[None] | None = None
+    look_from_s: float = 0.0
+    """From which monotonic second on it is looked again what is recorded of it."""
 
 
 class Slot:
@@ -150,6 +155,7 @@ class Gate:
         if not isinstance(result, Refused):
             door.breaker.succeeded()
             door.pace.succeeded()
+            self._look_at_record(target, door)
             return
         if result.is_overload:
             door.pace.overloaded()
@@ -160,9 +166,10 @@ class Gate:
     async def close(self) -> None:
         """Stop probing. An open breaker ends with its executor: nothing is held back by it any more."""
         mending = {name: door.mending for name, door in self._doors.items() if door.mending is not None}
-        for task in mending.values():
+        looking = [door.looking for door in self._doors.values() if door.looking is not None]
+        for task in (*mending.values(), *looking):
             task.cancel()
-        await asyncio.gather(*mending.values(), return_exceptions=True)
+        await asyncio.gather(*mending.values(), *looking, return_exceptions=True)
         for name in mending:
             await self._forget(name)
 
@@ -208,11 +215,32 @@ class Gate:
         except StoreError as error:  # the breaker works without its record; the log above said it
             _log.warning("target.health_not_recorded target=%s code=%s", name, error.code)
 
+    def _look_at_record(self, name: str, door: _Door) -> None:
+        """See now and then that a target which takes prompts is not recorded as one that refuses everybody."""
+        now_s = self._clock.monotonic()
+        if now_s >= door.look_from_s and not door.breaker.is_open:
+            door.look_from_s = now_s + limits.TARGET_RECORD_LOOKED_AT_EVERY.total_seconds()
+            door.looking = asyncio.ensure_future(self._correct(name, door))
+
+    async def _correct(self, name: str, door: _Door) -> None:
+        """Record that a target is well: whoever recorded otherwise has died, or left it to those that go on."""
+        with suppress(StoreError):  # it is looked again
+            health = await self._writer.read(lambda tx: tx.target_health())
+            if any(one.is_open and one.target == name for one in health) and not door.breaker.is_open:
+                await self._record(name, is_open=False, reason=None)
+
     async def _forget(self, name: str) -> None:
-        """Take an open breaker out of view: the executor that kept it has ended."""
-        health = TargetHealth(target=name, is_open=False, reason=None, since=self._clock.now())
+        """Take an open breaker out of view, unless others deliver too: theirs may be open. The next prompt tells."""
+        now = self._clock.now()
+        health = TargetHealth(target=name, is_open=False, reason=None, since=now)
+
+        def act(tx: Tx) -> None:
+            others = tx.executors(alive_since=now - limits.EXECUTOR_ALIVE_FOR)
+            if not any(one.mode not in _PASSING_BY for one in others):
+                tx.save_target_health(health)
+
         with suppress(StoreError):
-            await self._writer.write(lambda tx: tx.save_target_health(health))
+            await self._writer.write(act)
 
 
 def _send_away(door: _Door) -> None:

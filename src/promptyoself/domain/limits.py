@@ -274,6 +274,8 @@ REPLY_NONCE_CHARS: Final = 8
 BREAKER_REFUSALS: Final = 3
 BREAKER_PROBE_FIRST: Final = timedelta(seconds=1)
 BREAKER_PROBE_MAX: Final = timedelta(seconds=30)
+TARGET_RECORD_LOOKED_AT_EVERY: Final = timedelta(seconds=30)
+"""How often, at most, a node whose prompts are taken sees whether their target is recorded as one that refuses all."""
 PACE_AFTER_OUTAGE: Final = 4
 """In-flight cap right after a target came back; it doubles with every cap's worth of successes."""
 
