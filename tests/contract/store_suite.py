@@ -33,6 +33,7 @@ from tests.contract.access_suite import AccessContract
 from tests.contract.lane_suite import LaneContract, MakeStore, add_delivery, add_schedule
 from tests.contract.record_suite import RecordContract
 from tests.contract.request_suite import RequestContract
+from tests.contract.restored_suite import RestoredContract
 from tests.factories import (
     AGENT,
     MINUTE,
@@ -59,7 +60,7 @@ class Unplanned(Exception):
     """Raised within a transaction."""
 
 
-class StoreContract(LaneContract, RecordContract, AccessContract, RequestContract):
+class StoreContract(LaneContract, RecordContract, AccessContract, RequestContract, RestoredContract):
     """All of it. A subclass gives `make_store`."""
 
     # -- lists ----------------------------------------------------------------------------------------------

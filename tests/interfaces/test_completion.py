@@ -76,7 +76,7 @@ def by_bash(folder: Path, lines: Sequence[str]) -> list[set[str]]:
 
 BASH_CASES = {
     "promptyoself reg": {"register", "register-all"},
-    "promptyoself db ": {"upgrade", "backup", "move"},
+    "promptyoself db ": {"upgrade", "backup", "move", "restored"},
     "promptyoself db b": {"backup"},
     "promptyoself --db /tmp/a:b.db lis": {"list"},
     "promptyoself --json sho": {"show"},
@@ -145,7 +145,7 @@ def test_zsh_reads_its_script_and_offers_ids_by_number(folder: Path) -> None:
     told = run(folder, "zsh", "-f", "-c", asks).split("[promptyoself ")
     assert told[0] == "compdef _promptyoself promptyoself\n"
     answers = {question: set(words) for question, *words in (one.replace("]\n", "\n").split("\n") for one in told[1:])}
-    assert answers["db "] == {"upgrade", "backup", "move", ""}
+    assert answers["db "] == {"upgrade", "backup", "move", "restored", ""}
     assert answers["deliveries --state "] >= {"dead", "delivered"}
     assert answers["pause --id "] == {"1", "2", ""}
     assert answers["register --overlap="] == {"skip", "queue", ""}
@@ -161,7 +161,7 @@ def test_fish_completes_commands_options_and_values(folder: Path) -> None:
     told = run(folder, "fish", "--no-config", "-c", f"source ./fish\n{lines}").split("[promptyoself ")[1:]
     answers = {one.split("]\n")[0]: {line.split("\t")[0] for line in one.split("]\n")[1].splitlines()} for one in told}
     assert answers["reg"] == {"register", "register-all"}
-    assert answers["db "] == {"upgrade", "backup", "move"}
+    assert answers["db "] == {"upgrade", "backup", "move", "restored"}
     assert answers["--db /tmp/a:b.db lis"] == {"list"}
     assert answers["register --prompt list --every 1h --time"] == {"--time", "--timezone"}
     assert answers["register --timezone Europe/Ri"] == {"Europe/Riga"}

@@ -43,7 +43,7 @@ _FOR_AGENTS: Final = """
 _FOR_OPERATORS: Final = """
     execute, serve, worker, mcp, dashboard, test, agents, upload, doctor, config, completion, demo, import crontab,
     import letta-cron, import promptyoself-fast, import json, letta attach, letta detach, token create, token list,
-    token revoke, db upgrade, db backup, db move
+    token revoke, db upgrade, db backup, db move, db restored
 """
 VERDICTS: Final = {
     **dict.fromkeys(_FOR_AGENTS.split(), OWN),

@@ -190,7 +190,10 @@ def test_arguments_that_are_missing_or_too_many_are_refused(words: list[str], sa
 
 @pytest.mark.parametrize(
     ("words", "hint"),
-    [(["db", "upgrad"], "did you mean db upgrade?"), (["db", "x"], "one of: db upgrade, db backup, db move")],
+    [
+        (["db", "upgrad"], "did you mean db upgrade?"),
+        (["db", "x"], "one of: db upgrade, db backup, db move, db restored"),
+    ],
 )
 def test_a_half_known_command_is_answered_with_its_kin(words: list[str], hint: str) -> None:
     with pytest.raises(UsageError) as caught:

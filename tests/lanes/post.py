@@ -35,6 +35,8 @@ class Post:
         self.open_now = 0
         self.open_most = 0
         self.otids: set[str] = set()
+        self.asked: list[str] = []
+        """Otids after which somebody has asked."""
         self._open: Counter[str] = Counter()
         self._changed = threading.Condition()
 
@@ -71,6 +73,13 @@ class Post:
             return await self._answer(agent)
         finally:
             self._end(agent)
+
+    def tell(self, otid: str) -> SettleResult:
+        """Say whether a prompt has come under this otid."""
+        with self._changed:
+            self.asked.append(otid)
+            self._changed.notify_all()
+            return Done() if otid in self.otids else Absent()
 
     def _begin(self, agent: str, message: Message, node: str) -> None:
         with self._changed:
@@ -126,7 +135,7 @@ class PostTarget:
         return Done()
 
     async def settle(self, sent: Sent) -> SettleResult:
-        return Done() if sent.otid in self._post.otids else Absent()
+        return self._post.tell(sent.otid)
 
     async def cancel_run(self, sent: Sent) -> None:
         """Do nothing: no run goes on here."""

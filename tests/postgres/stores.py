@@ -19,7 +19,7 @@ DO $$ DECLARE one text; BEGIN
     FOREACH one IN ARRAY ARRAY['attempts', 'deliveries', 'schedules', 'facts', 'inbox', 'callbacks', 'tokens']
     LOOP PERFORM setval(pg_get_serial_sequence(one, 'id'), 1, false); END LOOP;
     UPDATE meta SET value = '0' WHERE name = 'facts_pruned_to';
-    DELETE FROM meta WHERE name IN ('zone_data', 'zone_data_since');
+    DELETE FROM meta WHERE name IN ('zone_data', 'zone_data_since', 'in_use_until');
 END $$
 """
 

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 from promptyoself.application import obeying
 from promptyoself.application.asking import Begun, within_bounds
+from promptyoself.application.earlier_life import EarlierLife
 from promptyoself.application.ends import after_delivery
 from promptyoself.application.gate import Gate, Slot
 from promptyoself.application.turns import (
@@ -95,6 +96,7 @@ class Dispatcher:
         self._watch = watch
         self._lease_for = lease
         self._margin = min(limits.LEASE_MARGIN, lease / 2)
+        self._earlier = EarlierLife(clock)
         self._stopping = asyncio.Event()
         self._owed: set[asyncio.Task[None]] = set()
 
@@ -252,7 +254,7 @@ class Dispatcher:
             written = self._write(tx, delivery, ending, schedule, attempt=None, now=now)
             self._note(turn, ending, written, attempt=None)
             return None
-        must_look = retry.must_look_first(delivery, now=now)
+        must_look = retry.must_look_first(delivery, now=now, in_use_until=self._earlier.ended_at(tx))
         leased = retry.lease(delivery, token=turn.token, now=now)
         if not tx.save_delivery(leased, was=delivery):
             return None

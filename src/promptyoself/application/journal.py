@@ -71,8 +71,9 @@ def page_after(tx: Tx, after: int) -> Page:
     """Return at most EVENTS_PER_PAGE facts with a higher id than `after`, and what of that stretch is gone.
 
     Ids follow one another without holes (a transaction that is undone gives its ids back), so a hole is what retention
-    has deleted. An `after` that lies beyond the newest fact is another database's, or this one was restored from a
-    backup: the gap says so, and reading goes on at the newest.
+    has deleted, or what an earlier life had of a database that was restored. An `after` that lies beyond the newest
+    fact is another database's, or this one was restored from a backup and nobody has told it so (`db restored`): the
+    gap says so, and reading goes on at the newest.
     """
     newest = tx.newest_fact_id()
     if after > newest:
@@ -93,7 +94,7 @@ def gather(tx: Tx, wanted: Wanted, after: int | None, *, limit: int) -> Page:
 
     At most JOURNAL_LOOKED_AT_MAX facts are looked at: of a page that is not full, `until` says whether it was the end.
     """
-    at = max(0, tx.newest_fact_id() - limit) if after is None else after
+    at = _before_newest(tx, limit) if after is None else after
     found: list[Told] = []
     gap: Gap | None = None
     newest = at
@@ -114,6 +115,12 @@ def gather(tx: Tx, wanted: Wanted, after: int | None, *, limit: int) -> Page:
         if at == newest:
             break
     return Page(told=tuple(found), until=at, newest=newest, gap=gap)
+
+
+def _before_newest(tx: Tx, count: int) -> int:
+    """Return the place before the newest facts; ids leave many out where a database was restored."""
+    newest = tx.facts(limit=count)
+    return newest[0].id - 1 if newest else tx.newest_fact_id()
 
 
 def kinds_of(words: str) -> frozenset[FactKind]:

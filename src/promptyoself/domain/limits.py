@@ -156,6 +156,12 @@ RETRY_AFTER_MAX: Final = timedelta(minutes=15)
 FINALS_BEFORE_PAUSE: Final = 10
 """Final errors in a row that pause a schedule."""
 
+IDS_LEFT_OUT_MIN: Final = 100_000
+IDS_LEFT_OUT_MAX: Final = 1_000_000_000
+"""By how many ids `db restored` moves a counter: as many as it has given out, within these bounds."""
+EARLIER_LIFE_ASKED_EVERY: Final = timedelta(seconds=10)
+"""How long it is believed what was read of the life before a restore: less than an executor counts as alive."""
+
 ON_TIME: Final = timedelta(seconds=2)
 """What comes no later than this is said to be on time."""
 

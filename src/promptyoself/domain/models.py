@@ -144,6 +144,7 @@ class FactKind(StrEnum):
     ALL_PAUSED = "all_paused"
     ALL_RESUMED = "all_resumed"
     ZONE_DATA_CHANGED = "zone_data_changed"
+    RESTORED = "restored"
     TOKEN_CREATED = "token_created"  # noqa: S105  the fact, not the token
     TOKEN_REVOKED = "token_revoked"  # noqa: S105  as above
 

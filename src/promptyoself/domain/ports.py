@@ -33,6 +33,7 @@ from promptyoself.domain.ports_access import AccessTx
 from promptyoself.domain.ports_callbacks import CallbackTx
 from promptyoself.domain.ports_journal import JournalTx
 from promptyoself.domain.ports_requests import RequestsTx
+from promptyoself.domain.ports_restored import RestoredTx
 from promptyoself.domain.ports_watch import WatchTx
 from promptyoself.domain.triggers import TriggerKind
 from promptyoself.domain.values import dataclass
@@ -134,7 +135,7 @@ class GuardUsage:
     deliveries_last_hour: int
 
 
-class Tx(JournalTx, AccessTx, CallbackTx, RequestsTx, WatchTx, Protocol):
+class Tx(JournalTx, AccessTx, CallbackTx, RequestsTx, RestoredTx, WatchTx, Protocol):
     """One transaction. All of it is stored or none; writers see what they read until it ends.
 
     Every method raises `StoreError` kin only. A guarded change answers False when the row was no longer

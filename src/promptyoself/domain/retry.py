@@ -79,17 +79,20 @@ def before_send(delivery: Delivery, schedule: Schedule, *, now: datetime) -> Ste
     return None if held_until is None else _hold(delivery, schedule, held_until, now=now)
 
 
-def must_look_first(delivery: Delivery, *, now: datetime) -> bool:
+def must_look_first(delivery: Delivery, *, now: datetime, in_use_until: datetime | None) -> bool:
     """Return whether the target is asked, before a due delivery is sent, if it has it already.
 
-    What may have arrived is asked about once more: its agent was busy, perhaps with this very prompt. So is what
-    nothing of ours explains: it should have gone out by itself long ago, for the first time or again, and in a life of
-    this database before it was restored it perhaps did. A retry that goes out when its backoff ends asks nothing.
+    What may have arrived is asked about once more: its agent was busy, perhaps with this very prompt. So is each
+    occurrence whose fire time an earlier life of this database has seen, one `in_use_until` then (None: there was none
+    that is known): it may have been sent there, and failed, and been sent again. So is what nothing of ours explains:
+    it should have gone out by itself long ago, for the first time or again, and in a life before a restore that nobody
+    told of it perhaps did. A retry that goes out when its backoff ends asks nothing.
     """
     was_never_processed = delivery.attempts == 0
     return (
         delivery.maybe_repeat
         or delivery.error_code == NOT_ASKED
+        or (in_use_until is not None and delivery.fire_at <= in_use_until)
         or now - delivery.due_at > limits.LATE_FIRST_SEND
         or (was_never_processed and now - delivery.planned_at > limits.LATE_FIRST_SEND)
     )

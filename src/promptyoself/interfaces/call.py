@@ -98,7 +98,7 @@ class Call:
             return None
         from promptyoself.application.requests import instant_option
 
-        at, said = instant_option(text, option=f"--{key}", timezone=timezone, now=now)
+        at, said = instant_option(text, option=f"--{key.replace('_', '-')}", timezone=timezone, now=now)
         self.understood += [said] if said else []
         return at
 

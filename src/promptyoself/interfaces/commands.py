@@ -536,6 +536,22 @@ COMMANDS: Final = (
         is_for_hand=True,
     ),
     Command(
+        "db restored",
+        "Say that the database was restored from a copy (a backup file, pg_restore, an instant of PostgreSQL's log), "
+        "once, before anything is started on it: what may have been sent since the copy was made is looked for before "
+        "it is sent again, and no id is given out a second time.",
+        "cli_db:db_restored",
+        (
+            Option(
+                "in-use-until",
+                "when the last node that used the old database was stopped (default: now; too late does no harm)",
+            ),
+        ),
+        example="db restored --in-use-until 2026-03-01T09:20:00Z",
+        is_operators=True,
+        is_for_hand=True,
+    ),
+    Command(
         "mcp",
         "Serve the tools of the Model Context Protocol on stdin and stdout, for a client that starts this program. It "
         "delivers nothing: `promptyoself serve` or `execute --loop` does.",

@@ -78,9 +78,14 @@ def _database(services: Services) -> Iterator[Check]:
     location = services.store.location
     with services.store.transaction() as tx:
         counts = tx.counts()
+        earlier = tx.in_use_until()
+        due = None if earlier is None else tx.due_before(earlier)
     _write_and_undo(services)
     active = counts.get("schedules_active", 0)
     yield Check("database", "ok", f"{location} can be written; {active} active schedules")
+    if due is not None:
+        told = f"restored; in use until {earlier:%Y-%m-%d %H:%M:%S} UTC before. Of what was due by then"
+        yield Check("restored", "ok", f"{told} {due.deliveries} prompts and {due.schedules} schedules wait")
     damage = services.problems()
     if damage:
         made_by = "promptyoself db backup" if services.fleet is None else "pg_dump, or pg_basebackup,"

@@ -263,6 +263,14 @@ def _moved(console: Console, document: Document) -> None:
     _message(console, document)
 
 
+def _restored(console: Console, document: Document) -> None:
+    rows = [[one["table"], str(one["was"]), str(one["now"] + 1)] for one in document["ids_left_out"]]
+    _table(console, ["table", "last id in the copy", "next id"], rows)
+    if document["tokens"]:
+        _tokens(console, document)
+    _message(console, document)
+
+
 def _help(console: Console, document: Document) -> None:
     console.out(document["help"], highlight=False)
 
@@ -331,6 +339,7 @@ _VIEWS: Final[dict[str, Callable[[Console, Any], None]]] = {
     "config": _config,
     "doctor": _doctor,
     "db move": _moved,
+    "db restored": _restored,
     "import crontab": _imported,
     "import letta-cron": _imported,
     "import promptyoself-fast": _imported,

@@ -26,8 +26,11 @@ def standing(tx: Tx, stored: Schedule, *, now: datetime) -> list[str]:
     timezone = stored.definition.trigger.timezone
     sentences = [f"Now: {_state(stored, timezone, now=now)}"]
     reasons = {health.target: health.reason for health in tx.target_health() if health.is_open}
+    earlier = tx.in_use_until()
     for delivery in tx.unfinished_deliveries(stored.id):
         reason = f", because {delivery.reason}" if delivery.reason else ""
+        if earlier is not None and delivery.fire_at <= earlier and delivery.state is DeliveryState.PENDING:
+            reason += "; it may have gone out before the database was restored, so that is asked first"
         later = delivery.snoozed_until
         if delivery.state is DeliveryState.PENDING and later is not None and later > now:
             sentences.append(f"Delivery {delivery.id} was put off; it comes {moment(later, timezone, now=now)}.")
@@ -104,6 +107,8 @@ _SENTENCES: Final[dict[FactKind, str]] = {
     FactKind.ALL_PAUSED: "{actor} stopped all deliveries{because}.",
     FactKind.ALL_RESUMED: "{actor} let all deliveries go on.",
     FactKind.ZONE_DATA_CHANGED: "the time zone data changed from {before} to {after}{moved}.",
+    FactKind.RESTORED: "{actor} said that the database was restored from a copy, and had been in use{until}; what was "
+    "due by then is looked for at its target before it is sent.",
     FactKind.TOKEN_CREATED: "{actor} issued token {token}.",
     FactKind.TOKEN_REVOKED: "{actor} revoked token {token}.",
 }

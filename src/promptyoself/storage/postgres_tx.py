@@ -32,6 +32,7 @@ from promptyoself.storage.postgres_tokens import TokenStatements
 from promptyoself.storage.rows import Values, micros, micros_or_none
 from promptyoself.storage.statements import ended
 from promptyoself.storage.tx import SqlTx, page
+from promptyoself.storage.tx_restored import in_use_until_of
 
 _LOOKS_MAX: Final = 10
 """How often somebody else may be quicker before it is told as busy."""
@@ -261,6 +262,17 @@ class PostgresTx(TokenStatements, ServerStatements, SqlTx):
         )
         self._kept.planned.attempts.append(first)
         return first
+
+    # -- after a restore ------------------------------------------------------------------------------------
+
+    def in_use_until(self) -> datetime | None:
+        """Return it as `RestoredTx` says; nothing that is kept back has a say in it, or is written first."""
+        row = self._execute(self._sql["in_use_until"], {}).fetchone()
+        return None if row is None else self._mapped(row, in_use_until_of)
+
+    def keep_executors_out(self) -> None:
+        """Wait for those at work with executors and lanes, and let no other begin."""
+        self._execute(self._sql["keep_executors_out"], {})
 
     # -- lanes ----------------------------------------------------------------------------------------------
 

@@ -42,6 +42,7 @@ from promptyoself.storage.tx_access import AccessStatements
 from promptyoself.storage.tx_callbacks import CallbackStatements
 from promptyoself.storage.tx_journal import JournalStatements
 from promptyoself.storage.tx_requests import RequestStatements
+from promptyoself.storage.tx_restored import RestoredStatements
 from promptyoself.storage.tx_watch import WatchStatements
 
 if TYPE_CHECKING:
@@ -59,7 +60,9 @@ _PRUNED: Final = (
 """Statements of retention besides that of deliveries; each deletes up to a limit of its table."""
 
 
-class SqlTx(JournalStatements, AccessStatements, CallbackStatements, RequestStatements, WatchStatements):
+class SqlTx(
+    JournalStatements, AccessStatements, CallbackStatements, RequestStatements, RestoredStatements, WatchStatements
+):
     """One transaction; see `Tx` for what each method promises."""
 
     def store_uid(self) -> str:

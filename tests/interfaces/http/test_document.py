@@ -29,6 +29,7 @@ NOT_OVER_A_NETWORK: Final = {
     "letta attach": "it sets a Letta server up from the machine that serves",
     "letta detach": "it undoes that",
     "db move": "the service ends with it: it is for the machine's own command line",
+    "db restored": "no service runs when it is said",
     "import promptyoself-fast": "it reads another program's database where it lies",
 }
 UNDER_ANOTHER_NAME: Final = {

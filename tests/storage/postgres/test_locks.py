@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 
 from promptyoself.application.planner import plan_batch
@@ -386,3 +387,32 @@ def test_executors_that_beat_at_once_do_not_wait(store: PostgresStore, beside: B
         beside.runs(lambda tx: tx.heartbeat(replace(beat, id="x-2")))
     with store.reading() as tx:
         assert len(tx.executors(alive_since=NOW - timedelta(seconds=1))) == 2
+
+
+# -- after a restore ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "sign",
+    ["DELETE FROM executors", "SELECT 1 FROM lanes FOR UPDATE"],
+    ids=["a sign of life", "a lane that is only locked so far"],
+)
+def test_no_executor_begins_or_goes_on_while_a_restore_is_told(store: PostgresStore, sign: str) -> None:
+    add_delivery(store, add_schedule(store))
+    with store.transaction() as tx, psycopg.connect(store._conninfo, autocommit=True) as other:
+        tx.keep_executors_out()
+        other.execute("SET lock_timeout = '20ms'")
+        assert other.execute("SELECT count(*) FROM lanes").fetchone() == (1,)
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            other.execute(sign.encode())
+
+
+def test_a_planner_that_asks_about_a_restore_writes_nothing_early(store: PostgresStore) -> None:
+    due_schedules(store, 1)
+    with store.transaction() as tx:
+        tx.set_in_use_until(NOW)
+    with store.transaction() as tx:
+        assert plan_batch(tx, now=NOW + HOUR, store_uid=store.uid).opened == 1
+        assert not tx._kept.planned.is_empty
+        assert tx.in_use_until() == NOW
+        assert not tx._kept.planned.is_empty

@@ -27,6 +27,7 @@ NEXT = len(OURS) + 1
 SQLITE_ONLY = {
     "add_fact",  # one by one there; here all of a transaction at once
     "add_lane",  # in one statement with keep_lanes here
+    "give_out_first",  # a counter that was never used is there here
     "head_now",
     "head_wanted",
     "newest_schedule",
@@ -238,6 +239,8 @@ def test_older_versions_do_as_the_newest(version: int, opened: Opened) -> None:
         with psycopg.connect(url, autocommit=True) as connection:
             # What a version does not understand shows when a statement is prepared.
             for number, text in enumerate(statements().values()):
+                if text.startswith(b"LOCK"):  # which is older than all of them, and cannot be prepared by SQL
+                    continue
                 connection.execute(b"PREPARE s%d AS %s" % (number, _numbered(text)))
         store.close()
 

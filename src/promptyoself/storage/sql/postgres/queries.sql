@@ -781,6 +781,47 @@ JOIN meta AS since ON since.name = 'zone_data_since' WHERE version.name = 'zone_
 INSERT INTO meta (name, value) VALUES ('zone_data', :version), ('zone_data_since', :since)
 ON CONFLICT (name) DO UPDATE SET value = excluded.value
 
+-- name: in_use_until
+-- Of an earlier life, where this one began with a restore. By the primary key: an executor asks now and then.
+SELECT value FROM meta WHERE name = 'in_use_until'
+
+-- name: set_in_use_until
+-- The latest word counts.
+INSERT INTO meta (name, value) VALUES ('in_use_until', :until)
+ON CONFLICT (name) DO UPDATE SET value = excluded.value
+
+-- name: lanes_held
+-- Whoever would go on with what it took in that life.
+SELECT executor_id, max(leased_until) AS leased_until FROM lanes
+WHERE lease_token IS NOT NULL AND leased_until > :now GROUP BY executor_id
+
+-- name: newest_fact_at
+-- The copy's own last sign of use; by its index.
+SELECT max(at) AS at FROM facts
+
+-- name: due_before
+-- Asked once after a restore. All words of the partial index are named, so that it is used.
+SELECT
+    (SELECT count(*) FROM deliveries
+        WHERE state IN ('pending', 'leased', 'accepted', 'unknown') AND state = 'pending' AND fire_at <= :until
+    ) AS deliveries,
+    (SELECT count(*) FROM deliveries WHERE state IN ('leased', 'accepted', 'unknown')) AS in_flight,
+    (SELECT count(*) FROM schedules WHERE state = 'active' AND next_fire_at <= :until) AS schedules
+
+-- name: keep_executors_out
+-- Their signs of life, and lanes that they have only locked so far; readers pass.
+LOCK TABLE executors, lanes IN EXCLUSIVE MODE
+
+-- name: ids_given_out
+-- Also the ids of rows that have been deleted since; none of a table that never had a row.
+SELECT name, pg_sequence_last_value(CAST(pg_get_serial_sequence(quote_ident(name), 'id') AS regclass)) AS last
+FROM json_array_elements_text(CAST(:tables AS json)) AS name
+WHERE pg_sequence_last_value(CAST(pg_get_serial_sequence(quote_ident(name), 'id') AS regclass)) IS NOT NULL
+
+-- name: give_out_from
+-- Ids are promises: none is given out twice. Not undone with the transaction, which only leaves more out.
+SELECT setval(CAST(pg_get_serial_sequence(quote_ident(:table), 'id') AS regclass), :last)
+
 -- == inbox ========================================================================================================
 
 -- name: add_message
