@@ -149,6 +149,15 @@ async def test_the_end_of_the_earlier_life_moves_on_and_never_back(stage: Stage)
 
 
 @played
+async def test_the_end_that_was_told_stands_also_when_the_journal_is_older(stage: Stage) -> None:
+    """Retention has taken the fact that told of it."""
+    stage.register(every="60m")
+    await stage.pass_time(minutes=10)
+    stage.tx(lambda tx: tx.set_in_use_until(stage.now))
+    assert restored(stage, in_use_until=stage.now - MINUTE).in_use_until == stage.now
+
+
+@played
 async def test_the_earlier_life_did_not_end_before_its_own_journal(stage: Stage) -> None:
     stage.tx(lambda tx: tx.add_fact(a_fact(at=stage.now)))
     assert restored(stage, in_use_until=stage.now - MINUTE).in_use_until == stage.now

@@ -127,7 +127,7 @@ def test_what_was_sent_before_a_restore_is_not_sent_again_by_a_node_that_starts_
         with closing(places.open()) as store:
             found = {target: post.target("a", target) for target in targets}
             async with Node(store, found, conninfo=places.conninfo):
-                await post.until(until, within_s=10)
+                await post.until(until)
 
     async def scene() -> None:
         with closing(places.open()) as store:
