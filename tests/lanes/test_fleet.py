@@ -846,6 +846,25 @@ class TestDatabase:
 
         play(scene())
 
+    def test_who_has_reached_it_again_does_not_fail_by_a_connection_of_before(
+        self, fleet: Fleet, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def scene() -> None:
+            tokens = Tokens(fleet.url, ONE, LONG)
+            assert await tokens.pick("inbox", most=1, with_abandoned=False) == []
+            cut = fleet.rows(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND application_name = 'promptyoself engine'"
+            )
+            assert cut == [(True,)]
+            post_prompts(fleet.store, ["a"])
+            async with fleet.node(lease=LONG) as node:  # it has not begun to look
+                node.lanes._tokens = tokens
+                await fleet.post.received(1)
+            assert [one for one in caplog.messages if "store_failed" in one] == []
+
+        play(scene())
+
     def test_after_a_restart_of_the_server_all_go_on_with_what_they_have(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:

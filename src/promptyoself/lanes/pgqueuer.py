@@ -247,6 +247,7 @@ class FleetLanes:
         """
         grace = self._lease / limits.FLEET_GRACES_PER_LEASE
         self._grace_until_s = self._clock.monotonic() + grace.total_seconds()
+        await self._tokens.renew()  # it may have broken unseen: a pick would be the first to meet it, and fail
         await self._say_alive()
         held = list(self._held)
         await self._write(lambda tx: tx.requeue_tokens(self._owner, but=held))

@@ -59,6 +59,11 @@ class TokenDriver:
             await cursor.execute(query.encode(), args or None)
             return cursor.statusmessage or ""
 
+    async def renew(self) -> None:
+        """Let the next statement open another connection, once what is under way has ended."""
+        async with self._turn:
+            await self.close()
+
     async def close(self) -> None:
         """Close the connection; the next statement would open another."""
         connection, self._connection = self._connection, None

@@ -67,6 +67,10 @@ class Tokens:
         if tokens:
             await self._queries.update_heartbeat([JobId(token) for token in tokens])
 
+    async def renew(self) -> None:
+        """Ask on another connection from here on."""
+        await self._driver.renew()
+
     async def close(self) -> None:
         """Close the connection."""
         await self._driver.close()
