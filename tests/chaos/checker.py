@@ -245,10 +245,16 @@ def _disorder(case: Case, arrived: Sequence[Arrival]) -> Iterator[str]:
             continue
         own = [ones for (name, at, _), ones in requests.items() if name == tag and at is not None and at < fire_at]
         for later_at, later in sent:
-            if later_at > fire_at and not any(ones[0].begun_s < later.begun_s < ones[-1].begun_s for ones in own):
+            if later_at > fire_at and not any(_waited(ones, by_s=later.begun_s) for ones in own):
                 yield f"ORDER: {_told(first)} of {fire_at:%H:%M:%S} came after {_told(later)} of {later_at:%H:%M:%S}"
                 break
         sent.append((fire_at, first))
+
+
+def _waited(requests: Sequence[Arrival], *, by_s: float) -> bool:
+    """Whether an occurrence waited for its retry at an instant; the request of one in doubt may have reached nobody."""
+    first, last = requests[0], requests[-1]
+    return (first.is_marked or first.begun_s < by_s) and by_s < last.begun_s
 
 
 # -- commands -----------------------------------------------------------------------------------------------

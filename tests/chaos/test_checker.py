@@ -219,6 +219,18 @@ def test_what_waits_behind_a_retry_of_its_own_schedule_may_be_overtaken_by_other
     assert kinds(case(*ALL[:2], each(1), overtaking, behind, promises=promises)) == {"ORDER"}
 
 
+def test_what_waits_behind_one_in_doubt_of_its_own_schedule_may_be_overtaken_by_others() -> None:
+    other = Promise(tag="other", lane="agent-2", start_at=AT_NINE + timedelta(seconds=12))
+    overtaking = arrival(50, "other/1", at_s=1012.1, lane="agent-2", fire_s=12)
+    doubted = again(each(1), after_s=8.0)
+    behind = replace(each(2), begun_s=1013.5, stored_s=1013.6, answered_s=1013.7, ended_s=1013.8)
+    told: dict[str, Any] = {"promises": [ONCE, EACH, other], "blows": (Blow("kill", 1005.0, 1005.0),)}
+    assert kinds(case(*ALL[:2], overtaking, doubted, behind, **told)) == set()
+    unmarked = again(each(1), after_s=8.0, is_marked=False)
+    assert kinds(case(*ALL[:2], overtaking, unmarked, behind, **told)) == {"ORDER"}
+    assert "ORDER" in kinds(case(*ALL[:2], doubted, replace(overtaking, begun_s=1013.2), behind, **told))
+
+
 def test_what_was_in_doubt_before_it_was_seen_may_be_overtaken() -> None:
     overtaken = replace(
         each(1),
