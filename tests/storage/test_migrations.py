@@ -5,13 +5,14 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from promptyoself.domain.errors import StoreCorrupt, StoreError, StoreTooNew
 from promptyoself.domain.models import DeliveryState, FactKind
 from promptyoself.domain.ports import DeliveryFilter, ScheduleFilter
-from promptyoself.storage.migrate import Migration, migrations, statements
+from promptyoself.storage.migrate import Migration, migrate, migrations, statements
 from promptyoself.storage.queries import SQL_FOLDER, parse, queries
 from tests.contract.lane_suite import add_delivery, add_schedule
 from tests.factories import NOW, a_fact
@@ -43,6 +44,21 @@ def test_opening_again_changes_nothing(open_store: OpenStore, path: Path) -> Non
         assert tx.schedule(schedule.id) == schedule
     again.close()
     assert path.read_bytes() == before
+
+
+def test_what_another_process_makes_between_two_looks_is_ours(open_store: OpenStore, path: Path) -> None:
+    class Slow(sqlite3.Connection):
+        def execute(self, sql: str, *args: Any) -> sqlite3.Cursor:  # noqa: ANN401  as it takes
+            if sql == queries("sqlite")["any_object"]:
+                open_store().close()
+            return super().execute(sql, *args)
+
+    path.parent.mkdir()
+    slow = sqlite3.connect(path, factory=Slow, isolation_level=None)
+    slow.row_factory = sqlite3.Row
+    migrate(slow, "here", OURS, new_uid=lambda: "9" * 32)
+    slow.close()
+    assert open_store().uid != "9" * 32
 
 
 def test_a_populated_file_is_upgraded(open_store: OpenStore, path: Path) -> None:

@@ -67,14 +67,19 @@ def migrate(
 
 def _recorded(connection: sqlite3.Connection, location: str) -> list[tuple[int, str]]:
     """Return number and checksum of each migration that the database has had."""
-    owner = connection.execute("PRAGMA application_id").fetchone()[0]
-    if owner == APPLICATION_ID:
-        return connection.execute(queries("sqlite")["recorded_migrations"]).fetchall()
-    if owner or connection.execute(queries("sqlite")["any_object"]).fetchone():
-        raise StoreCorrupt(
-            f"{location} is a database of another program", hint="name another file with PROMPTYOSELF_DB"
-        )
-    return []
+    owner = _owner(connection)
+    if owner != APPLICATION_ID:
+        if not owner and not connection.execute(queries("sqlite")["any_object"]).fetchone():
+            return []
+        if owner or _owner(connection) != APPLICATION_ID:  # another process may have made it between the two looks
+            raise StoreCorrupt(
+                f"{location} is a database of another program", hint="name another file with PROMPTYOSELF_DB"
+            )
+    return connection.execute(queries("sqlite")["recorded_migrations"]).fetchall()
+
+
+def _owner(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA application_id").fetchone()[0])
 
 
 def missing(recorded: Sequence[tuple[int, str]], steps: Sequence[Migration], location: str) -> Sequence[Migration]:

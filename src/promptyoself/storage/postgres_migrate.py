@@ -62,17 +62,23 @@ def _bound(connection: Connection, setting: str, span: timedelta) -> None:
 
 def _recorded(connection: Connection, location: str) -> list[tuple[int, str]]:
     """Return number and checksum of each migration that the database has had."""
+    if not _is_ours(connection):
+        foreign = connection.execute(placed("any_object")).fetchone()
+        if foreign is None:
+            return []
+        if not _is_ours(connection):  # another node may have made it between the two looks
+            raise StoreCorrupt(
+                f"{location} holds tables of another program ({foreign['name']})",
+                hint="name an empty database with PROMPTYOSELF_DB, or a schema of our own "
+                "(?options=-csearch_path%3Dname)",
+            )
+    rows = connection.execute(placed("recorded_migrations")).fetchall()
+    return [(row["number"], row["checksum"]) for row in rows]
+
+
+def _is_ours(connection: Connection) -> bool:
     found = connection.execute(placed("our_columns")).fetchone()
-    if found is not None and found["ours"] == _OURS:
-        rows = connection.execute(placed("recorded_migrations")).fetchall()
-        return [(row["number"], row["checksum"]) for row in rows]
-    foreign = connection.execute(placed("any_object")).fetchone()
-    if foreign is not None:
-        raise StoreCorrupt(
-            f"{location} holds tables of another program ({foreign['name']})",
-            hint="name an empty database with PROMPTYOSELF_DB, or a schema of our own (?options=-csearch_path%3Dname)",
-        )
-    return []
+    return found is not None and found["ours"] == _OURS
 
 
 def _apply(connection: Connection, step: Migration, new_uid: Callable[[], str]) -> None:

@@ -6,17 +6,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
+from psycopg.rows import dict_row
 
 from promptyoself import storage
 from promptyoself.domain import limits
 from promptyoself.domain.errors import StoreBusy, StoreCorrupt, StoreError, StoreTooNew
 from promptyoself.storage.migrate import Migration, migrations
 from promptyoself.storage.postgres import PostgresStore
-from promptyoself.storage.postgres_migrate import MIGRATIONS_LOCK
-from promptyoself.storage.postgres_queries import statements
+from promptyoself.storage.postgres_migrate import MIGRATIONS_LOCK, migrate
+from promptyoself.storage.postgres_queries import placed, statements
 from promptyoself.storage.queries import queries
 from tests.contract.lane_suite import add_schedule
 from tests.postgres.server import PostgresServer, programs
@@ -87,6 +89,20 @@ def test_several_nodes_that_start_at_once_make_one_database(postgres_url: str, s
     uids = {process.communicate(timeout=60)[0] for process in processes}
     assert len(uids) == 1
     assert opened(postgres_url).uid == uids.pop().strip()
+
+
+def test_what_another_node_makes_between_two_looks_is_ours(postgres_url: str, opened: Opened) -> None:
+    class Slow(psycopg.Connection[dict[str, Any]]):
+        def execute(self, query: Any, *args: Any, **options: Any) -> psycopg.Cursor[dict[str, Any]]:  # noqa: ANN401  as it takes
+            if query == placed("any_object"):
+                opened(postgres_url).close()
+            return super().execute(query, *args, **options)
+
+    with Slow.connect(postgres_url, autocommit=True, row_factory=dict_row) as slow:
+        migrate(slow, "here", OURS, new_uid=lambda: "9" * 32)
+        kept = slow.execute(placed("store_uid")).fetchone()
+    assert kept is not None
+    assert kept["value"] == opened(postgres_url).uid != "9" * 32
 
 
 def test_opening_again_changes_nothing_and_an_upgrade_keeps_what_is_there(postgres_url: str, opened: Opened) -> None:
