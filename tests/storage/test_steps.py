@@ -347,6 +347,47 @@ def test_a_step_ends_after_a_few_ordinary_acts_for_the_others_answers_wait_for_i
     assert stand.states() == ["leased"] * 6
 
 
+def test_a_lane_in_hand_is_not_fetched_again_while_what_was_written_is_kept_back(stand: Stand) -> None:
+    async def scene() -> list[object]:
+        writer = OneLoopSteps(stand.store, SetClock())
+        lanes = [*LANES[:4], LANES[3], LANES[5]]
+        acts: list[Callable[[Tx], object]] = [claim(lane) for lane in lanes]
+        acts[0] = claim(LANES[0], then=lambda tx: tx.counts())  # from here on lanes are fetched three at a time
+        acts[4] = lambda tx: tx.release_lane(LANES[3], token="t")
+        answers = await asyncio.gather(*(writer.write(act, lane=lane) for act, lane in zip(acts, lanes, strict=True)))
+        assert writer.steps == [6]
+        return list(answers)
+
+    assert asyncio.run(scene()) == [*LANES[:4], True, LANES[5]]
+    assert stand.states() == ["leased"] * 4 + ["pending", "leased"]
+    assert [row[4] for row in tables(stand.store)["lanes"]] == ["t", "t", "t", None, None, "t"]
+
+
+def test_a_schedule_in_hand_is_not_fetched_again_with_another_of_its_lanes(stand: Stand) -> None:
+    with stand.store.transaction() as tx:
+        schedule = tx.schedule(4)
+        assert schedule is not None
+        by_hand = a_new_delivery(schedule, kind=DeliveryKind.RUN_NOW, lane="inbox elsewhere", fire_at=NOW)
+        tx.add_delivery(by_hand, retry_until=NOW + MINUTE)
+
+    def count(tx: Tx) -> None:
+        now = tx.schedule(4)
+        assert now is not None
+        tx.save_schedule(replace(now, finals_in_row=3))
+
+    async def scene() -> None:
+        writer = OneLoopSteps(stand.store, SetClock())
+        lanes = [*LANES[:4], "inbox elsewhere", LANES[5]]
+        thens = [lambda tx: tx.counts(), None, None, count, None, None]
+        acts = [claim(lane, then=then) for lane, then in zip(lanes, thens, strict=True)]
+        await asyncio.gather(*(writer.write(act, lane=lane) for act, lane in zip(acts, lanes, strict=True)))
+        assert writer.steps == [6]
+
+    asyncio.run(scene())
+    with stand.store.reading() as tx:
+        assert [one.finals_in_row for one in (tx.schedule(4), tx.schedule(5)) if one is not None] == [3, 0]
+
+
 def test_what_a_dead_runner_has_left_is_taken_over_in_one_step(make_store: Callable[[], PostgresStore]) -> None:
     found, steps = [], []
     for is_stepped in (False, True):

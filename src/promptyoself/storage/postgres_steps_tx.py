@@ -296,8 +296,12 @@ class StepTx(PostgresTx):
     def fetch(self, lanes: Sequence[str], *, until: datetime) -> None:
         """Take in hand what nobody else has of these lanes, what they must do by `until`, and the schedules of that.
 
-        `until` is a little ahead of the acts' own clock: what comes due while they run is there too.
+        `until` is a little ahead of the acts' own clock: what comes due while they run is there too. What is in hand
+        stays as it is: an earlier act may have changed it, which is not written yet.
         """
+        lanes = [lane for lane in lanes if lane not in self._lanes]
+        if not lanes:
+            return
         wanted = texts(lanes)
         self._until = until
         found = {}
@@ -340,7 +344,7 @@ class StepTx(PostgresTx):
             with suppress(*DAMAGED):  # as above
                 read[columns[0]] = delivery_of(columns)
         for id, version in of_plans.items():
-            if id in plans and plans[id][0] == version:
+            if id not in self._plans and id in plans and plans[id][0] == version:
                 self._plans[id] = _Plan(plans[id][1])
         self._kept.schedules.update(of_plans)
         for id, duty in of_deliveries.items():
