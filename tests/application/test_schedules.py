@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -199,6 +200,48 @@ async def test_a_pause_keeps_what_is_pending_until_it_is_resumed(stage: Stage) -
     assert resumed.next_fire_at == NOW + timedelta(hours=30, minutes=10)
     await stage.deliver()
     assert stage.states() == ["delivered"]
+
+
+@played
+async def test_a_pause_keeps_what_is_due_though_nobody_has_planned_it(stage: Stage) -> None:
+    stage.register(every="5m")
+    await stage.pass_time(minutes=12)
+    stage.pause(1)
+    assert [(one.fire_at, one.missed, str(one.state)) for one in stage.deliveries()] == [
+        (NOW + 10 * MINUTE, 1, "pending")
+    ]
+    await stage.deliver()
+    assert stage.states() == ["pending"]
+    await stage.pass_time(minutes=30)
+    stage.resume(1)
+    await stage.deliver()
+    assert stage.states() == ["delivered"]
+
+
+@played
+async def test_a_pause_after_one_that_has_ended_keeps_what_came_due_in_between(stage: Stage) -> None:
+    stage.register(every="5m")
+    stage.pause(1, until=NOW + 7 * MINUTE)
+    await stage.pass_time(minutes=12)
+    assert stage.pause(1).paused_until is None
+    assert [(one.fire_at, str(one.state)) for one in stage.deliveries()] == [(NOW + 10 * MINUTE, "pending")]
+
+
+@played
+async def test_what_ends_as_it_is_brought_up_to_date_is_not_paused(stage: Stage) -> None:
+    stage.register(time=(NOW + MINUTE).isoformat(), expires_after="5m")
+    await stage.pass_time(minutes=12)
+    with pytest.raises(Conflict, match="is completed and cannot be paused"):
+        stage.pause(1)
+
+
+@played
+async def test_a_schedule_whose_rule_cannot_be_read_can_be_paused(stage: Stage) -> None:
+    broken = stage.register(every="5m")
+    trigger = replace(broken.definition.trigger, expression="every now and then")
+    stage.tx(lambda tx: tx.save_schedule(replace(broken, definition=replace(broken.definition, trigger=trigger))))
+    await stage.pass_time(minutes=5)
+    assert stage.pause(1).state is ScheduleState.PAUSED
 
 
 @played

@@ -179,8 +179,8 @@ def test_what_the_database_holds_already_goes_as_told(monkeypatch: pytest.Monkey
             stage.register(every=f"{seconds}s", caller=ME)
         begun = NOW + timedelta(minutes=45, seconds=11)
         await stage.go_on(begun, [])
+        stage.pause(3, until=stage.now + timedelta(minutes=80))
         await asyncio.sleep(timedelta(minutes=30).total_seconds())
-        stage.pause(3, until=stage.now + timedelta(minutes=50))
         stage.run_now(4)
         stage.tx(
             lambda tx: schedules.stop_all(

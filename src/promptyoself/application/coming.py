@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from promptyoself.application.schedules import Caller, find, must_be_live
+from promptyoself.application.schedules import Caller, find, must_be_live, up_to_date
 from promptyoself.domain import limits
 from promptyoself.domain.errors import Conflict
 from promptyoself.domain.keys import idempotency_key
@@ -35,19 +35,15 @@ if TYPE_CHECKING:
     from promptyoself.domain.ports import Tx
 
 
-def up_to_date(tx: Tx, schedule_id: int, what: str, *, caller: Caller, store_uid: str, now: datetime) -> Schedule:
+def find_active(tx: Tx, schedule_id: int, what: str, *, caller: Caller, now: datetime) -> Schedule:
     """Return an active schedule with all that has come due planned.
 
     Raises ScheduleNotFound, and Conflict for one that is paused or over, in which nothing comes next to be `what`.
     """
     schedule = find(tx, schedule_id, caller=caller)
     must_be_live(schedule, what)
-    due_at = schedule.paused_until if schedule.state is ScheduleState.PAUSED else schedule.next_fire_at
-    if due_at is not None and due_at <= now:
-        from promptyoself.application import planner  # it logs, and plans; seldom is anything due
-
-        schedule = planner.bring_up_to_date(tx, schedule, now=now, store_uid=store_uid)
-        must_be_live(schedule, what)
+    schedule = up_to_date(tx, schedule, now=now)
+    must_be_live(schedule, what)
     if schedule.state is ScheduleState.PAUSED:
         raise Conflict(
             f"schedule {schedule_id} is paused and cannot be {what}: nothing of it comes next",

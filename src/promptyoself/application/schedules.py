@@ -9,6 +9,7 @@ A little over 500 lines: the rules that several use cases share stand once, belo
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from promptyoself.application.ends import complete_if_over
@@ -284,10 +285,16 @@ def complete(tx: Tx, schedule: Schedule, *, reason: str, caller: Caller, now: da
 def pause(
     tx: Tx, schedule_id: int, *, caller: Caller, reason: str | None, until: datetime | None, now: datetime
 ) -> Schedule:
-    """Pause, with a reason for people and an end if wanted; pausing again replaces both. `until` is aware UTC."""
+    """Pause, with a reason for people and an end if wanted; pausing again replaces both. `until` is aware UTC.
+
+    What has come due is planned first, and waits for the end of the pause as what was planned before does.
+    """
     schedule = find(tx, schedule_id, caller=caller)
     must_be_live(schedule, "paused")
     _check_until(until, now=now)
+    with suppress(InvalidInput):  # its rule cannot be read any more: nothing comes of it
+        schedule = up_to_date(tx, schedule, now=now)
+    must_be_live(schedule, "paused")
     why = (reason or f"paused by {caller.label}")[: limits.REASON_CHARS_MAX]
     paused = replace(schedule, state=ScheduleState.PAUSED, state_reason=why, paused_until=until, updated_at=now)
     tx.save_schedule(paused)
@@ -299,6 +306,19 @@ def pause(
     return paused
 
 
+def up_to_date(tx: Tx, schedule: Schedule, *, now: datetime) -> Schedule:
+    """Return a live schedule with all planned that has come due: no answer hangs on whether an executor has looked.
+
+    One whose pause has ended by itself goes on. Raises InvalidInput when its rule cannot be read.
+    """
+    due_at = schedule.paused_until if schedule.state is ScheduleState.PAUSED else schedule.next_fire_at
+    if due_at is None or due_at > now:
+        return schedule
+    from promptyoself.application import planner  # it logs, and plans; seldom is anything due
+
+    return planner.bring_up_to_date(tx, schedule, now=now, store_uid=tx.store_uid())
+
+
 def resume(tx: Tx, schedule_id: int, *, caller: Caller, now: datetime) -> Schedule:
     """Let a paused schedule go on from now. Resuming an active one changes nothing."""
     schedule = find(tx, schedule_id, caller=caller)
@@ -307,7 +327,7 @@ def resume(tx: Tx, schedule_id: int, *, caller: Caller, now: datetime) -> Schedu
         return schedule
     if not caller.is_operator:
         guard.check_active(tx.guard_usage(schedule.provenance.owner, since=now - timedelta(hours=1)))
-    from promptyoself.application import planner  # a planner pass logs, and plans; no other use case here does
+    from promptyoself.application import planner  # it logs, and plans; nothing else here does
 
     return planner.resume(tx, schedule, now=now, actor=caller.label)
 

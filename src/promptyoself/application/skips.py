@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from promptyoself.application.coming import keep_skipped, note, occurrence, openings_ahead, passed, up_to_date
+from promptyoself.application.coming import find_active, keep_skipped, note, occurrence, openings_ahead, passed
 from promptyoself.domain import limits
 from promptyoself.domain.errors import Conflict, InvalidInput
 from promptyoself.domain.models import Delivery, DeliveryState, FactKind, Schedule
@@ -38,7 +38,7 @@ def skip(
     """
     if not 1 <= count <= limits.SKIP_MAX:
         raise InvalidInput(f"{count} fire times cannot be skipped at once; 1 to {limits.SKIP_MAX} are allowed")
-    schedule = up_to_date(tx, schedule_id, "skipped", caller=caller, store_uid=store_uid, now=now)
+    schedule = find_active(tx, schedule_id, "skipped", caller=caller, now=now)
     if schedule.definition.trigger.kind is TriggerKind.ONCE:
         raise InvalidInput(
             f"schedule {schedule_id} fires once; to skip that is to cancel it",

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from promptyoself.application.coming import keep_skipped, note, occurrence, openings_ahead, passed, up_to_date
+from promptyoself.application.coming import find_active, keep_skipped, note, occurrence, openings_ahead, passed
 from promptyoself.application.schedules import Caller, check_allowance
 from promptyoself.domain import guard, limits
 from promptyoself.domain.errors import Conflict, InvalidInput
@@ -66,7 +66,7 @@ def snooze(
     now when that has passed. Raises InvalidInput for an instant that is no later, too far, in quiet hours that skip,
     on a holiday, or not before the fire time that would take its place; Conflict when the schedule is paused or over.
     """
-    schedule = up_to_date(tx, schedule_id, "snoozed", caller=caller, store_uid=store_uid, now=now)
+    schedule = find_active(tx, schedule_id, "snoozed", caller=caller, now=now)
     wish = _Wish(schedule, lasting, until, now)
     unfinished = tx.unfinished_deliveries(schedule.id)
     waiting = _waiting(unfinished)
