@@ -384,6 +384,30 @@ def test_an_edit_in_flight_does_not_lose_what_then_was_refused(rule: dict[str, s
     scene()
 
 
+@pytest.mark.parametrize(("policy", "later"), [
+    ({"overlap": "skip"}, "skipped"),
+    ({"overlap": "queue"}, "delivered"),
+    ({"catch_up": "all"}, "delivered"),
+])  # fmt: skip
+def test_an_edit_in_flight_does_not_lose_it_though_a_later_fire_time_has_come(
+    policy: dict[str, str], later: str
+) -> None:
+    @played
+    async def scene(stage: Stage) -> None:
+        come = await _in_flight(stage, DeliveryState.LEASED, every="5m", **policy)
+        await stage.pass_time(minutes=5)
+        await stage.plan()
+        stage.target.sends.append(REFUSED)
+        stage.update(1, prompt="breathe")
+        await _answered(stage, come)
+        states = [(one.fire_at, one.revision, one.state) for one in stage.deliveries()]
+        assert (NOW + 5 * MINUTE, 2, DeliveryState.DELIVERED) in states
+        assert later in [state for fire_at, _, state in states if fire_at == NOW + 10 * MINUTE]
+        assert [message.prompt for message in stage.target.sent][:2] == ["stretch", "breathe"]
+
+    scene()
+
+
 @played
 async def test_an_edit_of_the_rule_in_flight_lets_the_old_fire_go(stage: Stage) -> None:
     come = await _in_flight(stage, DeliveryState.LEASED)

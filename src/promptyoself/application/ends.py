@@ -47,14 +47,16 @@ def after_delivery(
 
 
 def _was_only_edited(schedule: Schedule, delivery: Delivery, outcome: AttemptOutcome | None) -> bool:
-    """An edit in flight, after which the attempt came to nothing: the newest fire time must not be lost by it."""
+    """An edit in flight, after which the attempt came to nothing: its fire time must not be lost by it.
+
+    Whether or not a later one has come meanwhile: unedited it would wait for its retry, with that one behind it.
+    """
     is_edited = schedule.state in {ScheduleState.ACTIVE, ScheduleState.PAUSED} and schedule.revision > delivery.revision
     if not is_edited or delivery.state is not DeliveryState.CANCELLED or outcome not in _CAME_TO_NOTHING:
         return False
     if delivery.fire_number == 0:  # a person asked for it, whatever the rule
         return True
-    is_of_the_rule = next_fire_at(schedule.definition.trigger, after=delivery.fire_at - _TICK) == delivery.fire_at
-    return is_of_the_rule and (schedule.last_fire_at is None or schedule.last_fire_at <= delivery.fire_at)
+    return next_fire_at(schedule.definition.trigger, after=delivery.fire_at - _TICK) == delivery.fire_at
 
 
 _TICK = timedelta(microseconds=1)
