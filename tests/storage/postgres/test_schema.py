@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -10,6 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 from psycopg.rows import dict_row
 
 from promptyoself import storage
@@ -19,6 +21,7 @@ from promptyoself.storage.migrate import Migration, migrations
 from promptyoself.storage.postgres import PostgresStore
 from promptyoself.storage.postgres_migrate import MIGRATIONS_LOCK, migrate
 from promptyoself.storage.postgres_queries import placed, statements
+from promptyoself.storage.postgres_statements import locking
 from promptyoself.storage.queries import queries
 from tests.contract.lane_suite import add_schedule
 from tests.postgres.server import PostgresServer, programs
@@ -108,6 +111,9 @@ def test_what_another_node_makes_between_two_looks_is_ours(postgres_url: str, op
 def test_opening_again_changes_nothing_and_an_upgrade_keeps_what_is_there(postgres_url: str, opened: Opened) -> None:
     store = opened(postgres_url)
     schedule = add_schedule(store)
+    for _ in range(6):  # by then they are prepared
+        with store.transaction() as tx:
+            assert tx.schedule(schedule.id) == schedule
     for _ in range(2):
         upgraded = opened(postgres_url, steps=later("ALTER TABLE schedules ADD COLUMN mood TEXT; SELECT 1"))
         with upgraded.reading() as tx:
@@ -121,6 +127,39 @@ def test_opening_again_changes_nothing_and_an_upgrade_keeps_what_is_there(postgr
     store.close()
     with pytest.raises(StoreTooNew, match="newer promptyoself"):
         opened(postgres_url)
+
+
+def test_no_statement_that_is_prepared_answers_columns_that_a_newer_version_adds(
+    postgres_url: str, opened: Opened
+) -> None:
+    opened(postgres_url)
+    asked = {
+        name: text for name, text in {**statements(), **locking()}.items() if text.startswith((b"SELECT", b"WITH"))
+    }
+    refused = []
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        for name, text in asked.items():
+            connection.execute(sql.SQL("PREPARE {} AS ").format(sql.Identifier(name)).as_bytes() + _numbered(text))
+        for table in queries("postgres", "columns"):
+            connection.execute(sql.SQL("ALTER TABLE {} ADD COLUMN mood TEXT").format(sql.Identifier(table)))
+        for name, text in asked.items():
+            nothing = [sql.NULL] * len(_parameters(text))
+            given = sql.SQL("({})").format(sql.SQL(", ").join(nothing)) if nothing else sql.SQL("")
+            try:
+                connection.execute(sql.SQL("EXPLAIN EXECUTE {}").format(sql.Identifier(name)) + given)
+            except psycopg.errors.FeatureNotSupported:
+                refused.append(name)
+    assert refused == []
+    assert len(asked) > 80
+
+
+def test_the_columns_that_are_listed_are_those_of_the_tables(store: PostgresStore) -> None:
+    with psycopg.connect(store._conninfo) as connection:
+        for table, columns in queries("postgres", "columns").items():
+            there = connection.execute(
+                b"SELECT attname FROM pg_attribute WHERE attrelid = CAST(%s AS regclass) AND attnum > 0", [table]
+            ).fetchall()
+            assert sorted(columns.replace("\n", " ").split(", ")) == sorted(name for (name,) in there), table
 
 
 def test_a_migration_that_fails_leaves_nothing(postgres_url: str, opened: Opened) -> None:
@@ -261,10 +300,11 @@ def test_older_versions_do_as_the_newest(version: int, opened: Opened) -> None:
         store.close()
 
 
-def _numbered(text: bytes) -> bytes:
-    import re
+def _parameters(text: bytes) -> list[bytes]:
+    return list(dict.fromkeys(re.findall(rb"%\((\w+)\)s", text)))
 
-    names = dict.fromkeys(re.findall(rb"%\((\w+)\)s", text))
-    for number, name in enumerate(names, start=1):
+
+def _numbered(text: bytes) -> bytes:
+    for number, name in enumerate(_parameters(text), start=1):
         text = text.replace(b"%%(%s)s" % name, b"$%d" % number)
     return text.replace(b"%%", b"%")

@@ -1,6 +1,7 @@
 -- Every statement of the PostgreSQL store. A block starts with its name, then says why; loaded by storage/queries.py.
 -- Parameters are named (`:name`; written as CAST(x AS y), for `::` would look like one). One that PostgreSQL cannot tell
 -- the type of from where it stands is cast. Instants are microseconds, see migrations/0001_initial.sql.
+-- `schedules.*` stands for the columns that columns.sql lists, and so does that of any other table.
 -- What a subquery has picked is compared as an array: for a prepared statement LIMIT :limit stands for a tenth of the
 -- table, and a join with that would read all of it.
 -- Locks: a schedule, then its deliveries, then lanes in the order of their names, then the journal (decision 0026).
@@ -85,19 +86,19 @@ RETURNING id
 
 -- name: schedule
 -- By id. A writing transaction adds FOR UPDATE, here and wherever schedules are read (postgres_statements.py).
-SELECT * FROM schedules WHERE id = :id
+SELECT schedules.* FROM schedules WHERE id = :id
 
 -- name: schedule_by_uid
 -- What was exported knows its schedule by the uid.
-SELECT * FROM schedules WHERE uid = :uid
+SELECT schedules.* FROM schedules WHERE uid = :uid
 
 -- name: schedule_by_key
 -- In whatever state: registering a key again must find the schedule that has it.
-SELECT * FROM schedules WHERE agent_id = :agent_id AND key = :key
+SELECT schedules.* FROM schedules WHERE agent_id = :agent_id AND key = :key
 
 -- name: schedules
 -- All of them, or as filters say; walks the primary key, so that a page costs what it shows and what it passes over.
-SELECT * FROM schedules
+SELECT schedules.* FROM schedules
 WHERE id > :after_id
     AND (CAST(:states AS text) IS NULL OR state IN (SELECT json_array_elements_text(CAST(:states AS json))))
     AND (CAST(:kinds AS text) IS NULL OR trigger_kind IN (SELECT json_array_elements_text(CAST(:kinds AS json))))
@@ -107,7 +108,7 @@ ORDER BY id LIMIT :limit
 
 -- name: schedules_of_agent
 -- One agent's (and perhaps one owner's): by its own index, since most lists are these.
-SELECT * FROM schedules
+SELECT schedules.* FROM schedules
 WHERE agent_id = :agent_id AND id > :after_id AND (CAST(:owner AS text) IS NULL OR owner = :owner)
     AND (CAST(:states AS text) IS NULL OR state IN (SELECT json_array_elements_text(CAST(:states AS json))))
     AND (CAST(:kinds AS text) IS NULL OR trigger_kind IN (SELECT json_array_elements_text(CAST(:kinds AS json))))
@@ -117,7 +118,7 @@ ORDER BY id LIMIT :limit
 
 -- name: schedules_of_owner
 -- What one owner made, for whatever agent.
-SELECT * FROM schedules
+SELECT schedules.* FROM schedules
 WHERE owner = :owner AND id > :after_id
     AND (CAST(:states AS text) IS NULL OR state IN (SELECT json_array_elements_text(CAST(:states AS json))))
     AND (CAST(:kinds AS text) IS NULL OR trigger_kind IN (SELECT json_array_elements_text(CAST(:kinds AS json))))
@@ -127,7 +128,7 @@ ORDER BY id LIMIT :limit
 
 -- name: schedules_coming
 -- What fires within a span: the index of next fire times finds it, and only that is sorted by id.
-SELECT * FROM schedules
+SELECT schedules.* FROM schedules
 WHERE state = 'active' AND next_fire_at >= coalesce(CAST(:next_from AS bigint), 0) AND next_fire_at <= coalesce(CAST(:next_until AS bigint), 9223372036854775807)
     AND id > :after_id AND (CAST(:agent_id AS text) IS NULL OR agent_id = :agent_id) AND (CAST(:owner AS text) IS NULL OR owner = :owner)
     AND (CAST(:states AS text) IS NULL OR state IN (SELECT json_array_elements_text(CAST(:states AS json))))
@@ -139,7 +140,7 @@ ORDER BY id LIMIT :limit
 -- name: schedules_soonest
 -- What fires next first: the index of next fire times has them in this order, so that a page costs what it shows and
 -- what it passes over.
-SELECT * FROM schedules
+SELECT schedules.* FROM schedules
 WHERE state = 'active' AND next_fire_at >= coalesce(CAST(:next_from AS bigint), 0)
     AND next_fire_at <= coalesce(CAST(:next_until AS bigint), 9223372036854775807)
     AND (CAST(:agent_id AS text) IS NULL OR agent_id = :agent_id) AND (CAST(:owner AS text) IS NULL OR owner = :owner)
@@ -150,7 +151,7 @@ ORDER BY next_fire_at, id LIMIT :limit
 
 -- name: schedules_resting
 -- What does not fire, the newest first: read only when a page is not filled by what does.
-SELECT * FROM schedules
+SELECT schedules.* FROM schedules
 WHERE (state <> 'active' OR next_fire_at IS NULL)
     AND (CAST(:agent_id AS text) IS NULL OR agent_id = :agent_id) AND (CAST(:owner AS text) IS NULL OR owner = :owner)
     AND (CAST(:states AS text) IS NULL OR state IN (SELECT json_array_elements_text(CAST(:states AS json))))
@@ -175,11 +176,11 @@ SELECT count(*) AS found FROM (
 -- name: schedules_due
 -- Two sorted indexes merged: a pass over a large backlog reads only the rows it takes.
 SELECT * FROM (
-    SELECT *, next_fire_at AS wake_at FROM schedules WHERE state = 'active' AND next_fire_at <= :now
+    SELECT schedules.*, next_fire_at AS wake_at FROM schedules WHERE state = 'active' AND next_fire_at <= :now
     ORDER BY next_fire_at, id LIMIT :limit) AS due
 UNION ALL
 SELECT * FROM (
-    SELECT *, paused_until AS wake_at FROM schedules WHERE state = 'paused' AND paused_until <= :now
+    SELECT schedules.*, paused_until AS wake_at FROM schedules WHERE state = 'paused' AND paused_until <= :now
     ORDER BY paused_until, id LIMIT :limit) AS resting
 ORDER BY wake_at, id LIMIT :limit
 
@@ -195,11 +196,11 @@ SELECT
 -- name: take_schedules_due
 -- The same for the planner whose turn it is: none waits for what a command has in hand.
 WITH due AS (
-    SELECT *, next_fire_at AS wake_at FROM schedules
+    SELECT schedules.*, next_fire_at AS wake_at FROM schedules
     WHERE state = 'active' AND next_fire_at <= :now AND current_setting('promptyoself.plans', true) = 'yes'
     ORDER BY next_fire_at, id LIMIT :limit FOR UPDATE SKIP LOCKED),
 resting AS (
-    SELECT *, paused_until AS wake_at FROM schedules
+    SELECT schedules.*, paused_until AS wake_at FROM schedules
     WHERE state = 'paused' AND paused_until <= :now AND current_setting('promptyoself.plans', true) = 'yes'
     ORDER BY paused_until, id LIMIT :limit FOR UPDATE SKIP LOCKED)
 SELECT * FROM due UNION ALL SELECT * FROM resting ORDER BY wake_at, id LIMIT :limit
@@ -228,13 +229,13 @@ SELECT
         AND NOT EXISTS (SELECT 1 FROM stop_switch WHERE until IS NULL OR until > :now)
         AND (SELECT id FROM pgqueuer WHERE entrypoint = due.target COLLATE "default" AND status = 'queued' LIMIT 1) IS NULL
         THEN nextval(pg_get_serial_sequence('attempts', 'id')) END AS attempt_id,
-    d.*
-FROM due LEFT JOIN deliveries AS d
-    ON d.schedule_id = due.id AND d.state IN ('pending', 'leased', 'accepted', 'unknown')
+    deliveries.*
+FROM due LEFT JOIN deliveries
+    ON deliveries.schedule_id = due.id AND deliveries.state IN ('pending', 'leased', 'accepted', 'unknown')
 
 -- name: unfinished_of_schedules
 -- For a planner: of all schedules that it has taken.
-SELECT * FROM deliveries
+SELECT deliveries.* FROM deliveries
 WHERE schedule_id = ANY (CAST(:ids AS bigint[])) AND state IN ('pending', 'leased', 'accepted', 'unknown')
 ORDER BY schedule_id, fire_at, id
 
@@ -386,32 +387,32 @@ RETURNING id
 
 -- name: delivery
 -- By id.
-SELECT * FROM deliveries WHERE id = :id
+SELECT deliveries.* FROM deliveries WHERE id = :id
 
 -- name: delivery_in_progress
 -- What an agent is working on: a schedule that it makes meanwhile descends from it. Few schedules an agent have
 -- anything in flight, so walking them by the agent's index is cheap.
-SELECT d.* FROM schedules AS s JOIN deliveries AS d ON d.schedule_id = s.id
-WHERE s.agent_id = :agent_id AND d.state IN ('leased', 'accepted', 'unknown') AND d.sent_at >= :since
-ORDER BY d.sent_at DESC LIMIT 1
+SELECT deliveries.* FROM schedules AS s JOIN deliveries ON deliveries.schedule_id = s.id
+WHERE s.agent_id = :agent_id AND deliveries.state IN ('leased', 'accepted', 'unknown') AND deliveries.sent_at >= :since
+ORDER BY deliveries.sent_at DESC LIMIT 1
 
 -- name: deliveries
 -- The newest of all; walks the primary key backwards.
-SELECT * FROM deliveries
+SELECT deliveries.* FROM deliveries
 WHERE id < :before_id AND (CAST(:states AS text) IS NULL OR state IN (SELECT json_array_elements_text(CAST(:states AS json))))
 ORDER BY id DESC LIMIT :limit
 
 -- name: deliveries_unfinished
 -- The same of those in these states, when none of them is final: there are few, and an index has them alone. `id + 0`
 -- keeps PostgreSQL from walking the primary key, through all that is over.
-SELECT * FROM deliveries
+SELECT deliveries.* FROM deliveries
 WHERE state IN ('pending', 'leased', 'accepted', 'unknown') AND id + 0 < :before_id
     AND state IN (SELECT json_array_elements_text(CAST(:states AS json)))
 ORDER BY id + 0 DESC LIMIT :limit
 
 -- name: deliveries_of_schedule
 -- One schedule's history. The ids are found and cut to a page within the index; only the page is read whole.
-SELECT * FROM deliveries WHERE id IN (
+SELECT deliveries.* FROM deliveries WHERE id IN (
     SELECT deliveries.id FROM schedules JOIN deliveries ON deliveries.schedule_id = schedules.id
     WHERE schedules.id = :schedule_id AND deliveries.id < :before_id
         AND (CAST(:states AS text) IS NULL OR deliveries.state IN (SELECT json_array_elements_text(CAST(:states AS json))))
@@ -421,7 +422,7 @@ ORDER BY id DESC
 
 -- name: deliveries_of_agent
 -- The same for all schedules of one agent (and perhaps one owner).
-SELECT * FROM deliveries WHERE id IN (
+SELECT deliveries.* FROM deliveries WHERE id IN (
     SELECT deliveries.id FROM schedules JOIN deliveries ON deliveries.schedule_id = schedules.id
     WHERE schedules.agent_id = :agent_id AND (CAST(:owner AS text) IS NULL OR schedules.owner = :owner)
         AND deliveries.id < :before_id
@@ -431,7 +432,7 @@ ORDER BY id DESC
 
 -- name: deliveries_of_owner
 -- The same for all schedules of one owner.
-SELECT * FROM deliveries WHERE id IN (
+SELECT deliveries.* FROM deliveries WHERE id IN (
     SELECT deliveries.id FROM schedules JOIN deliveries ON deliveries.schedule_id = schedules.id
     WHERE schedules.owner = :owner AND deliveries.id < :before_id
         AND (CAST(:states AS text) IS NULL OR deliveries.state IN (SELECT json_array_elements_text(CAST(:states AS json))))
@@ -440,7 +441,7 @@ ORDER BY id DESC
 
 -- name: unfinished_deliveries
 -- What an edit, a pause or a newer fire time has to decide about.
-SELECT * FROM deliveries
+SELECT deliveries.* FROM deliveries
 WHERE schedule_id = :schedule_id AND state IN ('pending', 'leased', 'accepted', 'unknown')
 ORDER BY fire_at, id
 
@@ -528,7 +529,7 @@ RETURNING id
 
 -- name: attempt
 -- By id: what was just stored, with the number it was given.
-SELECT * FROM attempts WHERE id = :id
+SELECT attempts.* FROM attempts WHERE id = :id
 
 -- name: finish_attempt
 -- Also while the run goes on (finished_at NULL), to keep its run id. What is known is not forgotten.
@@ -539,7 +540,7 @@ WHERE id = :id
 
 -- name: attempts
 -- First to last.
-SELECT * FROM attempts WHERE delivery_id = :delivery_id ORDER BY number
+SELECT attempts.* FROM attempts WHERE delivery_id = :delivery_id ORDER BY number
 
 -- == lanes ========================================================================================================
 
@@ -605,12 +606,12 @@ SELECT executor_id FROM lanes WHERE lane = :lane AND lease_token IS NOT NULL AND
 
 -- name: in_flight_in_lane
 -- It blocks the lane until its own due time, whatever else is due.
-SELECT * FROM deliveries WHERE lane = :lane AND state IN ('leased', 'accepted', 'unknown') ORDER BY due_at, id LIMIT 1
+SELECT deliveries.* FROM deliveries WHERE lane = :lane AND state IN ('leased', 'accepted', 'unknown') ORDER BY due_at, id LIMIT 1
 
 -- name: pending_in_lane
 -- The oldest fire time first among those due; one that waits for its retry may be overtaken by other schedules'.
 -- `+due_at` keeps SQLite from the index by due time: with ten thousand due it would sort them all to find the first.
-SELECT * FROM deliveries WHERE id = (
+SELECT deliveries.* FROM deliveries WHERE id = (
     SELECT id FROM deliveries
     WHERE lane = :lane AND is_head = 1 AND state = 'pending' AND due_at + 0 <= :now
     ORDER BY fire_at, id LIMIT 1)
@@ -672,17 +673,17 @@ SELECT pg_notify('promptyoself', :payload)
 
 -- name: facts
 -- The newest of all.
-SELECT * FROM facts ORDER BY id DESC LIMIT :limit
+SELECT facts.* FROM facts ORDER BY id DESC LIMIT :limit
 
 -- name: facts_of_schedule
 -- The newest of one schedule.
-SELECT * FROM facts
+SELECT facts.* FROM facts
 WHERE schedule_id = :schedule_id AND (CAST(:delivery_id AS bigint) IS NULL OR delivery_id = :delivery_id)
 ORDER BY id DESC LIMIT :limit
 
 -- name: facts_of_delivery
 -- The newest of one delivery.
-SELECT * FROM facts WHERE delivery_id = :delivery_id ORDER BY id DESC LIMIT :limit
+SELECT facts.* FROM facts WHERE delivery_id = :delivery_id ORDER BY id DESC LIMIT :limit
 
 -- name: facts_after
 -- The journal from one fact on, each fact with what its schedule is now: to whom it may be told, and in which zone.
@@ -711,7 +712,7 @@ DELETE FROM executors WHERE id = :id
 
 -- name: executors
 -- Those heard of lately.
-SELECT * FROM executors WHERE heartbeat_at >= :alive_since ORDER BY started_at, id
+SELECT executors.* FROM executors WHERE heartbeat_at >= :alive_since ORDER BY started_at, id
 
 -- name: save_target_health
 -- One row a target.
@@ -720,7 +721,7 @@ ON CONFLICT (target) DO UPDATE SET is_open = excluded.is_open, reason = excluded
 
 -- name: target_health
 -- All targets.
-SELECT * FROM target_health ORDER BY target
+SELECT target_health.* FROM target_health ORDER BY target
 
 -- name: reply_secret
 -- Given once, with the table of callbacks.
@@ -733,7 +734,7 @@ VALUES (:delivery_id, :schedule_id, :target, :url, :payload, :created_at, :creat
 
 -- name: callbacks_due
 -- Longest due first, by the partial index.
-SELECT * FROM callbacks WHERE state = 'due' AND due_at <= :now ORDER BY due_at LIMIT :limit
+SELECT callbacks.* FROM callbacks WHERE state = 'due' AND due_at <= :now ORDER BY due_at LIMIT :limit
 FOR UPDATE SKIP LOCKED
 
 -- name: next_callback_at
@@ -756,7 +757,7 @@ DELETE FROM callbacks WHERE id = ANY (ARRAY(
 
 -- name: stop_switch
 -- The row, whether or not its time has run out: the caller has the clock.
-SELECT * FROM stop_switch
+SELECT stop_switch.* FROM stop_switch
 
 -- name: is_stopped
 -- A switch whose time has run out stops nothing.
@@ -833,19 +834,19 @@ RETURNING id
 
 -- name: message
 -- By id.
-SELECT * FROM inbox WHERE id = :id
+SELECT inbox.* FROM inbox WHERE id = :id
 
 -- name: message_by_otid
 -- How a delivery asks whether it has arrived.
-SELECT * FROM inbox WHERE otid = :otid
+SELECT inbox.* FROM inbox WHERE otid = :otid
 
 -- name: messages_unread
 -- Oldest first, by the index of the unread: a mailbox full of read ones costs nothing.
-SELECT * FROM inbox WHERE agent_id = :agent_id AND acked_at IS NULL ORDER BY id LIMIT :limit
+SELECT inbox.* FROM inbox WHERE agent_id = :agent_id AND acked_at IS NULL ORDER BY id LIMIT :limit
 
 -- name: messages
 -- Oldest first, read ones too.
-SELECT * FROM inbox WHERE agent_id = :agent_id ORDER BY id LIMIT :limit
+SELECT inbox.* FROM inbox WHERE agent_id = :agent_id ORDER BY id LIMIT :limit
 
 -- name: ack_message
 -- Once: later calls keep the first time.
@@ -862,16 +863,16 @@ RETURNING id
 
 -- name: token
 -- By id.
-SELECT * FROM tokens WHERE id = :id
+SELECT tokens.* FROM tokens WHERE id = :id
 
 -- name: token_by_digest
 -- Asked at every door for every request, so by the UNIQUE index of digests. How long it takes tells nobody anything: what
 -- is compared is a hash of what was sent.
-SELECT * FROM tokens WHERE digest = :digest
+SELECT tokens.* FROM tokens WHERE digest = :digest
 
 -- name: tokens
 -- All, or those that still open something.
-SELECT * FROM tokens
+SELECT tokens.* FROM tokens
 WHERE CAST(:live_at AS bigint) IS NULL OR (revoked_at IS NULL AND (expires_at IS NULL OR expires_at > :live_at))
 ORDER BY id LIMIT :limit
 
@@ -889,7 +890,7 @@ UPDATE tokens SET last_used_at = :now WHERE id = :id AND (last_used_at IS NULL O
 
 -- name: claim
 -- By owner and key, the primary key.
-SELECT * FROM claims WHERE owner = :owner AND key = :key
+SELECT claims.* FROM claims WHERE owner = :owner AND key = :key
 
 -- name: put_claim
 -- In the place of one that has expired, which the same transaction has looked at.
@@ -916,7 +917,7 @@ DELETE FROM claims WHERE ctid = ANY (ARRAY(
 
 -- name: answered_request
 -- By whom and under which key.
-SELECT * FROM requests WHERE owner = :owner AND key = :key
+SELECT requests.* FROM requests WHERE owner = :owner AND key = :key
 
 -- name: remember_request
 -- One that has grown too old to count gives way to the new one.
@@ -1238,7 +1239,7 @@ FROM deliveries WHERE id = ANY(CAST(:ids AS bigint[]))
 
 -- name: step_schedules
 -- Those not read before, or written to since: their rows are in hand.
-SELECT concat(xmin, ctid) AS row_version, * FROM schedules WHERE id = ANY(CAST(:ids AS bigint[]))
+SELECT concat(xmin, ctid) AS row_version, schedules.* FROM schedules WHERE id = ANY(CAST(:ids AS bigint[]))
 
 -- name: step_unfinished
 -- How many deliveries of each schedule are unfinished; in a new statement, their schedules in hand.
@@ -1253,7 +1254,7 @@ WHERE delivery_id = ANY(CAST(:ids AS bigint[])) ORDER BY delivery_id, number DES
 
 -- name: step_attempts_of_lost
 -- All attempts at what runners that are gone have left.
-SELECT * FROM attempts WHERE delivery_id = ANY(CAST(:ids AS bigint[])) ORDER BY delivery_id, number
+SELECT attempts.* FROM attempts WHERE delivery_id = ANY(CAST(:ids AS bigint[])) ORDER BY delivery_id, number
 
 -- name: wait_at_most
 -- For a lock, until the transaction (or the savepoint that is gone back to) ends; says what it was before.
