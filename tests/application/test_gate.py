@@ -65,10 +65,22 @@ async def test_a_smaller_share_takes_nobodys_slot_and_a_larger_one_lets_the_wait
     assert (gate.in_flight("inbox"), gate.waiting("inbox")) == (1, 2)
     gate.allow("inbox", 9)
     assert [isinstance(await waiter, Slot) for waiter in waiters[1:]] == [True, True]
-    gate.allow("inbox", 0)
-    last = stage.begin(gate.enter("inbox"))
+
+
+@played
+async def test_without_a_share_nobody_waits_for_a_slot(stage: Stage) -> None:
+    gate = stage.new_gate(most=1)
+    slot = await gate.enter("inbox")
+    waiter = stage.begin(gate.enter("inbox"))
     await asyncio.sleep(0)
-    assert not last.done()
+    gate.allow("inbox", 0)
+    comer = stage.begin(gate.enter("inbox"))
+    await asyncio.sleep(0)
+    assert [one.done() and one.result() is None for one in (waiter, comer)] == [True, True]
+    assert slot is not None
+    slot.release()
+    gate.allow("inbox", 1)
+    assert isinstance(await gate.enter("inbox"), Slot)
 
 
 @played

@@ -822,6 +822,23 @@ class TestShares:
 
         play(scene())
 
+    def test_lanes_that_wait_at_a_node_whose_share_is_gone_are_carried_by_others(self, fleet: Fleet) -> None:
+        async def scene() -> None:
+            held = threading.Event()
+            fleet.post.answers["a"].append(held)
+            async with fleet.node("b", most=1, lease=LONG) as b:
+                post_prompts(fleet.store, ["a"])
+                await fleet.post.until(lambda: fleet.post.open_now == 1)
+                post_prompts(fleet.store, ["c", "d"])
+                assert await asyncio.to_thread(is_soon, lambda: b.gate.waiting("inbox") == 2)
+                async with fleet.node("a", most=1, lease=LONG):  # all that may be open is the first's by name
+                    assert await asyncio.to_thread(is_soon, lambda: shares(fleet) == [("a", 0), ("b", 1)])
+                    held.set()
+                    await fleet.post.received(3)
+                    assert fleet.post.by_node == {"a": 2, "b": 1}
+
+        play(scene())
+
     def test_of_two_that_divide_at_once_one_comes_again(self, fleet: Fleet) -> None:
         now = SystemClock().now()
         with fleet.store.transaction() as one, fleet.store.transaction() as two:

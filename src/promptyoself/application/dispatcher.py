@@ -194,7 +194,7 @@ class Dispatcher:
             (claim, slot), turn.ahead = turn.ahead, None
             return await self._carry(claim, turn, slot)
         entered = await self._gate.enter(target_of(turn.lane))
-        if entered is None:  # the breaker is open
+        if entered is None:  # the breaker is open, or nothing may be open here
             return False
         try:
             if self._stopping.is_set():  # it was told so while it waited for the slot

@@ -95,19 +95,24 @@ class Gate:
         return door.in_flight if door else 0
 
     def allow(self, target: str, share: int) -> None:
-        """Let at most `share` requests be open at this target, of those that the setting allows; 0 holds all back.
+        """Let at most `share` requests be open at this target, of those that the setting allows.
 
-        Whoever has a slot keeps it: with less than before, what is open goes down as answers come in.
+        Whoever has a slot keeps it: with less than before, what is open goes down as answers come in. With 0 those who
+        wait are sent away: nobody knows if there will be a slot here again, and others may have some for their lanes.
         """
         door = self._doors.get(target)
-        if door is not None:
-            door.pace.share = share
+        if door is None:
+            return
+        door.pace.share = share
+        if share:
             self._grant(door)
+        else:
+            _send_away(door)
 
     async def enter(self, target: str) -> Slot | None:
-        """Wait for a slot; None when the target's breaker is open, or opens meanwhile."""
+        """Wait for a slot; None when the target's breaker is open, or this executor's share is 0, now or meanwhile."""
         door = self._doors.get(target, self._unknown)
-        if door.breaker.is_open:
+        if door.breaker.is_open or not door.pace.share:
             return None
         if door.in_flight >= door.pace.cap:
             waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
@@ -244,7 +249,7 @@ class Gate:
 
 
 def _send_away(door: _Door) -> None:
-    """Tell all who wait that the breaker is open."""
+    """Tell all who wait that they wait in vain."""
     while door.waiters:
         waiter = door.waiters.popleft()
         if not waiter.done():
