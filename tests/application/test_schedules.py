@@ -408,6 +408,39 @@ def test_an_edit_in_flight_does_not_lose_it_though_a_later_fire_time_has_come(
     scene()
 
 
+@pytest.mark.parametrize("rule", [{"every": "60m"}, {"time": (NOW + MINUTE).isoformat()}])
+def test_an_edit_in_doubt_does_not_lose_what_nobody_can_learn_of(rule: dict[str, str]) -> None:
+    @played
+    async def scene(stage: Stage) -> None:
+        come = await _in_flight(stage, DeliveryState.UNKNOWN, **rule)
+        stage.target.settles += [Undecided(detail="?"), Undecided(detail="?")]
+        stage.update(1, prompt="breathe")
+        await stage.pass_time(minutes=3)
+        await _answered(stage, come)
+        first, second = stage.deliveries()
+        assert (first.state, first.reason) == (
+            DeliveryState.CANCELLED,
+            "cancelled in flight; whether it arrived could not be learnt",
+        )
+        assert (second.fire_at, second.maybe_repeat, second.state) == (first.fire_at, True, DeliveryState.DELIVERED)
+        assert [message.prompt for message in stage.target.sent] == ["stretch", "breathe"]
+
+    scene()
+
+
+@played
+async def test_what_was_in_doubt_as_it_was_edited_goes_before_what_has_come_due_since(stage: Stage) -> None:
+    come = await _in_flight(stage, DeliveryState.UNKNOWN, every="5m", catch_up="all")
+    stage.target.settles += [Undecided(detail="?"), Absent()]
+    await stage.pass_time(minutes=5)
+    await stage.plan()
+    stage.update(1, prompt="breathe")
+    await _answered(stage, come)
+    assert [message.prompt for message in stage.target.sent] == ["stretch", "breathe", "breathe"]
+    sent = [stage.delivery(message.delivery_id).fire_at for message in stage.target.sent]
+    assert sent == [NOW + 5 * MINUTE, NOW + 5 * MINUTE, NOW + 10 * MINUTE]
+
+
 @played
 async def test_an_edit_of_the_rule_in_flight_lets_the_old_fire_go(stage: Stage) -> None:
     come = await _in_flight(stage, DeliveryState.LEASED)

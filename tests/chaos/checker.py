@@ -80,11 +80,12 @@ def complaints(case: Case) -> list[str]:
 def missing(case: Case) -> list[str]:
     """Return what must arrive and has not (yet): `tag at instant`."""
     arrived = {_occurrence(case, one) for one in case.arrivals if one.did_arrive}
-    found: list[str] = []
-    for promise in case.promises.values():
-        needs = promise.needs(case.timeline)
-        lost = [at for at, need in needs if need is Need.MUST and (promise.tag, at, "") not in arrived]
-        found += [f"{promise.tag} at {at:%H:%M:%S}" for at in lost if at not in _ended_by_edits(case, promise, lost)]
+    found = [
+        f"{promise.tag} at {fire_at:%H:%M:%S}"
+        for promise in case.promises.values()
+        for fire_at, need in promise.needs(case.timeline)
+        if need is Need.MUST and (promise.tag, fire_at, "") not in arrived
+    ]
     asked_for: defaultdict[str, set[str]] = defaultdict(set)
     for one in case.arrivals:
         if one.is_asked_for and one.did_arrive:
@@ -94,16 +95,6 @@ def missing(case: Case) -> list[str]:
         if not promise.did(Kind.CANCELLED) and len(asked_for[promise.tag]) < len(answered):
             found.append(f"{promise.tag} by run-now")
     return found
-
-
-def _ended_by_edits(case: Case, promise: Promise, lost: Sequence[datetime]) -> Sequence[datetime]:
-    """Return those that were in doubt as an edit came, one for each edit at most.
-
-    Their old words must not be sent any more; in its new ones nobody could tell such a prompt for a repeat.
-    """
-    edits = promise.did(Kind.EDITED)
-    before = [at for at in lost if edits and case.timeline.seconds(at) < edits[-1].answered_s]
-    return before[: len(edits)]
 
 
 def at_work(case: Case) -> int:

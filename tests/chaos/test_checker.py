@@ -244,14 +244,6 @@ def test_what_was_in_doubt_before_it_was_seen_may_be_overtaken() -> None:
     assert kinds(arrived) == set()
 
 
-def test_one_that_was_in_doubt_as_an_edit_came_may_stay_away() -> None:
-    edited = changed(EACH, Command(Kind.EDITED, 1007.0, 1007.5))
-    newest = replace(each(2), text="each/2")
-    assert kinds(case(ALL[0], each(0), newest, promises=[ONCE, edited])) == set()
-    assert kinds(case(ALL[0], newest, promises=[ONCE, edited])) == {"LOST"}, "one at a time is in flight"
-    assert kinds(case(ALL[0], each(0), each(1), promises=[ONCE, edited])) == {"LOST"}, "after it nothing was"
-
-
 def test_what_was_cancelled_must_not_come() -> None:
     cancelled = changed(EACH, Command(Kind.CANCELLED, 1005.5, 1006.0))
     assert kinds(case(*ALL[:3], promises=[ONCE, cancelled])) == set()

@@ -42,17 +42,19 @@ def after_delivery(
     elif outcome is AttemptOutcome.FINAL:
         schedule = _count_final(tx, schedule, delivery, now=now)
     elif _was_only_edited(schedule, delivery, outcome):
-        reopen(tx, schedule, delivery, now=now)
+        is_in_doubt = outcome is None
+        reopen(tx, schedule, replace(delivery, maybe_repeat=delivery.maybe_repeat or is_in_doubt), now=now)
     return complete_if_over(tx, schedule, now=now)
 
 
 def _was_only_edited(schedule: Schedule, delivery: Delivery, outcome: AttemptOutcome | None) -> bool:
-    """An edit in flight, after which the attempt came to nothing: its fire time must not be lost by it.
+    """An edit in flight, after which the attempt came to nothing, or has no outcome: nobody could learn of its arrival.
 
-    Whether or not a later one has come meanwhile: unedited it would wait for its retry, with that one behind it.
+    Its fire time must not be lost by it, whether or not a later one has come meanwhile: unedited it would wait for its
+    retry, with that one behind it.
     """
     is_edited = schedule.state in {ScheduleState.ACTIVE, ScheduleState.PAUSED} and schedule.revision > delivery.revision
-    if not is_edited or delivery.state is not DeliveryState.CANCELLED or outcome not in _CAME_TO_NOTHING:
+    if not is_edited or delivery.state is not DeliveryState.CANCELLED or outcome not in {None, *_CAME_TO_NOTHING}:
         return False
     if delivery.fire_number == 0:  # a person asked for it, whatever the rule
         return True
