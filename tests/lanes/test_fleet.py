@@ -22,6 +22,7 @@ from promptyoself.application.gate import Gate
 from promptyoself.application.planner import plan_batch
 from promptyoself.domain.errors import ConfigError, StoreBusy, StoreMoved
 from promptyoself.domain.models import OPERATOR, DeliveryState, Policy, Provenance, ScheduleState, StopSwitch
+from promptyoself.domain.ports import Tx
 from promptyoself.domain.triggers import TriggerKind, make_trigger
 from promptyoself.lanes.pgqueuer_guard import OwnedBuilder, assert_fits
 from promptyoself.lanes.pgqueuer_tokens import Tokens
@@ -922,3 +923,34 @@ class TestGuard:
         with pytest.raises(ConfigError, match="the statement that picks is another") as refused:
             assert_fits(builder=OwnedBuilder(ONE))
         assert "pip install" in (refused.value.hint or "")
+
+
+class TestTheEnd:
+    """What a node leaves when it stops."""
+
+    def test_no_sign_of_life_comes_after_the_last_word(self, fleet: Fleet) -> None:
+        """One that was under way is stored, though nobody waits for it: what it says must not outlive the node."""
+        held, going_on = threading.Event(), threading.Event()
+
+        def wait(tx: Tx) -> bool:
+            del tx
+            held.set()
+            return going_on.wait(8)
+
+        async def scene() -> None:
+            async with fleet.node() as node:
+                assert await asyncio.to_thread(is_soon, lambda: shares(fleet) == [("a", 64)])
+                assert node.signs is not None
+                holding = asyncio.ensure_future(node.signs.write(wait))
+                assert await asyncio.to_thread(held.wait, 8)
+                beating = asyncio.ensure_future(node.timers.acts["heartbeat"]())
+                await asyncio.sleep(0)  # it is queued
+                beating.cancel()
+                node.stopping.set()
+                await asyncio.wait({node.running}, timeout=0.3)  # should it not wait, it has said its last word by then
+                going_on.set()
+                assert await node.running
+                assert await holding
+
+        play(scene())
+        assert (fleet.rows("SELECT id FROM executors"), shares(fleet)) == ([], [])

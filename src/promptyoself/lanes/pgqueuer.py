@@ -591,7 +591,8 @@ class FleetLanes:
             tx.remove_executor(self._executor.id)
 
         with suppress(StoreError):
-            await self._write(act)
+            # After every sign of life: one that was under way is stored, though who waited for it was cancelled.
+            await self._signs.write(lambda tx: act(cast("FleetTx", tx)))
         await self._tokens.close()
         return not late
 
