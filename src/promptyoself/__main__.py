@@ -9,15 +9,15 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-if TYPE_CHECKING:
-    from types import FrameType
+from promptyoself import interruption
 
+if TYPE_CHECKING:
     from promptyoself.bootstrap import World
 
 
 def main(door: str = "cli") -> int:
     """Run the command line of this process and return its exit code. `door` says who started it: cli or smcp."""
-    _heed_sigterm()
+    interruption.heed()
     # A parent may have closed either: Python then has None in its place.
     stdout, stderr = sys.stdout or _nowhere(), sys.stderr or _nowhere()
     for stream in (stdout, stderr):
@@ -48,19 +48,6 @@ def world(flags: Mapping[str, str | None]) -> World:
     if folder is not None:
         return bootstrap.open_demo(folder=Path(folder))
     return bootstrap.open_services(environ=os.environ, cwd=Path.cwd(), flags=flags)
-
-
-def _heed_sigterm() -> None:
-    """Let SIGTERM end a command as Ctrl-C does: in good order, with an answer. A loop heeds both by itself."""
-    import signal
-    import threading
-
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _interrupt)
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _nowhere() -> TextIO:

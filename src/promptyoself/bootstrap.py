@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from promptyoself import __version__
+from promptyoself import __version__, interruption
 from promptyoself.config import Settings, Value, load_settings
 from promptyoself.domain import limits
 from promptyoself.domain.errors import ConfigError, Conflict, InvalidInput, StoreCorrupt, StoreError
@@ -786,6 +786,8 @@ def _signalled(stopping: asyncio.Event) -> Callable[[], None]:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
+    if interruption.take():
+        stop()
     return disarm
 
 

@@ -129,6 +129,31 @@ def test_a_stdout_or_stderr_that_is_not_there_is_no_crash(program: Program, clos
     assert shell.returncode in {0, 1}
 
 
+def test_a_sigterm_that_python_drops_ends_the_loop_that_begins_all_the_same(program: Program) -> None:
+    code = """
+import asyncio, signal, weakref
+from promptyoself import interruption
+from promptyoself.bootstrap import _signalled
+
+class Thing: ...
+
+async def begin():
+    stopping = asyncio.Event()
+    _signalled(stopping)
+    return stopping.is_set()
+
+interruption.heed()
+thing = Thing()
+gone = weakref.ref(thing, lambda _: signal.raise_signal(signal.SIGTERM))
+del thing
+print(asyncio.run(begin()), asyncio.run(begin()))
+"""
+    process = program.start(sys.executable, "-c", code)
+    out, err = process.communicate(timeout=BOUND_S)
+    assert b"Exception ignored" in err
+    assert out.split() == [b"True", b"False"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_loop_ends_in_good_order_with_one_object(program: Program, number: signal.Signals) -> None:
     program.run("register", "--agent-id", "a", "--prompt", "x", "--every", "1s", "--target", "inbox")
