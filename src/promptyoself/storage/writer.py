@@ -226,7 +226,7 @@ class Reads:
         self._store = store
 
     def __call__(self, batch: Batch) -> None:
-        """Run them; each fails alone."""
+        """Run them; what an act raises is its own, but where the database refuses a statement, all may fail with it."""
         with self._store.reading() as tx:
             for act in batch:
                 attempt(act, tx, nullcontext())
