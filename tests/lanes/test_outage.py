@@ -20,7 +20,7 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 def test_a_failure_is_told_when_it_is_new_then_once_in_a_while_and_its_end_once(log: pytest.LogCaptureFixture) -> None:
     now_s = 0.0
     outage = Outage(lambda: now_s)
-    away, busy = StoreUnreachable("away"), StoreBusy("busy")
+    away, busy = StoreUnreachable("away", hint="start it"), StoreBusy("busy")
 
     def said() -> list[str]:
         lines = list(log.messages)
@@ -32,8 +32,8 @@ def test_a_failure_is_told_when_it_is_new_then_once_in_a_while_and_its_end_once(
     for what, error in (("a", away), ("b", away), ("a", away), ("a", busy), ("b", away)):
         outage.tell(what, error)
     assert said() == [
-        "a code=store_unreachable error=away",
-        "b code=store_unreachable error=away",
+        "a code=store_unreachable error=away hint=start it",
+        "b code=store_unreachable error=away hint=start it",
         "a code=store_busy error=busy",
     ]
     now_s = limits.OUTAGE_TOLD_EVERY.total_seconds() - 1
@@ -42,9 +42,9 @@ def test_a_failure_is_told_when_it_is_new_then_once_in_a_while_and_its_end_once(
     now_s += 1
     outage.tell("a", away)
     outage.tell("a", away)
-    assert said() == ["a code=store_unreachable error=away"]
+    assert said() == ["a code=store_unreachable error=away hint=start it"]
     outage.over()
     outage.over()
     assert said() == ["executor.store_is_back after_s=60.0"]
     outage.tell("a", away)
-    assert said() == ["a code=store_unreachable error=away"]
+    assert said() == ["a code=store_unreachable error=away hint=start it"]

@@ -10,12 +10,14 @@ from datetime import datetime, timedelta
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from promptyoself.domain.models import Executor
 from promptyoself.fleet_clock import FleetClock
 from promptyoself.runtime import SystemClock
 from promptyoself.storage.postgres import PostgresStore
 from promptyoself.storage.postgres_link import Ask, PostgresLink
+from tests.postgres.server import PostgresServer
 
 CHANNEL = "promptyoself"
 WITHIN_S = 10.0
@@ -24,10 +26,16 @@ WITHIN_S = 10.0
 class Heard:
     """What the link has told, in order, and how often the time was measured."""
 
-    def __init__(self, url: str, channel: str = CHANNEL) -> None:
+    def __init__(self, url: str, channel: str = CHANNEL, executor_id: str | None = None) -> None:
         self.news: queue.Queue[str] = queue.Queue()
         self.times: list[datetime] = []
-        self.link = PostgresLink(url, measure=self._measure, monotonic=SystemClock().monotonic)
+        self.link = PostgresLink(
+            url,
+            measure=self._measure,
+            monotonic=SystemClock().monotonic,
+            executor_id=executor_id,
+            clock_off=lambda: timedelta(seconds=1),
+        )
         self.link.listen(channel, self.news.put)
 
     def _measure(self, ask: Ask) -> None:
@@ -88,6 +96,35 @@ def test_a_broken_connection_is_made_anew_and_everybody_is_told_to_look(
             elsewhere.execute("SELECT pg_notify('promptyoself', 'after')")
             assert heard.next() == "after"
         assert len(heard.times) == 3, "the time is measured with each new connection"
+
+
+def test_an_idle_link_stands_whatever_bounds_the_database_sets(postgres: PostgresServer) -> None:
+    url = postgres.new_database()
+    with psycopg.connect(url, autocommit=True) as elsewhere:
+        name = sql.Identifier(elsewhere.info.dbname)
+        elsewhere.execute(sql.SQL("ALTER DATABASE {} SET idle_session_timeout = '100ms'").format(name))
+        elsewhere.execute(sql.SQL("ALTER DATABASE {} SET datestyle = 'German'").format(name))
+        with hearing(url) as heard:
+            elsewhere.execute("SELECT pg_sleep(0.3)")
+            elsewhere.execute("SELECT pg_notify('promptyoself', 'after')")
+            assert heard.next() == "after"
+
+
+def test_a_clock_that_cannot_be_noted_costs_no_news(postgres: PostgresServer) -> None:
+    url = postgres.new_database()
+    with psycopg.connect(url, autocommit=True) as elsewhere:
+        name = sql.Identifier(elsewhere.info.dbname)
+        elsewhere.execute(sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = on").format(name))
+        heard = Heard(url, executor_id="here")
+        heard.link.start()
+        try:
+            assert heard.next() == ""
+            for _ in range(2):
+                heard.link.measure_soon()
+                elsewhere.execute("SELECT pg_notify('promptyoself', 'after')")
+                assert heard.next() == "after"
+        finally:
+            heard.link.close()
 
 
 def test_the_time_is_measured_when_asked_for(postgres_url: str) -> None:

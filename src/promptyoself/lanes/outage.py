@@ -30,7 +30,8 @@ class Outage:
         is_new = one not in self._told_s
         if is_new or now_s - self._told_s[one] >= limits.OUTAGE_TOLD_EVERY.total_seconds():
             self._told_s[one] = now_s
-            _log.error("%s code=%s error=%s", what, error.code, error)
+            cure = f" hint={error.hint}" if error.hint else ""
+            _log.error("%s code=%s error=%s%s", what, error.code, error, cure)
 
     def over(self) -> None:
         """Say that it is over, if there was one."""

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 from typing import Any, Final
 
 import psycopg
@@ -141,12 +142,15 @@ class Listener:
 
 
 async def connect(conninfo: str) -> AsyncConnection[Any]:
-    """Open a connection whose every statement commits, with bounds on statements and on waiting for locks."""
+    """Open a connection whose every statement commits, with bounds of ours, whatever an administrator has set."""
     bounds = {
         "statement_timeout": limits.FLEET_STATEMENT_FOR,
         "lock_timeout": limits.FLEET_LOCK_FOR,
         "idle_in_transaction_session_timeout": limits.FLEET_STATEMENT_FOR,
+        "idle_session_timeout": timedelta(),  # none: whoever listens is idle
     }
+    settings = {name: f"{bound.total_seconds() * 1000:.0f}" for name, bound in bounds.items()}
+    settings |= {"datestyle": "ISO", "intervalstyle": "postgres"}  # psycopg reads no other
     connection = await AsyncConnection.connect(
         conninfo,
         autocommit=True,
@@ -158,8 +162,8 @@ async def connect(conninfo: str) -> AsyncConnection[Any]:
     )
     try:
         # Set by a statement: a pooler between may refuse them as options of the connection.
-        for name, bound in bounds.items():
-            await connection.execute("SELECT set_config(%s, %s, false)", (name, f"{bound.total_seconds() * 1000:.0f}"))
+        wanted = sql.SQL(", ").join(sql.SQL("set_config({}, {}, false)").format(*one) for one in settings.items())
+        await connection.execute(sql.SQL("SELECT ") + wanted)
     except BaseException:  # who is cancelled here leaves nobody who would close it
         await connection.close()
         raise
@@ -172,6 +176,11 @@ def unreachable(exc: BaseException) -> StoreError:
         return StoreReadOnly(
             f"the database cannot be written: {_said(exc)}",
             hint="name the primary server, not a standby, with PROMPTYOSELF_DB",
+        )
+    if isinstance(exc, psycopg.errors.InsufficientPrivilege):
+        return StoreReadOnly(
+            f"the database cannot be written: {_said(exc)}",
+            hint="name a user with PROMPTYOSELF_DB who owns our tables",
         )
     return StoreUnreachable(
         f"the database does not answer: {_said(exc)}",

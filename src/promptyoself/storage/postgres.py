@@ -111,8 +111,8 @@ class PostgresStore:
         """
         try:
             address = conninfo_to_dict(url)
-        except psycopg.Error:
-            raise unreadable_address() from None  # its text may quote a password
+        except psycopg.Error as exc:
+            raise unreadable_address(str(exc)) from None  # its text may quote a password
         store = cls(address, busy_for=busy_for, bounds=bounds)
         try:
             store._start(migrations("postgres") if steps is None else steps, new_uid)
@@ -322,8 +322,8 @@ class PostgresStore:
             connection: Connection = psycopg.connect(self._conninfo, autocommit=True, row_factory=dict_row)
         except psycopg.OperationalError as exc:
             raise not_connected(exc, self._location) from None  # its context holds the address as it was given
-        except psycopg.Error:
-            raise unreadable_address() from None
+        except psycopg.Error as exc:
+            raise unreadable_address(str(exc)) from None
         try:
             connection.prepared_max = _PREPARED_MAX
             connection.adapters.register_dumper(int, _Number)

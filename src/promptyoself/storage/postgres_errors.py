@@ -42,7 +42,8 @@ _BUSY: Final = frozenset(
     }
 )
 _CROWDED: Final = frozenset({"53300"})
-_READ_ONLY: Final = frozenset({"25006", "42501"})
+_READ_ONLY: Final = "25006"
+_NO_RIGHT: Final = "42501"
 _FULL: Final = frozenset({"53100"})
 _CORRUPT: Final = frozenset({"XX001", "XX002"})
 _NO_TABLE: Final = frozenset({"42P01", "42703", "3F000"})
@@ -59,6 +60,14 @@ _UNKNOWN_ROLE: Final = ("role", "does not exist")
 _NO_ENTRY: Final = "no pg_hba.conf entry"
 _PASSWORD: Final = ("password authentication failed", "no password supplied")
 _NOT_READ: Final = "invalid "  # "invalid port number", "invalid integer value": of the address, which they quote
+_MISREAD: Final = (
+    (re.compile(r'invalid URI query parameter: "(?P<name>[a-z_]{1,40})"'), "libpq knows no parameter {name}"),
+    (re.compile(r"(?P<name>invalid port number)"), "its port is no number from 1 to 65535"),
+    (re.compile(r'for connection option "(?P<name>[a-z_]{1,40})"'), "its {name} is no number"),
+    (re.compile(r"invalid (?P<name>[a-z_]{1,40}) value: "), "its {name} is none that libpq knows"),
+    (re.compile(r"bad value for (?P<name>[a-z_]{1,40}):"), "its {name} is no number"),
+)
+"""What libpq and psycopg say of an address that they cannot read, and how much of it may be repeated: never a value."""
 _HOST: Final = re.compile(r"^- host: '?(?P<host>[^',]*)'?, port: '?(?P<port>[^',]*)'?, (?P<said>.*)$", re.MULTILINE)
 """How psycopg tells of each host after all of several have failed."""
 _CA_HINT: Final = (
@@ -123,8 +132,14 @@ def _by_code(code: str, exc: Exception, location: str) -> StoreError:
         return busy(location)
     if code in _CROWDED:
         return crowded(location)
-    if code in _READ_ONLY:
+    if code == _READ_ONLY:
         return read_only(location)
+    if code == _NO_RIGHT:
+        return StoreReadOnly(
+            f"the user of the database {location} may not do all that is needed: {_first_line(exc)}",
+            hint="name a user with PROMPTYOSELF_DB who owns our tables, and the database while it has none "
+            "(ALTER DATABASE ... OWNER TO ...)",
+        )
     if code in _FULL:
         return StoreFull(
             f"there is no room left for the database {location}",
@@ -159,7 +174,7 @@ def not_connected(exc: psycopg.Error, location: str) -> StoreError:
     """Return the error for a connection that could not be made."""
     said = str(exc)
     if _NOT_READ in said:
-        return unreadable_address()
+        return unreadable_address(said)
     if any(part in said for part in _PASSWORD) or _NO_ENTRY in said:
         return StoreError(
             f"the database {location} does not let us in: wrong user, or wrong or missing password",
@@ -210,10 +225,15 @@ def refuse_unfit(server: Mapping[str, Any], location: str) -> None:
         )
 
 
-def unreadable_address() -> StoreError:
-    """Return the error for an address that libpq cannot read; what it says of it may quote a password."""
+def unreadable_address(said: str) -> StoreError:
+    """Return the error for an address that libpq cannot read.
+
+    What it says may quote a password, so no more of it is repeated than the name of a parameter.
+    """
+    found = ((mistake.search(said), words) for mistake, words in _MISREAD)
+    why = next((f": {words.format(name=match['name'])}" for match, words in found if match), "")
     return StoreError(
-        "the address of the PostgreSQL database cannot be read",
+        f"the address of the PostgreSQL database cannot be read{why}",
         hint="PROMPTYOSELF_DB=postgresql://user:password@host:5432/name; in a password, write @ as %40 and / as %2F",
     )
 
@@ -238,7 +258,8 @@ def read_only(location: str) -> StoreReadOnly:
     """Return the error for a database that may not be written."""
     return StoreReadOnly(
         f"the database {location} cannot be written",
-        hint="name the primary server, not a standby, with PROMPTYOSELF_DB, and a user that owns the tables",
+        hint="name the primary server, not a standby, with PROMPTYOSELF_DB; on a primary, see who has set "
+        "default_transaction_read_only",
     )
 
 

@@ -131,6 +131,7 @@ class PostgresLink:
                 self._wait(None, wait_s)
 
     def _attend(self, connection: psycopg.Connection[Any]) -> None:
+        connection.execute(placed("settle_link"))
         for channel in self._acts:
             connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
 
@@ -170,8 +171,14 @@ class PostgresLink:
         if self._noted is not None and abs(off - self._noted) < limits.HOST_CLOCK_NOTED_BY:
             return
         off_us = round(off / timedelta(microseconds=1))
-        with suppress(psycopg.errors.LockNotAvailable):  # its heartbeat is being stored just now: the next time, then
+        try:
             done = connection.execute(placed("note_clock"), {"id": self._executor_id, "clock_off_us": off_us})
+        except psycopg.Error:
+            # Its heartbeat is being stored just now, or nothing can be written (the heartbeat tells of that): the next
+            # time, then. News come all the same, unless the connection is what broke.
+            if connection.closed:
+                raise
+        else:
             self._noted = off if done.rowcount else None
 
     def _tell_all(self) -> None:

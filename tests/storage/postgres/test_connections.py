@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 import psycopg
 import pytest
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from promptyoself.application.planner import plan_batch
@@ -384,10 +385,13 @@ def test_tables_that_were_removed_are_told(store: PostgresStore, url: str) -> No
         ("postgresql://someone:{secret}@/nowhere?host={folder}&port={port}", "knows no such user"),
         ("postgresql://postgres:{secret}@/nowhere?host={folder}&port={port}", "there is no database at"),
         ("postgresql://postgres:{secret}@127.0.0.1:1/db", "does not answer"),
-        ("postgresql://postgres:{secret}@127.0.0.1:{secret}/db", "cannot be read"),
-        ("postgresql://postgres:{secret}@127.0.0.1:99999/db", "cannot be read|does not answer"),
+        ("postgresql://postgres:{secret}@127.0.0.1:{secret}/db", "cannot be read: its port is no number"),
+        ("postgresql://postgres:{secret}@127.0.0.1:99999/db", "cannot be read: its port is no number from"),
+        ("postgresql://postgres:{secret}@127.0.0.1/db?sslmode={secret}", "cannot be read: its sslmode is none"),
+        ("postgresql://postgres@127.0.0.1/db?connect_timeout={secret}", "cannot be read: its connect_timeout is no"),
+        ("postgresql://postgres:%{secret}@127.0.0.1/db", "cannot be read$"),
         ("postgresql://postgres:{secret}@[::1/db", "cannot be read"),
-        ("postgresql://postgres@/db?password={secret}&nonsense=1", "cannot be read"),
+        ("postgresql://postgres@/db?password={secret}&nonsense=1", "cannot be read: .* no parameter nonsense"),
     ],
 )
 def test_an_address_that_leads_nowhere_is_told_without_its_password(
@@ -423,6 +427,41 @@ def test_a_wrong_password_is_told_without_it() -> None:
 )
 def test_a_location_can_be_typed_back(url: str, shown: str) -> None:
     assert _location(conninfo_to_dict(url)) == shown
+
+
+def test_a_user_without_rights_is_told_which_one_is_missing(postgres: PostgresServer, opened: Opened) -> None:
+    url = postgres.new_database()
+    with psycopg.connect(postgres.url(), autocommit=True) as connection:
+        connection.execute("CREATE ROLE guest LOGIN")
+    with pytest.raises(StoreReadOnly, match="permission denied for schema public") as refused:
+        opened(url.replace("postgres@", "guest@"))
+    assert "OWNER TO" in str(refused.value.hint)
+
+
+def test_what_an_administrator_has_set_for_the_database_stands_back(postgres: PostgresServer, opened: Opened) -> None:
+    url = postgres.new_database()
+    settings = {
+        "datestyle": "German, DMY",  # psycopg reads instants as ISO writes them, and no others
+        "intervalstyle": "iso_8601",
+        "timezone": "Asia/Kathmandu",
+        "default_transaction_isolation": "serializable",
+        "client_encoding": "LATIN1",
+        "idle_session_timeout": "100ms",
+        "statement_timeout": "100ms",
+        "transaction_timeout": "100ms",
+    }
+    with psycopg.connect(url, autocommit=True) as connection:
+        for name, value in settings.items():
+            connection.execute(
+                sql.SQL("ALTER DATABASE {} SET {} = {}").format(
+                    sql.Identifier(connection.info.dbname), sql.Identifier(name), value
+                )
+            )
+    store = opened(url)
+    with store.bracket(PostgresTx) as tx:
+        before = tx.server_time()
+        tx._execute(b"SELECT pg_sleep(0.15)", {})
+        assert tx.server_time() > before
 
 
 def test_a_standby_is_read_and_says_that_it_cannot_be_written(own: PostgresServer, opened: Opened) -> None:

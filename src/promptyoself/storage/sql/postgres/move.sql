@@ -8,6 +8,9 @@ SELECT pg_try_advisory_lock(hashtextextended('promptyoself/move', 0)) AS is_ours
 -- name: settle
 -- Long work on our own connection; and the fence lets the move by, as long as it goes by this name.
 SELECT set_config('statement_timeout', '0', false), set_config('idle_in_transaction_session_timeout', '0', false),
+    set_config('idle_session_timeout', '0', false), set_config('datestyle', 'ISO', false),
+    CASE WHEN CAST(current_setting('server_version_num') AS integer) >= 170000
+        THEN set_config('transaction_timeout', '0', false) END,
     set_config('lock_timeout', %(lock_ms)s, false), set_config('promptyoself.move', 'none', false)
 
 -- name: go_by

@@ -44,14 +44,23 @@ SELECT value FROM meta WHERE name = 'store_uid'
 -- name: settle
 -- What every connection begins with, and whether it is one for us: in one round trip. One plan for each statement, made
 -- for any values and by its indexes: of those with arrays PostgreSQL would make a new one each time, which takes longer
--- than they do, and one that was made while a table was small would go on to read all of it.
+-- than they do, and one that was made while a table was small would go on to read all of it. What an administrator may
+-- have set for a database or a role stands back for ours: bounds, which would end a connection that waits for news or a
+-- transaction that is well, and how instants are written, of which the driver reads ISO's alone.
 SELECT
     current_setting('server_version_num') AS version, current_setting('server_encoding') AS encoding,
     current_schema() AS schema,
     set_config('lock_timeout', :lock_ms, false), set_config('statement_timeout', :statement_ms, false),
-    set_config('idle_in_transaction_session_timeout', :idle_ms, false),
+    set_config('idle_in_transaction_session_timeout', :idle_ms, false), set_config('idle_session_timeout', '0', false),
+    CASE WHEN CAST(current_setting('server_version_num') AS integer) >= 170000
+        THEN set_config('transaction_timeout', '0', false) END,
+    set_config('datestyle', 'ISO', false), set_config('intervalstyle', 'postgres', false),
     set_config('plan_cache_mode', 'force_generic_plan', false), set_config('enable_seqscan', 'off', false),
     set_config('jit', 'off', false)
+
+-- name: settle_link
+-- The same for a connection that listens: it is idle nearly always.
+SELECT set_config('idle_session_timeout', '0', false), set_config('datestyle', 'ISO', false)
 
 -- name: snapshot
 -- Differs after every commit that wrote, by whomever.
