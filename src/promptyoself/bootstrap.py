@@ -6,7 +6,7 @@ Over 500 lines, for it is one class of short methods, a door's question each: wh
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 from functools import partial
@@ -762,8 +762,9 @@ class _Seat(World):
 
 
 def _signalled(stopping: asyncio.Event) -> Callable[[], None]:
-    """Set `stopping` at SIGINT and SIGTERM; a second signal ends the process as it would have without us.
+    """Set `stopping` at SIGINT, SIGTERM and SIGHUP; a second of the first two ends the process as it would without us.
 
+    A terminal that is closed may say so twice: its shell does, and the system. What is under way is still ended well.
     Signals are the main thread's: a loop in another thread is a guest there, and whoever runs the process hears them.
     """
     import asyncio
@@ -774,17 +775,18 @@ def _signalled(stopping: asyncio.Event) -> Callable[[], None]:
         return _nothing
 
     loop = asyncio.get_running_loop()
+    numbers = interruption.ending()
 
-    def disarm() -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
+    def disarm(these: Iterable[int] = numbers) -> None:
+        for number in these:
             with suppress(ValueError, RuntimeError):
                 loop.remove_signal_handler(number)
 
     def stop() -> None:
         stopping.set()
-        disarm()
+        disarm([signal.SIGINT, signal.SIGTERM])
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in numbers:
         loop.add_signal_handler(number, stop)
     if interruption.take():
         stop()

@@ -52,6 +52,7 @@ def test_a_flag_never_takes_the_next_word() -> None:
         (["bogus"], "unknown command 'bogus'"),
         (["server"], "unknown command"),
         (["db"], "unknown command 'db'"),
+        (["db", "--help"], "unknown command 'db'"),
         (["db", "shift"], "unknown command 'db shift'"),
         (["register", "--nope", "1"], "no option '--nope'"),
         (["register", "--prompt"], "--prompt needs a value"),

@@ -154,7 +154,7 @@ print(asyncio.run(begin()), asyncio.run(begin()))
     assert out.split() == [b"True", b"False"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_loop_ends_in_good_order_with_one_object(program: Program, number: signal.Signals) -> None:
     program.run("register", "--agent-id", "a", "--prompt", "x", "--every", "1s", "--target", "inbox")
     process = program.start(sys.executable, "-m", "promptyoself", "execute", "--loop", "--interval", "30")
@@ -164,6 +164,32 @@ def test_a_loop_ends_in_good_order_with_one_object(program: Program, number: sig
     assert (code, stopped["status"]) == (0, "success")
     assert stopped["count"] >= 1
     assert "nothing is running" in " ".join(program.run("list")[1]["warnings"])
+
+
+def test_a_closed_terminal_ends_in_good_order_and_not_at_all_what_was_begun_to_outlive_it(program: Program) -> None:
+    code = """
+import asyncio, signal, sys
+from promptyoself import interruption
+from promptyoself.bootstrap import _signalled
+
+async def begin():
+    stopping = asyncio.Event()
+    _signalled(stopping)
+    signal.raise_signal(signal.SIGHUP)
+    signal.raise_signal(signal.SIGHUP)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    return stopping.is_set()
+
+if "nohup" in sys.argv:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+interruption.heed()
+print(asyncio.run(begin()))
+"""
+    for words, is_told in (((), b"True"), (("nohup",), b"False")):
+        process = program.start(sys.executable, "-c", code, *words)
+        out, err = process.communicate(timeout=BOUND_S)
+        assert (out.strip(), err) == (is_told, b"")
 
 
 def wait_for_a_message(program: Program) -> None:

@@ -100,7 +100,8 @@ def _command_of(words: _Words) -> Command:
 
 
 def _command(word: str, words: _Words) -> Command:
-    two_words = f"{word} {words.peek() or ''}".rstrip()
+    second = words.peek() or ""
+    two_words = word if second.startswith("-") else f"{word} {second}".rstrip()
     found = find_command(two_words) or find_command(word)
     if found is None:
         kin = [one.name for one in COMMANDS if one.name.startswith(f"{word} ")]

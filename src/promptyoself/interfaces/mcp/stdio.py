@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, cast
 from mcp.server.stdio import stdio_server
 from mcp_types import JSONRPCNotification, JSONRPCRequest
 
+from promptyoself import interruption
 from promptyoself.domain import limits
 from promptyoself.domain.errors import PromptyoselfError
 from promptyoself.domain.models import OPERATOR
@@ -215,13 +215,15 @@ class _Lines:
 
 
 def _armed(stopping: asyncio.Event) -> Callable[[], None]:
-    """Set `stopping` at SIGINT and SIGTERM; return what undoes this."""
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    """Set `stopping` at SIGINT, SIGTERM and SIGHUP; return what undoes this."""
+    loop, numbers = asyncio.get_running_loop(), interruption.ending()
+    for number in numbers:
         loop.add_signal_handler(number, stopping.set)
+    if interruption.take():
+        stopping.set()
 
     def disarm() -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in numbers:
             loop.remove_signal_handler(number)
 
     return disarm
