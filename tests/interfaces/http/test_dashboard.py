@@ -152,7 +152,7 @@ async def _a_person_at_work(door: Door, tmp_path: Path) -> None:
         await page.until("[...document.querySelectorAll('li a')].some((one) => one.text === '#2 from elsewhere')")
         await _pauses_and_cancels(page, door)
         await _makes_one(page)
-        await _looks_at_deliveries(page)
+        await _looks_at_deliveries(page, tmp_path)
         await _stops_all(page, door)
         assert await page.eval("document.title") == "Schedules - promptyoself"
         await page.press("Sign out")
@@ -212,10 +212,14 @@ async def _makes_one(page: Page) -> None:
     await page.has("Schedule 3 is updated")
 
 
-async def _looks_at_deliveries(page: Page) -> None:
+async def _looks_at_deliveries(page: Page, folder: Path) -> None:
     await page.press("Deliveries")
     await page.has("1 of schedule #1")
     await page.press("Attempts of delivery 1")
+    await page.has("No attempt yet.")
+    await page.eval("document.querySelector('tbody tr').id = 'old'")
+    await asyncio.to_thread(Door(folder).ok, "update", "--id", "3", "--name", "later")
+    await page.until("document.getElementById('old') === null")  # the list is made anew, and what was unfolded stays so
     await page.has("No attempt yet.")
     await page.press("Schedules")
     await page.press("Run schedule 2 now")
