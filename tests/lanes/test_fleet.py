@@ -834,6 +834,7 @@ class TestShares:
                 assert await asyncio.to_thread(is_soon, lambda: b.gate.waiting("inbox") == 2)
                 async with fleet.node("a", most=1, lease=LONG):  # all that may be open is the first's by name
                     assert await asyncio.to_thread(is_soon, lambda: shares(fleet) == [("a", 0), ("b", 1)])
+                    assert await asyncio.to_thread(is_soon, lambda: b.gate.waiting("inbox") == 0)
                     held.set()
                     await fleet.post.received(3)
                     assert fleet.post.by_node == {"a": 2, "b": 1}
