@@ -322,7 +322,7 @@ class PostgresStore:
             connection: Connection = psycopg.connect(self._conninfo, autocommit=True, row_factory=dict_row)
         except psycopg.OperationalError as exc:
             raise not_connected(exc, self._location) from None  # its context holds the address as it was given
-        except psycopg.Error as exc:
+        except (psycopg.Error, UnicodeError) as exc:  # the latter of Python's, that looks up the host for psycopg
             raise unreadable_address(str(exc)) from None
         try:
             connection.prepared_max = _PREPARED_MAX

@@ -64,10 +64,35 @@ _MISREAD: Final = (
     (re.compile(r'invalid URI query parameter: "(?P<name>[a-z_]{1,40})"'), "libpq knows no parameter {name}"),
     (re.compile(r"(?P<name>invalid port number)"), "its port is no number from 1 to 65535"),
     (re.compile(r'for connection option "(?P<name>[a-z_]{1,40})"'), "its {name} is no number"),
-    (re.compile(r"invalid (?P<name>[a-z_]{1,40}) value: "), "its {name} is none that libpq knows"),
+    (re.compile(r'invalid "?(?P<name>[a-z_]{1,40})"? value: '), "its {name} is none that libpq knows"),
+    (re.compile(r"'(?P<name>idna)' codec"), "its host is no name that can be looked up"),
     (re.compile(r"bad value for (?P<name>[a-z_]{1,40}):"), "its {name} is no number"),
 )
 """What libpq and psycopg say of an address that they cannot read, and how much of it may be repeated: never a value."""
+_SETTING: Final = re.compile(
+    r'FATAL: .*parameter "(?P<name>[A-Za-z_.]{1,60})"|FATAL: .*(?:requires a value|command-line argument)'
+)
+"""What a server says of a setting that the connection brings and that it does not take."""
+_SERVICE_HINT: Final = (
+    "PGSERVICE, or service= in PROMPTYOSELF_DB, names a part of ~/.pg_service.conf (or of the file that PGSERVICEFILE "
+    "names); correct it, or write the address without"
+)
+_GRANT_HINT: Final = (
+    "ALTER ROLE ... LOGIN, GRANT CONNECT ON DATABASE ... TO ...; or name another user in PROMPTYOSELF_DB"
+)
+_PROOF_HINT: Final = (
+    "correct channel_binding or require_auth in PROMPTYOSELF_DB (PGCHANNELBINDING, PGREQUIREAUTH), or what pg_hba.conf "
+    "asks"
+)
+_REFUSED: Final = (
+    ("definition of service", "is named by a service that cannot be found", _SERVICE_HINT),
+    ("service file", "is named by a service that cannot be read", _SERVICE_HINT),
+    ("is not permitted to log in", "does not let us in", _GRANT_HINT),
+    ("permission denied for database", "does not let us in", _GRANT_HINT),
+    ("channel binding required", "does not prove itself as it is asked to", _PROOF_HINT),
+    ("authentication method requirement", "does not prove itself as it is asked to", _PROOF_HINT),
+)
+"""More that waiting does not mend: what is said, what it means, and the cure."""
 _HOST: Final = re.compile(r"^- host: '?(?P<host>[^',]*)'?, port: '?(?P<port>[^',]*)'?, (?P<said>.*)$", re.MULTILINE)
 """How psycopg tells of each host after all of several have failed."""
 _CA_HINT: Final = (
@@ -173,6 +198,9 @@ def _without_code(exc: Exception, location: str) -> StoreError:
 def not_connected(exc: psycopg.Error, location: str) -> StoreError:
     """Return the error for a connection that could not be made."""
     said = str(exc)
+    refused = _refused(said, location)
+    if refused is not None:
+        return refused
     if _NOT_READ in said:
         return unreadable_address(said)
     if any(part in said for part in _PASSWORD) or _NO_ENTRY in said:
@@ -192,11 +220,30 @@ def not_connected(exc: psycopg.Error, location: str) -> StoreError:
         )
     if any(part in said for part in _TOO_MANY):
         return crowded(location)
+    return unreachable(location, _of_each_host(said) or _first_line(exc))
+
+
+def _refused(said: str, location: str) -> StoreError | None:
+    """Return the error for what neither side will do, however long it is waited for."""
+    if (setting := _SETTING.search(said)) is not None:
+        name = f" ({setting['name']})" if setting["name"] else ""
+        return StoreError(
+            f"the database {location} does not take a setting that the connection brings{name}",
+            hint="correct options= in PROMPTYOSELF_DB, or what is set for all of libpq: PGOPTIONS, PGTZ, PGDATESTYLE",
+        )
+    for part, meaning, hint in _REFUSED:
+        if part in said:
+            return StoreError(f"the database {location} {meaning}: {_words(said, part)}", hint=hint)
     for part, meaning, hint in _TLS:
         if part in said:
-            words = next(line for line in said.splitlines() if part in line).rpartition(" failed: ")[2]
-            return StoreError(f"no TLS with the database {location}: {meaning} ({words.strip()})", hint=hint)
-    return unreachable(location, _of_each_host(said) or _first_line(exc))
+            return StoreError(f"no TLS with the database {location}: {meaning} ({_words(said, part)})", hint=hint)
+    return None
+
+
+def _words(said: str, part: str) -> str:
+    """Return the server's, or libpq's, own words around `part`."""
+    line = next(line for line in said.splitlines() if part in line)
+    return line.rpartition(" failed: ")[2].removeprefix("connection is bad: ").removeprefix("FATAL: ").strip()[:300]
 
 
 def _of_each_host(said: str) -> str:
@@ -250,7 +297,8 @@ def crowded(location: str) -> StoreBusy:
     """Return the error for a connection that was not to be had."""
     return StoreBusy(
         f"all connections to the database {location} are in use",
-        hint="try again; if it stays so, raise max_connections of PostgreSQL, or run fewer nodes",
+        hint="try again; if it stays so, raise max_connections of PostgreSQL (or CONNECTION LIMIT of the role or the "
+        "database), or run fewer nodes",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -392,6 +393,19 @@ def test_tables_that_were_removed_are_told(store: PostgresStore, url: str) -> No
         ("postgresql://postgres:%{secret}@127.0.0.1/db", "cannot be read$"),
         ("postgresql://postgres:{secret}@[::1/db", "cannot be read"),
         ("postgresql://postgres@/db?password={secret}&nonsense=1", "cannot be read: .* no parameter nonsense"),
+        ("postgresql://postgres:{secret}@db..example/db", "cannot be read: its host is no name"),
+        ("postgresql://postgres:{secret}@/db?service=none", 'named by a service .*: definition of service "none"'),
+        (
+            "postgresql://postgres:{secret}@/postgres?host={folder}&port={port}&options=-cwords%3D{secret}",
+            "setting .*words",
+        ),
+        (
+            "postgresql://postgres:{secret}@/postgres?host={folder}&port={port}&options=-ctimezone%3D{secret}",
+            "(?i)timezone",
+        ),
+        ("postgresql://postgres:{secret}@/postgres?host={folder}&port={port}&options=-c{secret}", "not take a setting"),
+        ("postgresql://postgres:{secret}@/db?host={folder}&port={port}&require_auth=md5", "does not prove itself"),
+        ("postgresql://postgres:{secret}@/db?host={folder}&port={port}&channel_binding=require", "not prove itself"),
     ],
 )
 def test_an_address_that_leads_nowhere_is_told_without_its_password(
@@ -402,6 +416,7 @@ def test_an_address_that_leads_nowhere_is_told_without_its_password(
         opened(url)
     error: BaseException | None = caught.value
     assert caught.value.hint
+    assert isinstance(error, StoreUnreachable) == ("127.0.0.1:1/" in address), "waiting mends nothing else"
     while error is not None:
         assert SECRET not in f"{error} {getattr(error, 'hint', '')}"
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
@@ -414,6 +429,21 @@ def test_a_wrong_password_is_told_without_it() -> None:
     assert "PGPASSWORD" in str(error.hint)
     busy = not_connected(psycopg.OperationalError("FATAL:  sorry, too many clients already"), "here")
     assert isinstance(busy, StoreBusy)
+
+
+@pytest.mark.parametrize(
+    ("said", "match"),
+    [
+        ('FATAL:  role "app" is not permitted to log in', r'does not let us in: role "app" is not'),
+        ('FATAL:  permission denied for database "x"', "does not let us in: permission denied for database"),
+        ('syntax error in service file "/etc/pg.conf", line 2', "cannot be read: syntax error in service file"),
+    ],
+)
+def test_what_waiting_does_not_mend_is_said_to_be_mended(said: str, match: str) -> None:
+    error = not_connected(psycopg.OperationalError(f"connection failed: {said}"), "postgresql://app@db/x")
+    assert type(error) is StoreError
+    assert re.search(match, error.message)
+    assert error.hint
 
 
 @pytest.mark.parametrize(
@@ -462,6 +492,12 @@ def test_what_an_administrator_has_set_for_the_database_stands_back(postgres: Po
         before = tx.server_time()
         tx._execute(b"SELECT pg_sleep(0.15)", {})
         assert tx.server_time() > before
+    for made in 1, 1:
+        with store.reading() as reading:
+            assert reading.server_time() > before
+        assert store.connections_made == made, "one that was idle is still there"
+        with psycopg.connect(postgres.url()) as patient:
+            patient.execute("SELECT pg_sleep(0.15)")
 
 
 def test_a_standby_is_read_and_says_that_it_cannot_be_written(own: PostgresServer, opened: Opened) -> None:
