@@ -122,6 +122,26 @@ def test_every_table_of_the_server_moves_or_is_known_to_stay(site: Site) -> None
     assert found == {table.name for table in TABLES} | STAYING | STAYING_IN_A_FLEET
 
 
+def test_what_an_administrator_has_set_for_the_database_ends_no_move(
+    site: Site, tmp_path: Path, postgres: PostgresServer
+) -> None:
+    name = site.url.partition("?")[0].rpartition("/")[2]
+    for setting in ("idle_session_timeout", "idle_in_transaction_session_timeout", "transaction_timeout"):
+        site.sql(f"ALTER DATABASE {name} SET {setting} = '50ms'")
+    looks = []
+
+    def look(line: str) -> None:
+        if line.startswith("copied"):  # from a transaction that is open, or between two
+            looks.append(line)
+            with psycopg.connect(postgres.url()) as patient:
+                patient.execute("SELECT pg_sleep(0.1)")
+
+    site.said = _Told(look)
+    there = site.move()
+    assert len(looks) > 2
+    assert site.move(site.url, f"sqlite:{tmp_path / 'back.db'}").compared == there.compared
+
+
 def test_while_it_is_filled_nobody_else_writes_there_and_its_uid_is_right_from_the_first(site: Site) -> None:
     refused: list[str] = []
 
