@@ -17,7 +17,7 @@ from promptyoself.domain.errors import StoreUnreachable
 from promptyoself.interfaces import wire
 from promptyoself.interfaces.small_server import Answer, SmallServer, word
 
-_SAID: Final = "the service has started, and its database could not be opened yet"
+_SAID: Final = "the service is starting, and its database is not open yet"
 _HINT: Final = "it is tried for a minute, and then by whoever starts this node again; its log says what keeps it"
 _UNREADY: Final = Answer(
     503,
@@ -27,7 +27,7 @@ _UNREADY: Final = Answer(
             "status": "unready",
             # To everybody: no token can be looked up, so neither the database's place nor its words are told.
             "checks": [
-                {"name": "database", "result": "fail", "found": "it could not be opened yet", "cure": _HINT},
+                {"name": "database", "result": "fail", "found": "it is not open yet", "cure": _HINT},
             ],
         }
     ).encode(),
