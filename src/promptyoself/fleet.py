@@ -70,17 +70,18 @@ class FleetNode:
         return self._store
 
     def open_in_time(self, tell: Callable[[str], None], *, pause: Callable[[float], object] | None = None) -> None:
-        """Open the database; where its server does not answer yet, try again for POSTGRES_START_FOR.
+        """Open the database for a node; where its server does not answer yet, try again for POSTGRES_START_FOR.
 
         `tell` hears why, before each `pause` (seconds; None sleeps them). What waiting does not mend is raised at once,
-        as by `open`.
+        as by `open`, and StoreReadOnly for a user who may not write what a node has to.
         """
         give_up_at = self._machine.monotonic() + limits.POSTGRES_START_FOR.total_seconds()
         pause = pause or threading.Event().wait
         again_s = limits.POSTGRES_START_AGAIN.total_seconds()
         while True:
             try:
-                self.open()
+                with self.open().reading() as tx:
+                    tx.refuse_without_rights()
             except (StoreUnreachable, StoreBusy) as error:
                 if self._machine.monotonic() + again_s > give_up_at:
                     raise

@@ -18,7 +18,7 @@ import pytest
 
 from promptyoself import bootstrap
 from promptyoself.domain import limits
-from promptyoself.domain.errors import Conflict, StoreError, StoreUnreachable
+from promptyoself.domain.errors import Conflict, StoreError, StoreReadOnly, StoreUnreachable
 from promptyoself.fleet import FleetNode
 from promptyoself.interfaces.cli import run
 from promptyoself.interfaces.services import Services
@@ -233,6 +233,27 @@ def test_it_does_not_wait_for_what_nobody_mends_by_waiting(postgres: PostgresSer
     with pytest.raises(StoreError, match="there is no database"):
         starting.open_in_time(reasons.append, pause=lambda _seconds: pytest.fail("it waits"))
     assert not reasons
+
+
+def test_it_does_not_start_for_a_user_who_may_only_read(postgres: PostgresServer, tmp_path: Path) -> None:
+    url = postgres.new_database()
+    node(url, tmp_path, Hand()).open().close()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE ROLE onlooker LOGIN")
+        connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO onlooker")
+    mere = node(url.replace("postgres@", "onlooker@"), tmp_path, Hand())
+    with pytest.raises(
+        StoreReadOnly, match="DELETE on attempts, INSERT on attempts, UPDATE on attempts, and 18 more"
+    ) as refused:
+        mere.open_in_time(pytest.fail)
+    assert refused.value.hint
+    with closing(mere.open()) as store, store.reading() as tx:
+        assert tx.counts(), "what only reads is let in"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO onlooker")
+    granted = node(url.replace("postgres@", "onlooker@"), tmp_path, Hand())
+    granted.open_in_time(pytest.fail)
+    granted.open().close()
 
 
 def test_a_file_costs_nothing_of_all_this(tmp_path: Path) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from promptyoself.domain import limits
+from promptyoself.domain.models import Executor
 from promptyoself.domain.ports_node import ENGINE_FAULT_CURE
 
 if TYPE_CHECKING:
-    from promptyoself.domain.ports import Clock, Tx
+    from promptyoself.domain.ports import Clock, Store, Tx
     from promptyoself.domain.ports_node import FleetState
 
 _BUILT_AT: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -67,6 +69,18 @@ def looks(
         yield Look("stop switch", "warn", f"all deliveries are stopped: {switch.reason}", _GO_ON)
     else:
         yield Look("stop switch", "ok", "deliveries may go out")
+
+
+class _UndoneError(Exception):
+    """Undoes a transaction."""
+
+
+def write_and_undo(store: Store, *, now: datetime, by: str) -> None:
+    """See that a row can be written, and leave none: a lock may be had where nothing can be. Raises StoreError kin."""
+    row = Executor(id=by, host="", pid=0, version="", mode=by, started_at=now, heartbeat_at=now, address=None)
+    with suppress(_UndoneError), store.transaction() as tx:
+        tx.heartbeat(row)
+        raise _UndoneError
 
 
 def _executor(tx: Tx, *, now: datetime, pid: int, host: str | None) -> Look:

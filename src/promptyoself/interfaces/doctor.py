@@ -5,14 +5,12 @@ from __future__ import annotations
 import platform
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from promptyoself import __version__
-from promptyoself.application.readiness import fleet_looks
+from promptyoself.application.readiness import fleet_looks, write_and_undo
 from promptyoself.domain.errors import ConfigError, PromptyoselfError, StoreError, TargetError
-from promptyoself.domain.models import Executor
 from promptyoself.interfaces import wire
 from promptyoself.interfaces.advice import lasting_executors
 
@@ -80,7 +78,7 @@ def _database(services: Services) -> Iterator[Check]:
         counts = tx.counts()
         earlier = tx.in_use_until()
         due = None if earlier is None else tx.due_before(earlier)
-    _write_and_undo(services)
+    write_and_undo(services.store, now=services.clock.now(), by="doctor")
     active = counts.get("schedules_active", 0)
     yield Check("database", "ok", f"{location} can be written; {active} active schedules")
     if due is not None:
@@ -93,21 +91,6 @@ def _database(services: Services) -> Iterator[Check]:
         yield Check("integrity", "fail", f"the database is damaged: {damage[0]}", cure)
     else:
         yield Check("integrity", "ok", "no damage found")
-
-
-class _UndoneError(Exception):
-    """Undoes a transaction."""
-
-
-def _write_and_undo(services: Services) -> None:
-    """See that a row can be written: a database that was moved away refuses that alone. Raises StoreError kin."""
-    now = services.clock.now()
-    row = Executor(
-        id="doctor", host="", pid=0, version=__version__, mode="doctor", started_at=now, heartbeat_at=now, address=None
-    )
-    with suppress(_UndoneError), services.store.transaction() as tx:
-        tx.heartbeat(row)
-        raise _UndoneError
 
 
 def _deliveries(services: Services) -> Iterator[Check]:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from promptyoself.application.readiness import ClockWatch, Look, fleet_looks, looks
+from promptyoself.application.readiness import ClockWatch, Look, fleet_looks, looks, write_and_undo
 from promptyoself.domain import limits
 from promptyoself.domain.errors import StoreError
 
@@ -57,6 +57,8 @@ class Readiness:
                 )
             if fleet is not None:
                 found += fleet_looks(fleet.state(), host=fleet.host, offset=fleet.clock_offset)
+            if found[0].result == "fail":  # no heartbeat: that of a row shows what keeps one from being stored
+                write_and_undo(services.store, now=services.clock.now(), by="readyz")
         except StoreError as error:
             return [Look("database", "fail", error.message, error.hint)]
         said = "it can be read and locked for writing" if fleet is None else "it answers"

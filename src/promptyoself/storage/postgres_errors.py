@@ -160,11 +160,7 @@ def _by_code(code: str, exc: Exception, location: str) -> StoreError:
     if code == _READ_ONLY:
         return read_only(location)
     if code == _NO_RIGHT:
-        return StoreReadOnly(
-            f"the user of the database {location} may not do all that is needed: {_first_line(exc)}",
-            hint="name a user with PROMPTYOSELF_DB who owns our tables, and the database while it has none "
-            "(ALTER DATABASE ... OWNER TO ...)",
-        )
+        return without_right(location, _first_line(exc))
     if code in _FULL:
         return StoreFull(
             f"there is no room left for the database {location}",
@@ -308,6 +304,15 @@ def read_only(location: str) -> StoreReadOnly:
         f"the database {location} cannot be written",
         hint="name the primary server, not a standby, with PROMPTYOSELF_DB; on a primary, see who has set "
         "default_transaction_read_only",
+    )
+
+
+def without_right(location: str, missing: str) -> StoreReadOnly:
+    """Return the error for a user who may not do what is needed."""
+    return StoreReadOnly(
+        f"the user of the database {location} may not do all that is needed: {missing}",
+        hint="name a user with PROMPTYOSELF_DB who owns our tables, and the database while it has none "
+        "(ALTER DATABASE ... OWNER TO ...)",
     )
 
 

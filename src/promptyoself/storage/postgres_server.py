@@ -8,6 +8,7 @@ from typing import Final
 
 from promptyoself.domain import limits
 from promptyoself.domain.ports_node import FleetState, NodeSeen
+from promptyoself.storage.postgres_errors import without_right
 from promptyoself.storage.rows import Row, instant, micros
 from promptyoself.storage.statements import Statements
 
@@ -33,6 +34,9 @@ _TOKENS: Final = {
 _GIVEN: Final = frozenset({"priority", "entrypoint", "dedupe_key", "payload", "status"})
 """Columns that a new token is given (issue_tokens); every other one has to fill itself."""
 
+_TOLD_MAX: Final = 3
+"""Rights that are named when many are missing."""
+
 
 class ServerStatements(Statements):
     """Looks of doctor, readiness and metrics; and the one clock of the fleet."""
@@ -52,6 +56,13 @@ class ServerStatements(Statements):
             f"{name} wants a value" for name, row in found.items() if row["must_be_given"] and name not in _GIVEN
         ]
         return f"the table of the lanes' tokens (pgqueuer) is not ours: {', '.join(faults)}" if faults else None
+
+    def refuse_without_rights(self) -> None:
+        """Raise StoreReadOnly when our user may not write what a node has to."""
+        missing = [str(row["missing"]) for row in self._rows("rights_missing", {})]
+        if missing:
+            more = f", and {len(missing) - _TOLD_MAX} more" if len(missing) > _TOLD_MAX else ""
+            raise without_right(self._location, f"{', '.join(missing[:_TOLD_MAX])}{more}")
 
     def server_time(self) -> datetime:
         """Return the server's clock at this moment, not at the transaction's beginning: aware UTC."""

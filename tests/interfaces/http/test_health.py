@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -116,6 +118,16 @@ def test_a_database_that_cannot_be_written(
     monkeypatch.setattr(services.store, "transaction", full)
 
     assert unready(services, client, "database") == "the disk is full"
+
+
+def test_where_no_heartbeat_can_be_stored_it_says_why(services: FakeServices, client: TestClient) -> None:
+    """The lock can be had, and a row not written: of a database that was moved, or of a user who may only read."""
+    with closing(sqlite3.connect(services.store.location)) as connection:
+        connection.execute("CREATE TRIGGER no BEFORE INSERT ON executors BEGIN SELECT RAISE(ABORT, 'not here'); END")
+    assert look(services, client)[0] == 200
+    services.clock.at += limits.EXECUTOR_ALIVE_FOR
+
+    assert "not here" in unready(services, client, "database")
 
 
 def test_a_clock_that_was_set(services: FakeServices, client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:

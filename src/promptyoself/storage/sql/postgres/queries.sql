@@ -1036,6 +1036,14 @@ UNION ALL
 SELECT 'tells of changes', 'trigger', false FROM pg_trigger
 WHERE tgrelid = to_regclass('pgqueuer') AND tgname = 'tg_pgqueuer_changed' AND tgenabled <> 'D'
 
+-- name: rights_missing
+-- What a node writes all the time, and our user may not: told before it starts. Nothing is written to see it, so that a
+-- standby, of which another node is to be made, is none the worse.
+SELECT concat(needed, ' on ', name) AS missing
+FROM unnest(ARRAY['schedules', 'deliveries', 'attempts', 'lanes', 'executors', 'target_health', 'pgqueuer']) AS tables (name),
+    unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS rights (needed)
+WHERE NOT has_table_privilege(name, needed) ORDER BY name, needed
+
 -- name: token_counts
 -- How many wait for a worker, and how many one has in hand.
 SELECT CAST(status AS text) AS state, count(*) AS tokens FROM pgqueuer GROUP BY status
