@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections import deque
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from promptyoself.application.callbacks import Callbacks
 from promptyoself.domain import limits
@@ -18,6 +19,9 @@ from promptyoself.domain.content import read_content
 from promptyoself.domain.models import Fact, FactKind, Schedule, StopSwitch
 from tests.application.stage import Stage, played
 from tests.fakes.time import FakeChance
+
+if TYPE_CHECKING:
+    import pytest
 
 URL = "https://example.com/hook"
 SENT, FAILED = FactKind.CALLBACK_SENT, FactKind.CALLBACK_FAILED
@@ -115,6 +119,22 @@ async def test_one_that_fails_is_posted_again_under_the_same_key(stage: Stage) -
     assert len(poster.posts) == 3
     assert len({key for _, _, key in poster.posts}) == 1
     assert [fact.kind for fact in told(stage)] == [SENT]
+
+
+def test_a_database_that_is_away_is_told_of_once_and_that_it_is_back_once(caplog: pytest.LogCaptureFixture) -> None:
+    @played
+    async def scene(stage: Stage) -> None:
+        await delivered(stage, called_back(stage))
+        stage.writer.failures = 20
+        stage.begin(posting(stage, FakePoster()).run())
+        await stage.pass_time(minutes=2)
+        assert [fact.kind for fact in told(stage)] == [SENT]
+
+    scene()
+    assert [one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING] == [
+        "callback.store_failed code=store error=the disk is full",
+        "callback.store_is_back after_s=100.0",
+    ]
 
 
 @played

@@ -59,6 +59,8 @@ class Callbacks:
         self._allowed = allowed
         self._due = asyncio.Event()
         self._posting: set[asyncio.Task[None]] = set()
+        self._away_since_s: float | None = None
+        """Since when the database has not been reached: said once, and once when it is back."""
 
     def wake(self) -> None:
         """A delivery with a callback has ended: look now. From the event loop only."""
@@ -101,8 +103,13 @@ class Callbacks:
             started = await self._start()
             next_at = await self._writer.read(lambda tx: tx.next_callback_at())
         except StoreError as error:
-            _log.error("callback.store_failed code=%s error=%s", error.code, error)
+            if self._away_since_s is None:
+                self._away_since_s = self._clock.monotonic()
+                _log.error("callback.store_failed code=%s error=%s", error.code, error)
             return _STORE_RETRY_S
+        if self._away_since_s is not None:
+            _log.warning("callback.store_is_back after_s=%.1f", self._clock.monotonic() - self._away_since_s)
+            self._away_since_s = None
         longest_s = limits.CALLBACK_LOOK_EVERY.total_seconds()
         if next_at is None or not started:
             # Nothing due, no room (a post that ends wakes us), or all deliveries are stopped.

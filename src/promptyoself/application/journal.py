@@ -222,6 +222,7 @@ class Tail:
     async def _look(self) -> None:
         """Read what is new when the database has changed: its mark signals nobody, it has to be looked at."""
         seen: int | None = None
+        is_away = False  # said once: it is looked several times a second
         while True:
             try:
                 # Taken before reading: what is committed meanwhile changes it again.
@@ -229,8 +230,11 @@ class Tail:
                 if mark != seen:
                     await self._take_in()
                     seen = mark
+                is_away = False
             except StoreError as error:
-                _log.warning("events.store_failed code=%s error=%s", error.code, error)
+                if not is_away:
+                    _log.warning("events.store_failed code=%s error=%s", error.code, error)
+                is_away = True
             await _happens(self._nudge, within=limits.CHANGE_POLL_EVERY)
             self._nudge.clear()
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import random  # noqa: TID251  a seed replays a reader's accidents
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
 from promptyoself.application.journal import Tail, page_after
 from promptyoself.domain import limits
-from promptyoself.domain.errors import Unauthenticated
+from promptyoself.domain.errors import StoreUnreachable, Unauthenticated
 from promptyoself.domain.models import OPERATOR, FactKind
+from promptyoself.domain.ports import Tx
 from promptyoself.interfaces.http.app import Parts, make_app, parts_of
 from promptyoself.interfaces.identity import Credentials, Identity
 from promptyoself.storage.sqlite import SqliteStore
@@ -26,6 +27,7 @@ from tests.interfaces.world import NOW, Door
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+T = TypeVar("T")
 WORDS = "the words of a prompt that no event may carry"
 
 
@@ -275,6 +277,32 @@ async def test_a_quiet_stream_says_that_it_lives(app: FastAPI, others: SqliteSto
         found = [await anext(pages) for _ in range(3)]
         await pages.aclose()
     assert [(one.told, one.until) for one in found] == [((), 2)] * 3
+
+
+async def test_a_database_that_is_away_is_told_of_once_and_not_at_each_look(
+    others: SqliteStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    looks, back = 0, asyncio.Event()
+
+    async def read(act: Callable[[Tx], T]) -> T:
+        nonlocal looks
+        looks += 1
+        if 1 < looks < 5:  # the first is the reader's own
+            raise StoreUnreachable("it does not answer")
+        if looks == 5:
+            back.set()
+        with others.reading() as tx:
+            return act(tx)
+
+    tail = Tail(read=read, mark=others.change_mark)
+    pages = tail.follow(None)
+    await anext(pages)
+    async with asyncio.timeout(10):
+        while not back.is_set():
+            tail.wake()
+            await asyncio.sleep(0)
+    await pages.aclose()
+    assert caplog.messages == ["events.store_failed code=store_unreachable error=it does not answer"]
 
 
 async def test_nobody_looks_at_the_database_while_nobody_listens(app: FastAPI) -> None:
