@@ -297,6 +297,45 @@ async def test_a_lease_lost_before_the_send_sends_nothing(stage: Stage) -> None:
     assert stage.target.sent == []
 
 
+@pytest.mark.parametrize("act", ["cancel", "edit"])
+def test_what_is_cancelled_while_an_earlier_copy_is_looked_for_is_not_sent(act: str) -> None:
+    @played
+    async def scene(stage: Stage) -> None:
+        stage.register(every="60m")
+        await stage.due()
+        await stage.pass_time(minutes=6)  # late enough to look first
+
+        def change_our_minds() -> None:
+            stage.clock.step(limits.LEASE_MARGIN)
+            stage.cancel(1) if act == "cancel" else stage.update(1, prompt="rest")
+
+        stage.target.settles += [change_our_minds, Absent(), Absent()]
+        await stage.deliver()
+        assert [message.prompt for message in stage.target.sent] == ([] if act == "cancel" else ["rest"])
+        assert stage.states() == (["cancelled"] if act == "cancel" else ["cancelled", "delivered"])
+        assert stage.delivery(1).attempts == 0
+
+    scene()
+
+
+@played
+async def test_what_is_cancelled_while_its_send_is_made_ready_does_not_go(stage: Stage) -> None:
+    stage.register(every="60m")
+    await stage.due()
+    is_connected = asyncio.Event()
+    stage.target.sends += [is_connected, Unclear(code="lease_lost", detail="it might not go")]
+    turn = stage.begin(stage.deliver())
+    await stage.in_flight(lambda: bool(stage.target.sent))
+    assert await stage.target.sent[0].may_go()
+    stage.cancel(1)
+    await stage.pass_time(seconds=limits.LEASE_MARGIN.total_seconds())
+    assert not await stage.target.sent[0].may_go()
+    is_connected.set()
+    await turn
+    assert stage.states() == ["cancelled"]
+    assert stage.target.asked == [], "nobody need be asked whether it arrived"
+
+
 @pytest.mark.parametrize(("verdict", "sends", "state"), [
     (Done(), 1, DeliveryState.DELIVERED),
     (Absent(), 2, DeliveryState.DELIVERED),

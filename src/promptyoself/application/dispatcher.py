@@ -71,6 +71,9 @@ T = TypeVar("T")
 _RECORD_WAITS_S = (0.1, 0.5, *repeat(2.0, 60))
 """Pauses between tries to record an answer that only this process knows: a database may be away for a minute or two."""
 
+_LEASE_LOST = Unclear(code="lease_lost", detail="the lane's lease was lost before the send")
+_CALLED_OFF = Refused(code="called_off", detail="it was cancelled before it was sent")
+
 
 class Dispatcher:
     """Runs lanes for one executor. Both engines, and a single `execute`, call `run_lane`."""
@@ -294,8 +297,9 @@ class Dispatcher:
                 return await self._follow(claim, turn)
 
     async def _send(self, claim: Claim, turn: Turn, release_slot: Callable[[], None]) -> AnyResult:
+        turn.is_called_off = False
         if not await self._is_still_ours(claim, turn):
-            return Unclear(code="lease_lost", detail="the lane's lease was lost before the send")
+            return _CALLED_OFF if turn.is_called_off else _LEASE_LOST
         delivery, schedule = claim.delivery, claim.schedule
         target = self._targets.get(delivery.target)
         if target is None:
@@ -323,6 +327,8 @@ class Dispatcher:
                 result = await within_bounds(sending, limits.RUN_TIME_MAX, "send")
             finally:
                 timer.cancel()
+        if turn.is_called_off:
+            result = _CALLED_OFF  # the target knows only that it might not go, and has sent nothing
         self._gate.note(delivery.target, result)
         if _log.isEnabledFor(logging.INFO):
             _log.info(
@@ -335,7 +341,10 @@ class Dispatcher:
         return result
 
     async def _is_still_ours(self, claim: Claim, turn: Turn) -> bool:
-        """Renew the lease before a send when little of it is left (a stopped process, a slow disk)."""
+        """Renew the lease before a send when little of it is left (a stopped process, a slow disk, a long look first).
+
+        What was cancelled meanwhile is not ours to send any more either.
+        """
         if abs(self._clock.now() - claim.claimed_at) < self._margin:
             return True
         return await self._writer.write(lambda tx: self._renew(tx, claim, turn), lane=turn.lane)
@@ -348,7 +357,8 @@ class Dispatcher:
         current = tx.delivery(claim.delivery.id)
         if current is None or current.lease_token != turn.token or current.state is not claim.delivery.state:
             return False
-        return self._lease(tx, turn, now=self._clock.now())
+        turn.is_called_off = current.cancel_requested
+        return not turn.is_called_off and self._lease(tx, turn, now=self._clock.now())
 
     async def _follow(self, claim: Claim, turn: Turn) -> AnyResult | StillRunning:
         delivery = claim.delivery

@@ -73,6 +73,8 @@ class Turn:
     is_leased: bool = False
     is_refused: bool = False
     """True when another runner holds the lane."""
+    is_called_off: bool = False
+    """True when the delivery in hand was cancelled before it was sent."""
     is_last: bool = False
     """True while the last delivery is carried that this turn may carry."""
     claimed_id: int | None = None
