@@ -364,6 +364,36 @@ def test_a_crash_between_claim_and_record_is_asked_about_before_anything_is_sent
     scene()
 
 
+def test_what_is_taken_over_from_another_is_logged_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    agents = [f"agent-{number:08d}-0000-4000-8000-000000000000" for number in range(5)]
+
+    @played
+    async def scene(stage: Stage) -> None:
+        for agent in agents:
+            stage.register(every="60m", agent_id=agent)
+        await stage.due()
+        stage.target.sends += [ACCEPTED, asyncio.Event(), asyncio.Event(), asyncio.Event(), asyncio.Event()]
+        stage.target.follows.append(asyncio.Event())
+        one = stage.executor("one")
+        turns = [stage.begin(one.run_lane(lane)) for lane in stage.ready()]
+        await stage.in_flight(lambda: len(stage.target.sent) == len(agents))
+        for turn in turns:
+            turn.cancel()
+        await asyncio.gather(*turns, return_exceptions=True)
+        stage.target.settles += [Undecided(detail="?")] * 4
+        two = stage.executor("two")
+        await stage.deliver(two)
+        await stage.pass_time(seconds=limits.SETTLE_MAX.total_seconds())
+        await stage.deliver(two)
+        assert stage.states() == ["delivered"] * len(agents)
+        await stage.pass_time(seconds=limits.TAKE_OVERS_TOLD_WITHIN.total_seconds())
+
+    scene()
+    assert [one for one in caplog.messages if "took_over" in one] == [
+        "executor.took_over begun_by=one in_doubt=4 accepted=1"
+    ]
+
+
 @played
 async def test_an_accepted_run_is_followed_by_whoever_takes_over_and_never_sent_over(stage: Stage) -> None:
     stage.register(every="60m")

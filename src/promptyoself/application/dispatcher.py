@@ -24,6 +24,7 @@ from promptyoself.application.asking import Begun, within_bounds
 from promptyoself.application.earlier_life import EarlierLife
 from promptyoself.application.ends import after_delivery
 from promptyoself.application.gate import Gate, Slot
+from promptyoself.application.takeovers import TOLD, TakeOvers
 from promptyoself.application.turns import (
     AnyResult,
     Claim,
@@ -100,6 +101,7 @@ class Dispatcher:
         self._lease_for = lease
         self._margin = min(limits.LEASE_MARGIN, lease / 2)
         self._earlier = EarlierLife(clock)
+        self._take_overs = TakeOvers()
         self._stopping = asyncio.Event()
         self._owed: set[asyncio.Task[None]] = set()
 
@@ -272,6 +274,8 @@ class Dispatcher:
         step = retry.take_over(delivery, token=turn.token, now=now)
         if self._write(tx, delivery, step, schedule, attempt=attempt, now=now) is None:
             return None
+        if attempt is not None and delivery.state in TOLD and attempt.executor_id != self._executor_id:
+            turn.taken_over = attempt.executor_id, delivery.state
         duty = Duty.FOLLOW if step.delivery.state is DeliveryState.ACCEPTED else Duty.SETTLE
         return Claim(duty, step.delivery, schedule, attempt, now)
 
@@ -539,6 +543,9 @@ class Dispatcher:
         return answer
 
     def _tell(self, turn: Turn, *, of: Claim | None = None, since_s: float = 0.0) -> None:
+        if turn.taken_over is not None:
+            (begun_by, state), turn.taken_over = turn.taken_over, None
+            self._take_overs.note(begun_by, state)
         if self._watch is None:
             return
         for report in turn.reports:

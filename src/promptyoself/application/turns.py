@@ -10,7 +10,7 @@ from enum import Enum, auto
 
 from promptyoself.application.gate import Slot
 from promptyoself.domain.answers import Address, FollowResult, SendResult, SettleResult
-from promptyoself.domain.models import Attempt, AttemptOutcome, Delivery, Schedule
+from promptyoself.domain.models import Attempt, AttemptOutcome, Delivery, DeliveryState, Schedule
 from promptyoself.domain.values import dataclass
 
 AnyResult = SendResult | FollowResult | SettleResult
@@ -81,6 +81,8 @@ class Turn:
     """Put into `carried` by the transaction under way."""
     ahead: tuple[Claim, Slot] | None = None
     """Claimed in the transaction that recorded the one before: it is carried next, whatever comes."""
+    taken_over: tuple[str, DeliveryState] | None = None
+    """Who had begun what the transaction under way has claimed, and how far it had come."""
     reports: list[Report] = field(default_factory=list)
     """Of the transaction under way: handed to the watcher when it is durable."""
 
@@ -88,6 +90,7 @@ class Turn:
         """Forget what a transaction that was undone, and is made anew, has left here."""
         self.reports.clear()
         self.is_refused = False
+        self.taken_over = None
         self.forget_claimed()
 
     def forget_claimed(self) -> None:

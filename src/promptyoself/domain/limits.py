@@ -210,6 +210,8 @@ FLEET_CONNECT_GAP_MAX: Final = timedelta(seconds=1)
 """Longest pause between two tries to reach the database again."""
 OUTAGE_TOLD_EVERY: Final = timedelta(minutes=1)
 """How often the log says again that the database is away, where a node tries several times a second."""
+TAKE_OVERS_TOLD_WITHIN: Final = timedelta(seconds=2)
+"""How long the log gathers what was taken over from an executor: a node's lanes come within a moment."""
 FLEET_STATEMENT_FOR: Final = timedelta(seconds=5)
 """How long a statement about tokens may take; the connection is given up a little later."""
 FLEET_LOCK_FOR: Final = timedelta(seconds=2)
