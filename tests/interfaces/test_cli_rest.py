@@ -107,6 +107,19 @@ def test_doctor_says_where_a_database_was_moved_to(door: Door) -> None:
     assert "was moved to the other one" in checks["database"]["found"]
 
 
+def test_a_database_that_was_moved_is_told_of_and_passes_for_no_other(door: Door) -> None:
+    door.ok("register", "--agent-id", "a", "--prompt", "x", "--every", "5m")
+    mark = Mark("m", "postgresql://db/new", Phase.DRAINING)
+    with closing(SqliteSource(door.services.path)) as source:
+        source.drain(mark, now=NOW)
+        assert door.ok("execute")["executed"] == [], "the move may still be taken back"
+        source.fence(mark, now=NOW)
+    (warning,) = door.ok("list")["warnings"]
+    assert warning.startswith("all deliveries are stopped: this database is being moved, or was moved, to postgresql:")
+    assert "resume" not in warning
+    assert door.refused("execute")["code"] == "store_moved"
+
+
 def test_doctor_knows_a_zone_that_does_not_exist(door: Door) -> None:
     door.services.timezone = "Europe/Rigga"
     assert "Europe/Rigga" in door.refused("doctor")["error"]

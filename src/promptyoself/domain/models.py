@@ -410,6 +410,10 @@ class ZoneRecord:
     since: datetime
 
 
+MOVING_TO = "moving to "
+"""How the reason of a stop switch begins that a move of the database has set; where it goes follows."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopSwitch:
     """The one switch that stops all deliveries."""
@@ -421,3 +425,10 @@ class StopSwitch:
     def is_on(self, *, now: datetime) -> bool:
         """Return whether it stops anything at `now`: its row outlives its end."""
         return self.until is None or self.until > now
+
+    @property
+    def moves_to(self) -> str | None:
+        """Where the database goes, or has gone, when its move has set this: the move alone lets it go on."""
+        reason = self.reason or ""
+        place = reason.removeprefix(MOVING_TO)
+        return place if place != reason and place.startswith(("/", "postgresql://")) else None

@@ -35,10 +35,13 @@ def service_address(services: Services) -> str | None:
 
 def running_warnings(tx: Tx, *, now: datetime) -> list[str]:
     """Warn when nothing is running that would deliver, and when deliveries are stopped."""
+    switch = tx.stop_switch()
+    if switch is not None and switch.moves_to is not None:
+        told = f"this database is being moved, or was moved, to {switch.moves_to}; what stands here is what it was then"
+        return [f"all deliveries are stopped: {told}: set PROMPTYOSELF_DB to that place"]
     warnings = []
     if not lasting_executors(tx, now=now):
         warnings.append("nothing is running that would deliver: start `promptyoself execute --loop`")
-    switch = tx.stop_switch()
     if switch is not None and switch.is_on(now=now):
         warnings.append(f"all deliveries are stopped ({switch.reason}): `promptyoself resume --all` lets them go on")
     return warnings

@@ -24,10 +24,22 @@ def execute(call: Call) -> Document:
 def _once(call: Call) -> Document:
     if call.seconds("interval", 0):
         raise UsageError("--interval belongs to --loop", hint="promptyoself execute --loop --interval 60")
+    _refuse_what_was_moved(call)
     wait = timedelta(seconds=call.seconds("wait", limits.WAIT_DEFAULT_S))
     entries = call.services.execute(wait=wait, on_entry=lambda entry: call.say(sentence(entry)))
     prompts = "1 prompt" if len(entries) == 1 else f"{len(entries)} prompts"
     return wire.success(executed=[wire.executed(entry) for entry in entries], message=f"{prompts} executed")
+
+
+def _refuse_what_was_moved(call: Call) -> None:
+    """Raise StoreMoved on a database that was left: nothing is ever due there, and that would pass for success."""
+    services = call.services
+    with services.store.reading() as tx:
+        switch = tx.stop_switch()
+    if switch is not None and switch.moves_to is not None:
+        from promptyoself.application.readiness import write_and_undo
+
+        write_and_undo(services.store, now=services.clock.now(), by="execute")  # a move that is under way lets it pass
 
 
 def _loop(call: Call) -> Document:

@@ -16,6 +16,7 @@ from psycopg import sql
 
 from promptyoself.domain import limits
 from promptyoself.domain.errors import Conflict, StoreError
+from promptyoself.domain.models import MOVING_TO
 from promptyoself.storage.move import MARK, ORIGIN, TABLES, Mark, Origin, Phase, Row, Table
 from promptyoself.storage.postgres import PostgresStore
 from promptyoself.storage.postgres_errors import DRIVER_ERRORS, FILLING, MOVED, translated
@@ -139,7 +140,7 @@ class PostgresSource(_Side):
                 return there
             switch = self._run("stop_switch", names={"columns": _listed(self.columns(_STOP_SWITCH))})
             mark = mark._replace(phase=Phase.DRAINING, switch=switch[0] if switch else None)
-            self._run("stop", {"reason": f"moving to {mark.place}", "since": micros(now)})
+            self._run("stop", {"reason": f"{MOVING_TO}{mark.place}", "since": micros(now)})
             self._put_meta(MARK, mark.as_text())
         return mark
 

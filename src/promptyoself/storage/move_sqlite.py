@@ -16,6 +16,7 @@ from typing import Final
 
 from promptyoself.domain import limits
 from promptyoself.domain.errors import Conflict, StoreError
+from promptyoself.domain.models import MOVING_TO
 from promptyoself.storage.move import MARK, ORIGIN, TABLES, Mark, Origin, Phase, Row, Table
 from promptyoself.storage.queries import queries
 from promptyoself.storage.rows import micros
@@ -132,7 +133,7 @@ class SqliteSource(_Side):
                 return there
             switch = self._run("stop_switch", columns=", ".join(self.columns(_STOP_SWITCH)))
             mark = mark._replace(phase=Phase.DRAINING, switch=switch[0] if switch else None)
-            self._run("stop", {"reason": f"moving to {mark.place}", "since": micros(now)})
+            self._run("stop", {"reason": f"{MOVING_TO}{mark.place}", "since": micros(now)})
             self._put_meta(MARK, mark.as_text())
         return mark
 
