@@ -401,6 +401,7 @@ class World:
         from promptyoself.interfaces.services import MovedTable, MoveReport
         from promptyoself.storage.move_ends import moved
 
+        _check_addresses(source, target)
         origin, live = moved(source, target, new_id=self._chance.token, clock=self._clock, wait=wait, tell=tell)
         tables = [MovedTable(name=one.table, rows=one.rows, checksum=one.checksum) for one in origin.compared]
         return MoveReport(left=origin.place, live=live, tables=tables)
@@ -409,6 +410,7 @@ class World:
         """Let a database that was to be moved go on."""
         from promptyoself.storage.move_ends import undone
 
+        _check_addresses(source, target)
         return undone(source, target)
 
     def problems(self) -> list[str]:
@@ -791,6 +793,15 @@ def _signalled(stopping: asyncio.Event) -> Callable[[], None]:
     if interruption.take():
         stop()
     return disarm
+
+
+def _check_addresses(source: str, target: str) -> None:
+    """Refuse what a setting would not take: what libpq makes of it is told, and may be a piece of the password."""
+    from promptyoself.postgres_url import is_postgres, shown
+
+    for text, option in (source, "--from"), (target, "--to"):
+        if is_postgres(text):
+            shown(text, called=option)
 
 
 def _follow(first: asyncio.Event, second: asyncio.Event) -> Callable[[], None]:

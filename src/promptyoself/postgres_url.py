@@ -32,7 +32,7 @@ class PostgresUrl:
 
     def __init__(self, text: str, *, folder: Path) -> None:
         """`folder` is where this user's files about databases are kept. Raises ConfigError, without quoting `text`."""
-        self.shown: Final = _shown(text)
+        self.shown: Final = shown(text)
         self.folder: Final = folder
         self._url: Final = Secret(text)
 
@@ -47,10 +47,13 @@ class PostgresUrl:
         return f"PostgresUrl({self.shown!r})"
 
 
-def _shown(text: str) -> str:
-    """Return what may be shown of an address. Raises ConfigError for one that libpq would read otherwise than meant."""
+def shown(text: str, *, called: str = "PROMPTYOSELF_DB") -> str:
+    """Return what may be shown of an address.
+
+    Raises ConfigError, which says what it is `called`, for one that libpq would read otherwise than meant.
+    """
     if not is_postgres(text):
-        raise ConfigError("PROMPTYOSELF_DB is no address of a PostgreSQL database", hint=_FORM)
+        raise ConfigError(f"{called} is no address of a PostgreSQL database", hint=_FORM)
     rest = text.partition("://")[2]
     authority, user = rest, ""
     # As libpq: there is a user when an @ comes before the first slash, whatever else stands there.
@@ -67,23 +70,23 @@ def _shown(text: str) -> str:
     ):
         # Most likely a piece of the password: it is not shown, and not taken for a host's name.
         raise ConfigError(
-            "PROMPTYOSELF_DB is no address of a PostgreSQL database: special characters stand where none may",
+            f"{called} is no address of a PostgreSQL database: special characters stand where none may",
             hint="write those of a user or password as percent codes (@ is %40, / is %2F, : is %3A), as in "
             "postgresql://user:pass%40word@host:5432/database",
         )
-    shown = [f"{key}={value}" for key, value in _parameters(query) if key in _SHOWN]
-    parameters = f"?{'&'.join(shown)}" if shown else ""
+    told = [f"{key}={value}" for key, value in _parameters(query, called) if key in _SHOWN]
+    parameters = f"?{'&'.join(told)}" if told else ""
     return f"postgresql://{user}{'@' if user else ''}{hosts}{slash}{database}{parameters}"
 
 
-def _parameters(query: str) -> list[tuple[str, str]]:
+def _parameters(query: str, called: str) -> list[tuple[str, str]]:
     """Return a query's parameters as they are written: what has its name in percent codes is none that is shown."""
     found = []
     for part in query.split("&") if query else ():
         key, equals, value = part.partition("=")
         if not equals or "=" in value or any(one in value for one in "@#? "):
             raise ConfigError(
-                "a parameter of PROMPTYOSELF_DB cannot be read",
+                f"a parameter of {called} cannot be read",
                 hint="each is name=value, joined by &, special characters as percent codes: "
                 "?sslmode=require&options=-csearch_path%3Dprompts",
             )

@@ -67,6 +67,17 @@ def program(postgres_url: str, tmp_path: Path) -> Iterator[Program]:
     assert PASSWORD not in made.said
 
 
+@pytest.mark.parametrize("more", [(), ("--undo",)])
+def test_a_move_takes_no_address_whose_password_would_be_told_as_a_host(
+    program: Program, more: tuple[str, ...]
+) -> None:
+    refused = program.call(
+        "db", "move", "--from", "old.db", "--to", f"postgresql://me:p@{PASSWORD}@127.0.0.1:1/db", *more
+    )
+    assert refused["code"] == "config"
+    assert refused["error"].startswith("--to is no address")
+
+
 def test_a_prompt_goes_its_whole_way(program: Program, tmp_path: Path) -> None:
     to_inbox = ("--agent-id", "agent-1", "--target", "inbox")
     made = program.ok("register", *to_inbox, "--prompt", "stretch", "--every", "1h", "--key", "s", "--name", "Stretch")
