@@ -33,7 +33,7 @@ from promptyoself.domain.answers import (
 from promptyoself.domain.answers import (
     Final as Gone,
 )
-from promptyoself.domain.errors import StoreError
+from promptyoself.domain.errors import StoreBusy, StoreError
 from promptyoself.domain.models import (
     CatchUp,
     Delivery,
@@ -320,6 +320,23 @@ def test_an_act_that_raises_is_undone_alone(stand: Stand, failing: Callable[[Tx]
     found = tables(stand.store)
     assert (len(found["attempts"]), len(found["facts"])) == (4, 4)
     assert [row[4] for row in found["lanes"]] == ["t", None, "t", "t", None, "t"]
+
+
+def test_a_step_wants_no_lane_at_its_commit_that_an_act_wanted_in_vain(stand: Stand) -> None:
+    def skip_in_another_lane(tx: Tx) -> None:
+        delivery = tx.next_in_lane(LANES[1], now=NOW)
+        assert delivery is not None
+        assert tx.save_delivery(replace(delivery, state=DeliveryState.SKIPPED, finished_at=NOW), was=delivery)
+
+    with psycopg.connect(stand.store.conninfo) as other:
+        other.execute("SELECT FROM lanes WHERE lane = %s FOR NO KEY UPDATE", [LANES[1]])
+        with stand.store.bracket(lambda connection, at: StepTx(connection, at, Known())) as tx:
+            tx.wait_at_most("500ms")  # who has that lane could wait for this one: a circle
+            tx.fetch([LANES[0]], until=NOW)
+            with pytest.raises(StoreBusy):
+                tx.run(skip_in_another_lane)
+            tx.run(claim(LANES[0]))
+    assert stand.states() == ["leased"] + ["pending"] * 5
 
 
 def test_an_ordinary_statement_within_a_step_sees_and_keeps_what_was_written(stand: Stand) -> None:

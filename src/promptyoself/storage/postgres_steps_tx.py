@@ -155,7 +155,7 @@ class StepTx(PostgresTx):
         self._changes: list[tuple[object, str, object, object]] = []
         """Of the act under way, in order: a field, what it was and what it is."""
         self._facts_before = 0
-        self._before_act = (self._kept.mark(), set[str]())
+        self._before_act = (self._kept.mark(), set[str](), set[str]())
         """What was kept back, and which lanes were released, when the act under way went on by ordinary statements."""
         self._sent: list[tuple[str, StoreCursor | Cursor[tuple[Any, ...]], int]] = []
         """Statements whose answers have not been looked at, and how many rows each was to write."""
@@ -231,9 +231,10 @@ class StepTx(PostgresTx):
             if self.is_alive:
                 self._execute(b"ROLLBACK TO act", {})
                 self._execute(b"RELEASE act", {})
-            mark, released = self._before_act
+            mark, lanes, released = self._before_act
             self._kept.go_back_to(mark)
-            self._kept.released = released
+            # None more than before: whoever has a lane that the act wanted in vain may wait for one in hand here.
+            self._kept.lanes, self._kept.released = lanes, released
             self._in_hand = set(self._in_hand_before)
             self._forget()
         del self._kept.facts[facts:]
@@ -266,7 +267,8 @@ class StepTx(PostgresTx):
         own = (self._new_attempts[new:], self._finished_attempts[finished:])
         self._take_back()
         self._flush()
-        self._before_act = (replace(self._kept.mark(), facts_count=self._facts_before), set(self._kept.released))
+        mark = replace(self._kept.mark(), facts_count=self._facts_before)
+        self._before_act = (mark, set(self._kept.lanes), set(self._kept.released))
         self._execute(b"SAVEPOINT act", {})
         self._waited = self.wait_at_most(_WAIT)
         self._in_hand_before = frozenset(self._in_hand)
