@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,7 +43,12 @@ class Program:
         )
 
     def finish(self, process: subprocess.Popen[bytes]) -> tuple[int, dict[str, Any], str]:
-        out, err = process.communicate(timeout=BOUND_S)
+        try:
+            out, err = process.communicate(timeout=BOUND_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            raise
         assert out.endswith(b"}\n"), (out, err)
         assert out.count(b"\n") == 1
         document = json.loads(out)
@@ -55,6 +61,14 @@ class Program:
 
     def smcp(self, *words: str, **environ: str) -> tuple[int, dict[str, Any], str]:
         return self.finish(self.start(sys.executable, PLUGIN / "cli.py", *words, **environ))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def hang_up_as_in_a_terminal() -> Iterator[None]:
+    """Heed SIGHUP, whatever whoever began the tests does: an ignored signal is inherited, as from nohup."""
+    was = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, was)
 
 
 @pytest.fixture
