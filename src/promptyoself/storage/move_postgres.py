@@ -19,7 +19,7 @@ from promptyoself.domain.errors import Conflict, StoreError
 from promptyoself.domain.models import MOVING_TO
 from promptyoself.storage.move import MARK, ORIGIN, TABLES, Mark, Origin, Phase, Row, Table
 from promptyoself.storage.postgres import PostgresStore
-from promptyoself.storage.postgres_errors import DRIVER_ERRORS, FILLING, MOVED, translated
+from promptyoself.storage.postgres_errors import DRIVER_ERRORS, FILLING, MOVED, not_connected, translated
 from promptyoself.storage.queries import queries
 from promptyoself.storage.rows import micros
 
@@ -276,7 +276,10 @@ class PostgresTarget(_Side):
 
 
 def _connected(store: PostgresStore) -> psycopg.Connection[Row]:
-    return psycopg.connect(store.conninfo, autocommit=True)
+    try:
+        return psycopg.connect(store.conninfo, autocommit=True)
+    except psycopg.Error as exc:
+        raise not_connected(exc, store.location) from None  # its context holds the address as it was given
 
 
 def _unfit(table: Table, columns: Sequence[str], rows: Sequence[Row]) -> StoreError | None:

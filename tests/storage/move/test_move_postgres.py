@@ -96,6 +96,15 @@ def test_all_that_was_promised_is_told_there_and_no_id_is_given_out_again(site: 
             assert tx.newest_fact_id() == newest + 1
 
 
+def test_a_server_that_has_no_room_for_the_moves_own_connection_is_told_of_as_ever(site: Site) -> None:
+    name = f"few_{site.url.partition('?')[0].rpartition('/')[2]}"
+    with psycopg.connect(site.url, autocommit=True) as owner:
+        for statement in (f"CREATE ROLE {name} LOGIN CONNECTION LIMIT 1", f"GRANT ALL ON SCHEMA public TO {name}"):
+            owner.execute(statement.encode())
+    with pytest.raises(StoreBusy, match="all connections to the database"):
+        site.move(target=site.url.replace("postgres@", f"{name}@"))
+
+
 def test_the_way_back_brings_all_of_it_and_fences_the_server(site: Site, tmp_path: Path) -> None:
     there = site.move()
     back = tmp_path / "back.db"
